@@ -1,0 +1,1 @@
+"""The files that travel inside every checkpoint: configuration and model, nothing else."""

@@ -1,0 +1,297 @@
+"""A vision backbone whose output is one L2-normalised vector an image."""
+
+import inspect
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    BitImageProcessor,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers import initialization as init
+from transformers.utils import ModelOutput, logging
+
+from .configuration_vitret import IMAGENET_MEAN, IMAGENET_STD, ViTRetConfig
+
+logger = logging.get_logger(__name__)
+
+# Names under which Hugging Face and timm backbones keep the tokens that stand before the patches.
+CLASS_TOKENS = ("cls_token", "class_embedding", "class_token")
+DISTILLATION_TOKENS = ("distillation_token", "dist_token")
+REGISTER_TOKENS = ("register_tokens", "reg_token")
+
+# Backbones that apply their last LayerNorm after their own pooling; ours is applied at the same place.
+POOLED_NORMS = {
+    "clip_vision_model": "post_layernorm",
+    "convnext": "layernorm",
+    "convnextv2": "layernorm",
+}
+
+# Smallest activation that enters a GeM power: below it the gradient of x^p vanishes anyway.
+GEM_EPS = 1e-6
+
+
+@dataclass
+class ViTRetOutput(ModelOutput):
+    """Output of `ViTRetModel`.
+
+    Attributes:
+        embeddings: `(batch, dim)` float32, unit L2 norm.
+        last_hidden_state: Output of the backbone, `(batch, tokens, width)`, or `(batch, width, rows, columns)`
+            for a convolutional one.
+    """
+
+    embeddings: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+
+
+class GeM(nn.Module):
+    """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)` over the positive part of `x`.
+
+    Reference:
+        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. (3).
+    """
+
+    def __init__(self, p: float, learnable: bool) -> None:
+        super().__init__()
+        self.initial_p = float(p)
+        self.p: nn.Parameter | float = nn.Parameter(torch.tensor([float(p)])) if learnable else float(p)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Pool `(batch, tokens, width)` to `(batch, width)` in float32."""
+        powers = tokens.float().clamp(min=GEM_EPS).pow(self.p)  # (B, T, C)
+        return powers.mean(dim=1).pow(1.0 / self.p)  # (B, C)
+
+
+class ViTRetModel(PreTrainedModel):
+    """Turn images into retrieval vectors: backbone, pooling, optional projection, L2 norm.
+
+    Reference:
+        El-Nouby et al., arXiv 2102.05644, section 3. The paper has no projection: `embedding_dim` is ours.
+    """
+
+    config_class = ViTRetConfig
+    config: ViTRetConfig
+    base_model_prefix = "vitret"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: ViTRetConfig) -> None:
+        super().__init__(config)
+        backbone_config = config.backbone_config
+        self.backbone = AutoModel.from_config(backbone_config, **_backbone_kwargs(backbone_config))
+        names = [name.rpartition(".")[2] for name, _ in self.backbone.named_parameters()]
+        self.has_class_token = any(name in CLASS_TOKENS for name in names)
+        self.num_prefix_tokens = int(self.has_class_token) + sum(name in DISTILLATION_TOKENS for name in names)
+        if any(name in REGISTER_TOKENS for name in names):
+            self.num_prefix_tokens += int(getattr(backbone_config, "num_register_tokens", 1))
+        if config.pooling == "cls" and not self.has_class_token:
+            raise ValueError(
+                f"pooling 'cls' needs a backbone with a class token; {backbone_config.model_type} has none: "
+                "use 'mean', 'max' or 'gem'"
+            )
+        self.gem = GeM(config.gem_p, config.gem_learnable) if config.pooling == "gem" else None
+        self.projection = (
+            None if config.embedding_dim is None else nn.Linear(config.hidden_size, config.embedding_dim)
+        )
+        forward_parameters = inspect.signature(self.backbone.forward).parameters
+        self._interpolates_on_request = "interpolate_pos_encoding" in forward_parameters
+        # Masked-image tokens take no part in a descriptor; a parameter without a gradient stops DDP.
+        for name, parameter in self.backbone.named_parameters():
+            if name.endswith("mask_token"):
+                parameter.requires_grad_(False)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # A random orthogonal projection keeps the backbone's geometry better than an i.i.d. one of the same size.
+        if module is self.projection:
+            init.orthogonal_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, GeM) and isinstance(module.p, nn.Parameter):
+            init.constant_(module.p, module.initial_p)
+        else:
+            super()._init_weights(module)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the backbone's patch embedding."""
+        return self.backbone.get_input_embeddings()
+
+    @property
+    def image_processor(self) -> BitImageProcessor:
+        """The image processor that belongs to this model, as its configuration describes it.
+
+        Resize (bicubic), centre crop, rescale to 0..1, normalise: the test transform of the paper's code base.
+        """
+        config = self.config
+        size = (
+            {"shortest_edge": config.resize_size}
+            if config.resize_mode == "shortest_edge"
+            else {"height": config.resize_size, "width": config.resize_size}
+        )
+        return BitImageProcessor(
+            size=size,
+            crop_size={"height": config.image_size, "width": config.image_size},
+            resample=3,  # PIL's number for bicubic
+            image_mean=config.image_mean,
+            image_std=config.image_std,
+        )
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """Save weights, configuration and, beside them, the image processor.
+
+        Args:
+            save_directory: Folder to write to; made where it does not exist.
+            **kwargs: As for `PreTrainedModel.save_pretrained`.
+        """
+        super().save_pretrained(save_directory, **kwargs)
+        if kwargs.get("is_main_process", True):
+            self.image_processor.save_pretrained(save_directory)
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | PathLike[str],
+        *,
+        pooling: str = "cls",
+        embedding_dim: int | None = None,
+        image_size: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        attn_implementation: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        backbone_overrides: dict[str, Any] | None = None,
+        **config_fields: Any,
+    ) -> "ViTRetModel":
+        """Build a retrieval model around a pretrained vision backbone.
+
+        Args:
+            backbone: Hub id or folder of a vision backbone, or of a model that has one (CLIP, SigLIP).
+            pooling: As in `ViTRetConfig`.
+            embedding_dim: As in `ViTRetConfig`.
+            image_size: Side in pixels of the image at test time. `None`: that of the backbone's own image
+                processor, else 224. Position embeddings are interpolated where the backbone was trained at
+                another size.
+            dtype: Data type of the weights. Half-precision weights are widened: training needs float32.
+            attn_implementation: `"sdpa"`, `"eager"`, `"flash_attention_2"`...; `None`: the best available.
+            revision: Branch, tag or commit on the Hub.
+            token: Hub token.
+            backbone_overrides: Fields of the backbone's configuration to set, for example
+                `{"drop_path_rate": 0.1}`.
+            **config_fields: Further fields of `ViTRetConfig`.
+
+        Returns:
+            The model in evaluation mode, pretrained backbone inside; the projection, if any, is random.
+
+        Raises:
+            ValueError: A field is outside its domain.
+            OSError: There is no such backbone.
+        """
+        hub = {"revision": revision, "token": token}
+        source = AutoConfig.from_pretrained(backbone, **hub)
+        backbone_config = getattr(source, "vision_config", source)
+        for name, value in (backbone_overrides or {}).items():
+            if not hasattr(backbone_config, name):
+                raise ValueError(f"{type(backbone_config).__name__} has no field {name!r} to override")
+            setattr(backbone_config, name, value)
+        if hasattr(backbone_config, "vision_use_head"):
+            backbone_config.vision_use_head = False  # SigLIP's attention-pooling head: pooling is ours
+        fields = _pixel_fields(backbone, **hub)
+        if image_size is not None:
+            fields["image_size"] = image_size
+        config = ViTRetConfig(
+            backbone_config, pooling=pooling, embedding_dim=embedding_dim, **{**fields, **config_fields}
+        )
+        if attn_implementation is not None:
+            config._attn_implementation = attn_implementation
+        model = cls(config).to(dtype)
+        pretrained = AutoModel.from_pretrained(
+            backbone, config=backbone_config, dtype=dtype, **hub, **_backbone_kwargs(backbone_config)
+        )
+        model.backbone.load_state_dict(pretrained.state_dict())
+        return model.eval()
+
+    def forward(
+        self, pixel_values: torch.Tensor, return_dict: bool | None = None
+    ) -> ViTRetOutput | tuple[torch.Tensor, ...]:
+        """Embed a batch of images.
+
+        Args:
+            pixel_values: `(batch, 3, height, width)`. Float: already normalised, as the image processor gives
+                it. uint8, 0..255: cropped but raw pixels, rescaled and normalised here, on the model's device.
+            return_dict: `False` gives a plain tuple.
+
+        Returns:
+            `ViTRetOutput`. The embeddings are float32 whatever the weights' type: half precision has too
+            few digits to rank by.
+        """
+        if pixel_values.dtype == torch.uint8:
+            pixel_values = self._normalize(pixel_values)
+        extra = {"interpolate_pos_encoding": True} if self._interpolates_on_request else {}
+        output = self.backbone(pixel_values.to(self.dtype), **extra)
+        hidden = output.last_hidden_state  # (B, T, C) or (B, C, H, W)
+        embeddings = F.normalize(self._project(self._pool(hidden)).float(), dim=-1)  # (B, D)
+        if return_dict is False:
+            return embeddings, hidden
+        return ViTRetOutput(embeddings=embeddings, last_hidden_state=hidden)
+
+    def _normalize(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Rescale uint8 `(B, 3, H, W)` to 0..1 and normalise it by the configured mean and deviation."""
+        channels = pixels.unbind(dim=1)
+        statistics = zip(channels, self.config.image_mean, self.config.image_std)
+        return torch.stack([channel.float() / (255 * std) - mean / std for channel, mean, std in statistics], dim=1)
+
+    def _pool(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Reduce the backbone's output to `(B, C)`."""
+        tokens = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden  # (B, T, C)
+        patches = tokens[:, self.num_prefix_tokens :]  # (B, P, C)
+        if self.config.pooling == "cls":
+            pooled = tokens[:, 0]  # of a distilled DeiT too: the distillation token is left out, as in the paper
+        elif self.config.pooling == "mean":
+            pooled = patches.mean(dim=1)
+        elif self.config.pooling == "max":
+            pooled = patches.amax(dim=1)
+        else:
+            pooled = self.gem(patches)
+        norm = POOLED_NORMS.get(self.config.backbone_config.model_type)
+        return pooled if norm is None else getattr(self.backbone, norm)(pooled.to(tokens.dtype))
+
+    def _project(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Map `(B, C)` to `(B, D)`, where there is a projection."""
+        return pooled if self.projection is None else self.projection(pooled.to(self.projection.weight.dtype))
+
+
+def _backbone_kwargs(backbone_config: PretrainedConfig) -> dict[str, bool]:
+    """Leave the backbone's own pooler out where its class can: it would be a parameter without a gradient."""
+    backbone_class = AutoModel._model_mapping[type(backbone_config)]
+    accepts = "add_pooling_layer" in inspect.signature(backbone_class.__init__).parameters
+    return {"add_pooling_layer": False} if accepts else {}
+
+
+def _pixel_fields(backbone: str | PathLike[str], **hub: Any) -> dict[str, Any]:
+    """Read image size, mean and deviation from the backbone's own image processor, where it has one."""
+    try:
+        processor = AutoImageProcessor.from_pretrained(backbone, **hub)
+    except OSError:
+        logger.warning("%s has no image processor: ImageNet's mean and deviation are used, at 224 pixels", backbone)
+        return {}
+    size = processor.crop_size or processor.size or {}
+    side = size.get("height") or size.get("shortest_edge") or 224
+    return {
+        "image_size": side,
+        "image_mean": processor.image_mean or IMAGENET_MEAN,
+        "image_std": processor.image_std or IMAGENET_STD,
+    }
