@@ -22,8 +22,8 @@ def _register_config() -> None:
 
     from .models.configuration_vitret import ViTRetConfig
 
-    AutoConfig.register(ViTRetConfig.model_type, ViTRetConfig)
-    ViTRetConfig.register_for_auto_class()
+    AutoConfig.register(ViTRetConfig.model_type, ViTRetConfig, exist_ok=True)
+    ViTRetConfig.register_for_auto_class()  # type: ignore[no-untyped-call]
 
 
 def _register_model() -> None:
@@ -32,8 +32,8 @@ def _register_model() -> None:
     from .models.configuration_vitret import ViTRetConfig
     from .models.modeling_vitret import ViTRetModel
 
-    AutoModel.register(ViTRetConfig, ViTRetModel)
-    ViTRetModel.register_for_auto_class("AutoModel")
+    AutoModel.register(ViTRetConfig, ViTRetModel, exist_ok=True)
+    ViTRetModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
 
 
 # What happens once a module has been loaded. Two steps, because our modules import transformers' auto modules
@@ -57,6 +57,10 @@ class _ThenCall(Loader):
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        # What the module keeps is its own loader: inspect and pickle look there for the source.
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
         self.loader.exec_module(module)
         self.function()
 

@@ -1,0 +1,1 @@
+"""What the recipes share: arguments, the run itself, and what it reports."""

@@ -1,0 +1,1 @@
+"""What a checkpoint shows of itself on the Hub."""

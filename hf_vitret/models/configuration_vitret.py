@@ -1,6 +1,8 @@
 """Configuration of a ViT retrieval model: which backbone, which pooling, which vector, which pixels."""
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
@@ -20,8 +22,12 @@ DEFAULT_BACKBONE = {
     "intermediate_size": 1536,
 }
 
+# Fields that switch off an attention-pooling head (SigLIP, AIMv2): the pooling is ours, and the head's
+# parameters would get no gradient.
+HEAD_SWITCHES = ("vision_use_head", "use_head")
 
-class ViTRetConfig(PretrainedConfig):
+
+class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Describe a retrieval model: backbone, pooling, dimension of the vector, and the pixels it expects.
 
     The image processor is derived from here (`image_size`, `resize_size`, `resize_mode`, `image_mean`,
@@ -74,9 +80,15 @@ class ViTRetConfig(PretrainedConfig):
             fields = dict(backbone_config)
             if "model_type" not in fields:
                 raise ValueError(
-                    f"backbone_config as a dict needs a model_type such as 'vit'; got the keys {sorted(fields)}"
+                    f"backbone_config as a dict needs a model_type such as 'vit'; got keys {sorted(fields)}"
                 )
             backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        backbone_config = copy.deepcopy(backbone_config)  # building a model writes into its configuration
+        for name in HEAD_SWITCHES:
+            if hasattr(backbone_config, name):
+                setattr(backbone_config, name, False)
+        if Path(backbone_config._name_or_path).is_dir():
+            backbone_config._name_or_path = ""  # a published checkpoint names no folder of its maker's machine
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         if resize_mode not in RESIZE_MODES:
@@ -116,9 +128,32 @@ class ViTRetConfig(PretrainedConfig):
     def hidden_size(self) -> int:
         """Width of the backbone's output tokens."""
         config = self.backbone_config
-        return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+        if hasattr(config, "hidden_size"):
+            return int(config.hidden_size)
+        if hasattr(config, "hidden_sizes"):
+            return int(config.hidden_sizes[-1])
+        raise ValueError(
+            f"expected hidden_size or hidden_sizes in the backbone's configuration; {config.model_type} has "
+            "neither: choose a backbone that is native to transformers"
+        )
 
     @property
     def output_dim(self) -> int:
         """Length of the embedding: `embedding_dim`, or the backbone's width where there is no projection."""
         return self.hidden_size if self.embedding_dim is None else self.embedding_dim
+
+    @property
+    def image_processor_fields(self) -> dict[str, Any]:
+        """Fields of the `BitImageProcessor` that belongs to this model.
+
+        Resize (bicubic), centre crop, rescale to 0..1, normalise: the test transform of the authors' code.
+        """
+        side = self.resize_size
+        keeps_ratio = self.resize_mode == "shortest_edge"
+        return {
+            "size": {"shortest_edge": side} if keeps_ratio else {"height": side, "width": side},
+            "crop_size": {"height": self.image_size, "width": self.image_size},
+            "resample": 3,  # PIL's number for bicubic
+            "image_mean": self.image_mean,
+            "image_std": self.image_std,
+        }

@@ -8,29 +8,24 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    BitImageProcessor,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, BitImageProcessor, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, logging
+from transformers.utils import logging
+from transformers.utils.generic import ModelOutput
 
 from .configuration_vitret import IMAGENET_MEAN, IMAGENET_STD, ViTRetConfig
 
 logger = logging.get_logger(__name__)
 
-# Names under which Hugging Face and timm backbones keep the tokens that stand before the patches.
-CLASS_TOKENS = ("cls_token", "class_embedding", "class_token")
-DISTILLATION_TOKENS = ("distillation_token", "dist_token")
-REGISTER_TOKENS = ("register_tokens", "reg_token")
+# Names of the parameter that is the class token, and backbones that put a pooled vector in its place.
+CLASS_TOKENS = {"cls_token", "class_embedding"}
+POOLED_FIRST = {"dinov3_convnext"}
 
 # Backbones that apply their last LayerNorm after their own pooling; ours is applied at the same place.
 POOLED_NORMS = {
+    "chinese_clip_vision_model": "post_layernorm",
     "clip_vision_model": "post_layernorm",
+    "mlcd_vision_model": "post_layernorm",
     "convnext": "layernorm",
     "convnextv2": "layernorm",
 }
@@ -45,19 +40,19 @@ class ViTRetOutput(ModelOutput):
 
     Attributes:
         embeddings: `(batch, dim)` float32, unit L2 norm.
-        last_hidden_state: Output of the backbone, `(batch, tokens, width)`, or `(batch, width, rows, columns)`
-            for a convolutional one.
+        last_hidden_state: Output of the backbone, `(batch, tokens, width)`, or for a convolutional one
+            `(batch, width, rows, columns)`.
     """
 
-    embeddings: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
+    embeddings: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
 
 
 class GeM(nn.Module):
     """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)` over the positive part of `x`.
 
     Reference:
-        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. (3).
+        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. 3.
     """
 
     def __init__(self, p: float, learnable: bool) -> None:
@@ -82,7 +77,7 @@ class ViTRetModel(PreTrainedModel):
     config: ViTRetConfig
     base_model_prefix = "vitret"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = "image"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -91,75 +86,70 @@ class ViTRetModel(PreTrainedModel):
 
     def __init__(self, config: ViTRetConfig) -> None:
         super().__init__(config)
-        backbone_config = config.backbone_config
-        self.backbone = AutoModel.from_config(backbone_config, **_backbone_kwargs(backbone_config))
-        names = [name.rpartition(".")[2] for name, _ in self.backbone.named_parameters()]
-        self.has_class_token = any(name in CLASS_TOKENS for name in names)
-        self.num_prefix_tokens = int(self.has_class_token) + sum(name in DISTILLATION_TOKENS for name in names)
-        if any(name in REGISTER_TOKENS for name in names):
-            self.num_prefix_tokens += int(getattr(backbone_config, "num_register_tokens", 1))
-        if config.pooling == "cls" and not self.has_class_token:
-            raise ValueError(
-                f"pooling 'cls' needs a backbone with a class token; {backbone_config.model_type} has none: "
-                "use 'mean', 'max' or 'gem'"
-            )
-        self.gem = GeM(config.gem_p, config.gem_learnable) if config.pooling == "gem" else None
-        self.projection = (
-            None if config.embedding_dim is None else nn.Linear(config.hidden_size, config.embedding_dim)
+        backbone_config, kind = config.backbone_config, config.backbone_config.model_type
+        # The type in force, not the one that the backbone's own checkpoint was stored in.
+        self.backbone = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            backbone_config, dtype=torch.get_default_dtype(), **_backbone_kwargs(backbone_config)
         )
-        forward_parameters = inspect.signature(self.backbone.forward).parameters
+        forward_parameters = list(inspect.signature(self.backbone.forward).parameters)
+        if forward_parameters[0] != "pixel_values":
+            raise ValueError(f"backbone_config needs a vision model such as 'vit'; got {kind!r}")
         self._interpolates_on_request = "interpolate_pos_encoding" in forward_parameters
+        names = {name.rpartition(".")[2] for name, _ in self.backbone.named_parameters()}
+        self.has_class_token = bool(names & CLASS_TOKENS) or kind in POOLED_FIRST
+        self.num_prefix_tokens = int(self.has_class_token) + int("distillation_token" in names)
+        if "register_tokens" in names:
+            self.num_prefix_tokens += backbone_config.num_register_tokens
+        if config.pooling == "cls" and not self.has_class_token:
+            raise ValueError(f"pooling 'cls' needs a class token, and {kind} has none: use 'mean', 'max' or 'gem'")
+        self.gem = GeM(config.gem_p, config.gem_learnable) if config.pooling == "gem" else None
+        width, dim = config.hidden_size, config.embedding_dim
+        self.projection = None if dim is None else nn.Linear(width, dim)
         # Masked-image tokens take no part in a descriptor; a parameter without a gradient stops DDP.
         for name, parameter in self.backbone.named_parameters():
             if name.endswith("mask_token"):
                 parameter.requires_grad_(False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # A random orthogonal projection keeps the backbone's geometry better than an i.i.d. one of the same size.
+        # A random orthogonal projection keeps the backbone's geometry better than an i.i.d. one.
         if module is self.projection:
             init.orthogonal_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, GeM) and isinstance(module.p, nn.Parameter):
             init.constant_(module.p, module.initial_p)
         else:
-            super()._init_weights(module)
+            super()._init_weights(module)  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the backbone's patch embedding."""
-        return self.backbone.get_input_embeddings()
+        return self.backbone.get_input_embeddings()  # type: ignore[no-any-return]
 
     @property
     def image_processor(self) -> BitImageProcessor:
-        """The image processor that belongs to this model, as its configuration describes it.
+        """The image processor that belongs to this model, as its configuration describes it."""
+        return BitImageProcessor(**self.config.image_processor_fields)
 
-        Resize (bicubic), centre crop, rescale to 0..1, normalise: the test transform of the paper's code base.
-        """
-        config = self.config
-        size = (
-            {"shortest_edge": config.resize_size}
-            if config.resize_mode == "shortest_edge"
-            else {"height": config.resize_size, "width": config.resize_size}
-        )
-        return BitImageProcessor(
-            size=size,
-            crop_size={"height": config.image_size, "width": config.image_size},
-            resample=3,  # PIL's number for bicubic
-            image_mean=config.image_mean,
-            image_std=config.image_std,
-        )
-
-    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
-        """Save weights, configuration and, beside them, the image processor.
+    def save_pretrained(
+        self, save_directory: str | PathLike[str], is_main_process: bool = True, *args: Any, **kwargs: Any
+    ) -> None:
+        """Save weights, configuration, the code that reads them and, beside them, the image processor.
 
         Args:
             save_directory: Folder to write to; made where it does not exist.
+            is_main_process: Whether this process writes what only one may write.
+            *args: As for `PreTrainedModel.save_pretrained`.
             **kwargs: As for `PreTrainedModel.save_pretrained`.
         """
-        super().save_pretrained(save_directory, **kwargs)
-        if kwargs.get("is_main_process", True):
+        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+        if is_main_process:
             self.image_processor.save_pretrained(save_directory)
+
+    def _upload_modified_files(self, working_dir: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
+        # `save_pretrained(..., push_to_hub=True)` uploads before it returns: too early for the line above.
+        self.image_processor.save_pretrained(working_dir)
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     @classmethod
     def from_backbone(
@@ -197,7 +187,7 @@ class ViTRetModel(PreTrainedModel):
             The model in evaluation mode, pretrained backbone inside; the projection, if any, is random.
 
         Raises:
-            ValueError: A field is outside its domain.
+            ValueError: A field is outside its domain, or the checkpoint lacks weights of the backbone.
             OSError: There is no such backbone.
         """
         hub = {"revision": revision, "token": token}
@@ -207,8 +197,6 @@ class ViTRetModel(PreTrainedModel):
             if not hasattr(backbone_config, name):
                 raise ValueError(f"{type(backbone_config).__name__} has no field {name!r} to override")
             setattr(backbone_config, name, value)
-        if hasattr(backbone_config, "vision_use_head"):
-            backbone_config.vision_use_head = False  # SigLIP's attention-pooling head: pooling is ours
         fields = _pixel_fields(backbone, **hub)
         if image_size is not None:
             fields["image_size"] = image_size
@@ -217,12 +205,24 @@ class ViTRetModel(PreTrainedModel):
         )
         if attn_implementation is not None:
             config._attn_implementation = attn_implementation
-        model = cls(config).to(dtype)
-        pretrained = AutoModel.from_pretrained(
-            backbone, config=backbone_config, dtype=dtype, **hub, **_backbone_kwargs(backbone_config)
+        model = cls(config)
+        pretrained, report = AutoModel.from_pretrained(
+            backbone,
+            config=config.backbone_config,
+            dtype=dtype,
+            output_loading_info=True,
+            **hub,
+            **_backbone_kwargs(config.backbone_config),
         )
+        if missing := sorted(name for name in report["missing_keys"] if not name.endswith("mask_token")):
+            raise ValueError(
+                f"expected every weight of a {backbone_config.model_type} backbone in {backbone}; "
+                f"{len(missing)} are missing, first {missing[0]}: name a checkpoint that has them"
+            )
+        model.to(dtype)  # type: ignore[arg-type]
         model.backbone.load_state_dict(pretrained.state_dict())
-        return model.eval()
+        model.train(False)
+        return model
 
     def forward(
         self, pixel_values: torch.Tensor, return_dict: bool | None = None
@@ -230,8 +230,8 @@ class ViTRetModel(PreTrainedModel):
         """Embed a batch of images.
 
         Args:
-            pixel_values: `(batch, 3, height, width)`. Float: already normalised, as the image processor gives
-                it. uint8, 0..255: cropped but raw pixels, rescaled and normalised here, on the model's device.
+            pixel_values: `(batch, 3, height, width)`. Float: already normalised, as the image processor
+                gives it. uint8, 0..255: cropped but raw pixels, rescaled and normalised here, on the device.
             return_dict: `False` gives a plain tuple.
 
         Returns:
@@ -243,7 +243,10 @@ class ViTRetModel(PreTrainedModel):
         extra = {"interpolate_pos_encoding": True} if self._interpolates_on_request else {}
         output = self.backbone(pixel_values.to(self.dtype), **extra)
         hidden = output.last_hidden_state  # (B, T, C) or (B, C, H, W)
-        embeddings = F.normalize(self._project(self._pool(hidden)).float(), dim=-1)  # (B, D)
+        pooled = self._pool(hidden)  # (B, C)
+        if self.projection is not None:
+            pooled = self.projection(pooled.to(self.projection.weight.dtype))  # (B, D)
+        embeddings = F.normalize(pooled.float(), dim=-1)  # (B, D)
         if return_dict is False:
             return embeddings, hidden
         return ViTRetOutput(embeddings=embeddings, last_hidden_state=hidden)
@@ -252,46 +255,42 @@ class ViTRetModel(PreTrainedModel):
         """Rescale uint8 `(B, 3, H, W)` to 0..1 and normalise it by the configured mean and deviation."""
         channels = pixels.unbind(dim=1)
         statistics = zip(channels, self.config.image_mean, self.config.image_std)
-        return torch.stack([channel.float() / (255 * std) - mean / std for channel, mean, std in statistics], dim=1)
+        normalized = [channel.float() / (255 * std) - mean / std for channel, mean, std in statistics]
+        return torch.stack(normalized, dim=1)  # (B, 3, H, W)
 
     def _pool(self, hidden: torch.Tensor) -> torch.Tensor:
         """Reduce the backbone's output to `(B, C)`."""
         tokens = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden  # (B, T, C)
         patches = tokens[:, self.num_prefix_tokens :]  # (B, P, C)
         if self.config.pooling == "cls":
-            pooled = tokens[:, 0]  # of a distilled DeiT too: the distillation token is left out, as in the paper
+            pooled = tokens[:, 0]  # of a distilled DeiT too: its distillation token is left out
         elif self.config.pooling == "mean":
             pooled = patches.mean(dim=1)
         elif self.config.pooling == "max":
             pooled = patches.amax(dim=1)
-        else:
+        elif self.gem is not None:
             pooled = self.gem(patches)
         norm = POOLED_NORMS.get(self.config.backbone_config.model_type)
         return pooled if norm is None else getattr(self.backbone, norm)(pooled.to(tokens.dtype))
 
-    def _project(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Map `(B, C)` to `(B, D)`, where there is a projection."""
-        return pooled if self.projection is None else self.projection(pooled.to(self.projection.weight.dtype))
 
-
-def _backbone_kwargs(backbone_config: PretrainedConfig) -> dict[str, bool]:
+def _backbone_kwargs(backbone_config: Any) -> dict[str, bool]:
     """Leave the backbone's own pooler out where its class can: it would be a parameter without a gradient."""
-    backbone_class = AutoModel._model_mapping[type(backbone_config)]
-    accepts = "add_pooling_layer" in inspect.signature(backbone_class.__init__).parameters
+    backbone_class: Any = AutoModel._model_mapping.get(type(backbone_config), nn.Module)
+    accepts = "add_pooling_layer" in inspect.signature(backbone_class).parameters
     return {"add_pooling_layer": False} if accepts else {}
 
 
 def _pixel_fields(backbone: str | PathLike[str], **hub: Any) -> dict[str, Any]:
     """Read image size, mean and deviation from the backbone's own image processor, where it has one."""
     try:
-        processor = AutoImageProcessor.from_pretrained(backbone, **hub)
+        processor = AutoImageProcessor.from_pretrained(backbone, **hub)  # type: ignore[no-untyped-call]
     except OSError:
-        logger.warning("%s has no image processor: ImageNet's mean and deviation are used, at 224 pixels", backbone)
+        logger.warning("%s has no image processor: ImageNet's mean and deviation, 224 pixels", backbone)
         return {}
     size = processor.crop_size or processor.size or {}
-    side = size.get("height") or size.get("shortest_edge") or 224
     return {
-        "image_size": side,
+        "image_size": size.get("height") or size.get("shortest_edge") or 224,
         "image_mean": processor.image_mean or IMAGENET_MEAN,
         "image_std": processor.image_std or IMAGENET_STD,
     }

@@ -1,0 +1,35 @@
+# Everything runs in .venv, which is made where there is none. A machine needs only Python (3.10 or newer) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: .venv/demo.installed
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+	  recipes/train_icons.py
+
+test: .venv/test.installed
+	$(BIN)/python -m pytest
+
+# Lint, types, import contracts, and the coverage of the last `make test` (run here where there was none).
+check: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@test -e .coverage || $(MAKE) test
+	$(BIN)/coverage report
+
+bench: .venv/bench.installed
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/%.installed: setup.cfg pyproject.toml | .venv/bin/python
+	$(PIP) --editable ".[$*]"
+	touch $@

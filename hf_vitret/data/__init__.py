@@ -1,0 +1,21 @@
+"""Data sets for image retrieval: one schema, one loader per file, and checks that run before training."""
+
+from .icon_fonts import ICON_FONT_LICENSES
+from .images import check_images, to_rgb
+from .loading import DATASETS, load_retrieval_dataset
+from .schema import COLUMNS, SPLITS, check_schema, describe_split
+from .splits import choose_test_classes, split_by_class
+
+__all__ = [
+    "COLUMNS",
+    "DATASETS",
+    "ICON_FONT_LICENSES",
+    "SPLITS",
+    "check_images",
+    "check_schema",
+    "choose_test_classes",
+    "describe_split",
+    "load_retrieval_dataset",
+    "split_by_class",
+    "to_rgb",
+]

@@ -1,0 +1,55 @@
+"""Load any data set of the package by name, always with the same columns and splits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .catalogue import load_catalogue
+from .icons import load_icons
+from .schema import check_schema
+from .sop import load_sop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from datasets import DatasetDict
+
+DATASETS: dict[str, Callable[..., DatasetDict]] = {
+    "catalogue": load_catalogue,
+    "icons": load_icons,
+    "sop": load_sop,
+}
+
+
+def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = None, **options: Any) -> DatasetDict:
+    """Load a data set for image retrieval by name, without decoding an image.
+
+    Args:
+        name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"catalogue"` (your own images) or
+            `"icons"` (the embedded set, which needs no download).
+        data_dir: Where the data is: a folder, an archive, a table or, for `"catalogue"`, a data set of the
+            Hub. `"icons"` needs none.
+        **options: Options of the loader: see `load_sop`, `load_catalogue` and `load_icons`.
+
+    Returns:
+        A `DatasetDict` with the splits `train` and `test` (or `train`, `query` and `gallery`) and the columns
+        `image` (`datasets.Image`), `label` (`ClassLabel` or int64) and `image_id` (string, unique over all
+        splits).
+
+    Raises:
+        ValueError: The name is not known, or the data breaks the schema (`check_schema`).
+        FileNotFoundError: The data is not where `data_dir` says; the message says how to get it.
+
+    Examples:
+        >>> dataset = load_retrieval_dataset("catalogue", data_dir="photos")  # doctest: +SKIP
+        >>> dataset["train"].column_names  # doctest: +SKIP
+        ['image', 'label', 'image_id']
+    """
+    if name not in DATASETS:
+        raise ValueError(
+            f"unknown data set {name!r}: the known ones are {', '.join(sorted(DATASETS))}. For images of "
+            "your own use "
+            'load_retrieval_dataset("catalogue", data_dir="path/to/images")'
+        )
+    return check_schema(DATASETS[name](data_dir, **options), name)

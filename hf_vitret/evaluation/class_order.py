@@ -1,0 +1,165 @@
+"""Queries and gallery sorted by class, so that the positives of a query are one range of gallery rows."""
+
+from __future__ import annotations
+
+import torch
+
+from hf_vitret.search.inner_products import inner_products
+
+# From this size on, a class's scores are one product of its own; below, a Python step for each class costs
+# more than the product of several classes with all their positives.
+_LARGE_CLASS = 64
+# Scores of several classes with all their positives, held at once: 2M are 8 MB.
+_MAX_RANGE_SCORES = 2_000_000
+
+
+class ClassOrder:
+    """A query set and a gallery in the order of class size, then class.
+
+    Sorted so, a tile of scores holds positives only near the diagonal, and a block of queries has classes of
+    about one size. The embeddings are copied in that order, in float32.
+
+    Args:
+        query_embeddings: `(num_queries, dim)` float.
+        query_labels: `(num_queries,)` int64.
+        gallery_embeddings: `(num_gallery, dim)` float; the same tensor as `query_embeddings` for
+            leave-one-out.
+        gallery_labels: `(num_gallery,)` int64.
+        ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
+
+    Attributes:
+        query_order: `(num_queries,)` int64, the caller's row of each sorted query.
+        queries: `(num_queries, dim)` float32.
+        gallery: `(num_gallery + padding, dim)` float32, zero rows added up to a multiple of 8.
+        starts: `(num_queries,)` int64, the first gallery row of the query's class.
+        ends: `(num_queries,)` int64, one past its last; equal to `starts` where the gallery has none.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        query_embeddings: torch.Tensor,
+        query_labels: torch.Tensor,
+        gallery_embeddings: torch.Tensor,
+        gallery_labels: torch.Tensor,
+        ids: tuple[torch.Tensor, torch.Tensor] | None,
+    ) -> None:
+        self.num_queries, self.num_gallery = len(query_labels), len(gallery_labels)
+        classes = torch.unique(torch.cat([query_labels, gallery_labels]), return_inverse=True)[1]
+        sizes, by_size = classes[self.num_queries :].bincount(minlength=int(classes.max()) + 1).sort(stable=True)
+        place = by_size.argsort()  # (num_classes,) a class's place in the order
+        self._query_classes, self.query_order = place[classes[: self.num_queries]].sort(stable=True)
+        self._gallery_classes, gallery_order = place[classes[self.num_queries :]].sort(stable=True)
+        self.ends = sizes.cumsum(dim=0)[self._query_classes]
+        self.starts = self.ends - sizes[self._query_classes]
+        self._ranges: list[list[int]] = torch.stack([self.starts, self.ends, self._query_classes]).tolist()
+
+        padding = -self.num_gallery % 8
+        self.gallery = query_embeddings.new_zeros(
+            (self.num_gallery + padding, query_embeddings.shape[1]), dtype=torch.float32
+        )
+        for start in range(0, self.num_gallery, 8_192):  # bounds what is read out before it is cast and copied
+            rows = gallery_order[start : start + 8_192].to(gallery_embeddings.device)
+            self.gallery[start : start + len(rows)] = gallery_embeddings[rows]
+        if gallery_embeddings is query_embeddings:
+            self.queries = self.gallery[: self.num_queries]
+        else:
+            self.queries = query_embeddings[self.query_order].float()
+        self._query_norms = self.queries.norm(dim=1)
+        self._gallery_norms = self.gallery.norm(dim=1)
+        self._ids = None if ids is None else (ids[0][self.query_order], ids[1][gallery_order])
+        self._ids_cross_classes = gallery_embeddings is not query_embeddings and self._do_ids_cross_classes()
+
+    def _do_ids_cross_classes(self) -> bool:
+        """Tell whether a query shares its id with a gallery row of another class, outside its range."""
+        if self._ids is None:
+            return False
+        ids = torch.unique(torch.cat(self._ids), return_inverse=True)[1]
+        classes = torch.cat([self._query_classes, self._gallery_classes])
+        both = torch.unique(ids * (int(classes.max()) + 1) + classes, return_inverse=True)[1]
+        return _num_matches(ids, self.num_queries) != _num_matches(both, self.num_queries)
+
+    def width(self, start: int, stop: int) -> int:
+        """Return the largest class among the sorted queries `start:stop`, at least 1."""
+        starts, ends, _ = self._ranges
+        return max(1, ends[stop - 1] - starts[stop - 1])
+
+    def is_all_positive(self, start: int, stop: int, first: int, last: int) -> bool:
+        """Tell whether the gallery rows `first:last` are of the one class of the queries `start:stop`."""
+        starts, ends, classes = self._ranges
+        return classes[start] == classes[stop - 1] and starts[start] <= first and last <= ends[start]
+
+    def positive_scores(self, start: int, stop: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score the queries `start:stop` with their own positives.
+
+        Args:
+            start: First query.
+            stop: One past the last query.
+            tolerance: What to take off each score, times the norms of both rows.
+
+        Returns:
+            scores: `(block, width)` float32, -inf where a query has no such positive (its class is smaller,
+                or the gallery row has the query's id).
+            num_positives: `(block,)` int64.
+        """
+        starts, ends, classes = self._ranges
+        width = self.width(start, stop)
+        scores = torch.full((stop - start, width), -torch.inf, device=self.starts.device)
+        first = start
+        while first < stop:
+            last = stop
+            # Large classes one at a time: their scores are one whole product. Small ones together, by picking
+            # theirs.
+            while classes[first] != classes[last - 1] and (
+                width >= _LARGE_CLASS or (last - first) * (ends[last - 1] - starts[first]) > _MAX_RANGE_SCORES
+            ):
+                last = first + (last - first) // 2
+            if starts[first] < ends[last - 1]:
+                self._score_range(first, last, tolerance, scores[first - start : last - start])
+            first = last
+        return scores, (scores > -torch.inf).sum(dim=1)
+
+    def _score_range(self, first: int, last: int, tolerance: float, out: torch.Tensor) -> None:
+        """Write the scores of the positives of the queries `first:last` to the head of each row of `out`."""
+        starts, ends, classes = self._ranges
+        low, high = starts[first], ends[last - 1]
+        scores = inner_products(self.queries[first:last], self.gallery[low:high])  # (queries, high - low)
+        norms, ids = self._gallery_norms[None, low:high], self._ids and self._ids[1][None, low:high]
+        if classes[first] == classes[last - 1]:
+            out = out[:, : high - low]
+        else:
+            rows = self.starts[first:last, None] - low + torch.arange(out.shape[1], device=out.device)
+            is_absent = rows >= self.ends[first:last, None] - low
+            rows.clamp_(max=high - low - 1)
+            scores = scores.gather(1, rows).masked_fill_(is_absent, -torch.inf)
+            norms, ids = norms[0, rows], None if ids is None else ids[0, rows]
+        torch.sub(scores, norms * (tolerance * self._query_norms[first:last, None]), out=out)
+        if self._ids is not None and ids is not None:
+            out.masked_fill_(self._ids[0][first:last, None] == ids, -torch.inf)
+
+    def hide(self, scores: torch.Tensor, start: int, stop: int, first: int, last: int) -> None:
+        """Set all but the scores of wrong items to -inf: positives, the queries' own ids and the padding.
+
+        Args:
+            scores: `(stop - start, columns)` float32 scores of the queries `start:stop` with the gallery rows
+                `first:last`, changed in place. Columns past `last` are padding.
+            start: First query.
+            stop: One past the last query.
+            first: First gallery row.
+            last: One past the last gallery row.
+        """
+        starts, ends, _ = self._ranges
+        scores[:, last - first :] = -torch.inf
+        scores = scores[:, : last - first]
+        if first < ends[stop - 1] and starts[start] < last:
+            is_same_class = self._query_classes[start:stop, None] == self._gallery_classes[None, first:last]
+            scores.masked_fill_(is_same_class, -torch.inf)
+        if self._ids_cross_classes and self._ids is not None:
+            scores.masked_fill_(self._ids[0][start:stop, None] == self._ids[1][None, first:last], -torch.inf)
+
+
+def _num_matches(codes: torch.Tensor, num_queries: int) -> int:
+    """Count the pairs of equal codes between the first `num_queries` codes and the rest."""
+    num_codes = int(codes.max()) + 1
+    queries, gallery = (side.bincount(minlength=num_codes) for side in (codes[:num_queries], codes[num_queries:]))
+    return int((queries * gallery).sum())

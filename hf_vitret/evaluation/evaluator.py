@@ -1,0 +1,122 @@
+"""Score a model on a data set: embed it, search it exactly, and apply the metrics."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ..data.schema import COLUMNS, column_values
+from ..search.embed import embed_images
+from .metrics import retrieval_metrics
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# The ranks that the paper reports on Stanford Online Products.
+DEFAULT_KS = (1, 10, 100, 1000)
+
+
+class RetrievalEvaluator:
+    """Evaluate retrieval models on one data set.
+
+    With a query set alone, each of its images queries all the others (leave-one-out, as on Stanford Online Products
+    and CUB). With a gallery, each query image is sought among the gallery's, except the one of its own `image_id`
+    (In-Shop).
+
+    Args:
+        query: Data set with the columns `image`, `label`, `image_id`; or a mapping with the entries `query` and
+            `gallery`, or `test`, such as a `DatasetDict` of this package.
+        gallery: Data set to search; `None` searches the query set.
+        ks: Ranks K of the reported R@K.
+        batch_size: Images embedded at once.
+        num_workers: Processes that decode images.
+        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
+
+    Raises:
+        ValueError: A column is missing, or a mapping has neither `test` nor `query` and `gallery`.
+    """
+
+    def __init__(
+        self,
+        query: "Dataset | Mapping[str, Dataset]",
+        gallery: "Dataset | None" = None,
+        *,
+        ks: Sequence[int] = DEFAULT_KS,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if isinstance(query, Mapping):
+            if "query" in query and "gallery" in query:
+                query, gallery = query["query"], query["gallery"]
+            elif "test" in query:
+                query = query["test"]
+            else:
+                raise ValueError(f"expected the splits test, or query and gallery; got {', '.join(query)}")
+        for dataset in (query, gallery):
+            missing = [] if dataset is None else [name for name in COLUMNS if name not in dataset.column_names]
+            if dataset is not None and missing:
+                raise ValueError(
+                    f"expected the columns {', '.join(COLUMNS)}; got {', '.join(dataset.column_names)}. "
+                    "load_retrieval_dataset gives them"
+                )
+        self.query = query
+        self.gallery = gallery
+        self.ks = tuple(ks)
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.dtype = dtype
+
+    def __call__(self, model: nn.Module) -> dict[str, float | int]:
+        """Embed with the model and score; see `retrieval_metrics` for what comes back."""
+        query_embeddings = self.embed(model, self.query)
+        gallery_embeddings = None if self.gallery is None else self.embed(model, self.gallery)
+        return self.score(query_embeddings, gallery_embeddings)
+
+    def embed(self, model: nn.Module, dataset: "Dataset") -> torch.Tensor:
+        """Embed one data set, `(N, dim)` float32."""
+        return embed_images(
+            model,
+            dataset,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            dtype=self.dtype,
+        )
+
+    def score(
+        self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
+    ) -> dict[str, float | int]:
+        """Score embeddings of the query set, `(Q, dim)`, and of the gallery, `(N, dim)`, where there is one."""
+        if self.gallery is None or gallery_embeddings is None:
+            return retrieval_metrics(query_embeddings, self.query_labels, ks=self.ks)
+        query_ids, gallery_ids = self.shared_ids
+        return retrieval_metrics(
+            query_embeddings,
+            self.query_labels,
+            gallery_embeddings,
+            self.gallery_labels,
+            query_ids=query_ids,
+            gallery_ids=gallery_ids,
+            ks=self.ks,
+        )
+
+    @cached_property
+    def query_labels(self) -> torch.Tensor:
+        """Label of each query, `(Q,)` int64."""
+        return torch.tensor(column_values(self.query, "label"))
+
+    @cached_property
+    def gallery_labels(self) -> torch.Tensor:
+        """Label of each gallery image, `(N,)` int64: the query set's own where there is no gallery."""
+        return self.query_labels if self.gallery is None else torch.tensor(column_values(self.gallery, "label"))
+
+    @cached_property
+    def shared_ids(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The `image_id`s of queries and gallery as integers, equal where the strings are equal."""
+        query_names = column_values(self.query, "image_id")
+        gallery_names = query_names if self.gallery is None else column_values(self.gallery, "image_id")
+        numbers = {name: number for number, name in enumerate(dict.fromkeys([*query_names, *gallery_names]))}
+        query_ids = torch.tensor([numbers[name] for name in query_names])  # (Q,)
+        return query_ids, torch.tensor([numbers[name] for name in gallery_names])  # (N,)

@@ -1,0 +1,179 @@
+"""The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import PartialState
+from datasets import DatasetDict
+
+from .. import __version__
+from ..data.images import check_images
+from ..data.schema import describe_split
+from ..evaluation.retrieval_strip import draw_retrieval_strip
+from ..hub.model_card import write_model_card
+from ..training.checkpointing import whole_folder
+from ..training.trainer import RetrievalTrainer
+from ..training.training_args import RetrievalTrainingArguments
+from .arguments import ModelArguments, bad_input_as_message
+
+FINAL_FOLDER = "final"
+PICTURE_NAME = "retrieval.png"
+RESULTS_NAME = "results.json"
+REPORTED = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
+BEFORE, AFTER = "off the shelf", "after training"
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model card says about the data and where the run came from.
+
+    Attributes:
+        name: Name of the data set, as a person would say it.
+        license: Licence of the images, in Markdown; empty where it is not known.
+        command: The command that repeats the run.
+        next_command: What to try after it.
+        base_model: Hub id of the backbone, where it has one.
+        model_license: Licence of the trained weights, as the Hub spells it; `None` leaves it open.
+    """
+
+    name: str
+    license: str
+    command: str
+    next_command: str
+    base_model: str | None = None
+    model_license: str | None = None
+
+
+def finetune(
+    dataset: DatasetDict,
+    model_args: ModelArguments,
+    args: RetrievalTrainingArguments,
+    facts: DataFacts,
+    *,
+    trusted_images: bool = False,
+) -> Path:
+    """Train and evaluate a retrieval model, and write all that is worth keeping to `<output_dir>/final`.
+
+    Args:
+        dataset: With `train`, and `test` or `query` and `gallery`.
+        model_args: The model.
+        args: The run.
+        facts: For the card.
+        trusted_images: Whether to skip decoding each image once before training starts.
+
+    Returns:
+        The folder: weights, configuration, image processor, model code, card, picture, `results.json`.
+    """
+    state = PartialState()
+    with bad_input_as_message():
+        if not trusted_images and state.is_main_process:
+            for split in dataset.values():
+                check_images(split)
+        state.wait_for_everyone()
+        model = model_args.build()
+        evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
+        trainer = RetrievalTrainer(model, args, train_dataset=dataset["train"], eval_dataset=evaluation_set)
+    evaluator, sampler = trainer.evaluator, trainer.sampler
+    assert evaluator is not None
+    assert sampler is not None
+
+    embeddings = []
+    state.print(f"Evaluating {BEFORE} ...")
+    before = trainer.evaluate()
+    embeddings.append(trainer.eval_embeddings)
+    state.print("Training ...")
+    trained = trainer.train(resume_from_checkpoint=_resume(args.resume_from_checkpoint))
+    state.print(f"Evaluating {AFTER} ...")
+    after = trainer.evaluate()
+    embeddings.append(trainer.eval_embeddings)
+
+    folder = Path(str(args.output_dir)) / FINAL_FOLDER
+    results = {
+        "title": facts.name,
+        "data": {"license": facts.license, "splits": {name: describe_split(part) for name, part in dataset.items()}},
+        "base_model": facts.base_model,
+        "backbone": model_args.backbone,
+        "model_license": facts.model_license,
+        "command": facts.command,
+        "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
+        | {name: getattr(model.config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
+        "scores": {BEFORE: _scores(before), AFTER: _scores(after)},
+        "training": _settings(args, len(dataset["train"]), sampler.batch_size)
+        | {
+            "best_step": trainer.state.best_global_step or trainer.state.global_step,
+            "images_per_second": trained.metrics["train_samples_per_second"],
+            "seconds": trained.metrics["train_runtime"],
+        },
+        "log": trainer.state.log_history,
+        "environment": {
+            "hf_vitret": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+            "device": _device_name(args.device),
+            "processes": args.world_size,
+        },
+    }
+    # Sharded weights are gathered by all processes; only the main one has a folder to keep.
+    if not state.is_main_process:
+        trainer.save_model(str(folder))
+        return folder
+    with whole_folder(folder) as partial:
+        trainer.save_model(str(partial))
+        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle: results.json says the same
+        captions = [_caption(BEFORE, before), _caption(AFTER, after)]
+        strip = draw_retrieval_strip(evaluator, embeddings, captions)
+        strip.save(partial / PICTURE_NAME)
+        (partial / RESULTS_NAME).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_model_card(partial, results, PICTURE_NAME)
+    print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
+    return folder
+
+
+def _resume(value: str | None) -> str | bool | None:
+    """Read `--resume_from_checkpoint`: a folder, or `true` for the newest checkpoint of the output folder."""
+    return True if value is not None and value.lower() in ("true", "last") else value
+
+
+def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
+    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "epoch")
+    return {name.removeprefix("eval_"): value for name, value in metrics.items() if name not in timing}
+
+
+def _settings(args: RetrievalTrainingArguments, num_images: int, global_batch: int) -> dict[str, Any]:
+    """Collect the settings that decide the result."""
+    names = """max_steps learning_rate weight_decay lr_scheduler_type max_grad_norm margin koleo_weight koleo_neighbors
+    memory_weight images_per_class augmentation flip gradient_accumulation_steps bf16 fp16 seed""".split()
+    settings = {name: getattr(args, name) for name in names}
+    settings["lr_scheduler_type"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
+    settings["memory_size"] = num_images if args.memory_size is None else args.memory_size
+    return settings | {"global_batch_size": global_batch}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _caption(title: str, metrics: Mapping[str, float]) -> str:
+    return f"{title}: R@1 {100 * metrics['eval_recall_at_1']:.1f}"
+
+
+def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
+    """Lay out the scores and what was written where."""
+    rows = [["", *REPORTED.values()]]
+    for title, scores in results["scores"].items():
+        rows.append([title, *(f"{100 * scores[name]:.1f}" for name in REPORTED)])
+    table = "\n".join(f"  {row[0]:<16}" + "".join(f"{cell:>8}" for cell in row[1:]) for row in rows)
+    return (
+        f"\n{table}\n\n"
+        f"Checkpoint   {folder}\n"
+        f"Model card   {folder / 'README.md'}\n"
+        f"Picture      {folder / PICTURE_NAME}\n"
+        f"Next         {next_command}"
+    )

@@ -1,0 +1,219 @@
+"""The contrastive loss: pull positives together, push negatives below a similarity margin."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .references import Pairs, resolve_pairs
+
+# Similarities held at once: 2 MiB, 8,192 references for a batch of 64. One thread, 59,551 references, forward
+# and backward in units of the bare products: 2**17 1.08, 2**18 1.10, 2**19 1.12, 2**20 1.14. With two threads on
+# a busy machine the order turns round, for each call waits for its slowest thread: 2.0, 1.7, 1.7, 1.3.
+_BLOCK = 2**19
+# Products with fewer references than this are slow.
+_MIN_CHUNK = 256
+# Rows copied at once when special rows are collected: 3 MiB at 384 dimensions.
+_GATHER = 2**11
+# Labels are sifted by these bits before they are compared, with a table of 64 KiB.
+_SIEVE = 2**16 - 1
+# Largest share of special rows that is collected, which computes their products twice; above it, labels are
+# looked at everywhere, which costs about a fifth of all products.
+_MAX_SPECIAL = 1 / 8
+
+
+class ContrastiveLoss(nn.Module):
+    """Sum the contrastive terms of all pairs and divide by the number of anchors.
+
+    ``1/N sum_i [ sum_{j: y_i = y_j} (1 - s_ij) + sum_{j: y_i != y_j} max(s_ij - margin, 0) ]`` with ``s``
+    the dot product, N the number of anchors. Self pairs are left out exactly, in value and in gradient.
+
+    Always computed in float32 with autocast off. The references are walked in chunks, and the gradient is
+    formed in the same walk, so a memory of any size costs the two matrix products and one small block of
+    similarities. The loss can be differentiated once.
+
+    Args:
+        margin: similarity below which a negative costs nothing, in ``[-1, 1)``; the paper's beta.
+
+    Raises:
+        ValueError: if ``margin`` is outside ``[-1, 1)``.
+
+    Example:
+        Four points on the unit circle, two classes. Both positive pairs have similarity 0.8; the negatives
+        above 0.5 have 0.6, 0.6 and 0.96. Each pair counts from both ends: ``2 (0.2 + 0.2 + 0.1 + 0.1 +
+        0.46) / 4``.
+
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
+        >>> ContrastiveLoss(margin=0.5)(embeddings, torch.tensor([0, 0, 1, 1]))
+        tensor(0.5300)
+
+    Reference:
+        El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, Eq. (1), taken
+        literally: sums over pairs, mean over anchors only. (A mean over pairs is on another, far smaller
+        scale, and the paper's ``koleo_weight`` does not carry over to it.)
+    """
+
+    def __init__(self, margin: float = 0.5) -> None:
+        super().__init__()
+        if not (math.isfinite(margin) and -1.0 <= margin < 1.0):
+            raise ValueError(
+                f"Expected a margin in [-1, 1), a cosine similarity, got {margin}; the paper uses 0.5. "
+                "At 1 no negative would ever count."
+            )
+        self.margin = float(margin)
+
+    # Not worth compiling: nearly all of it is matrix products, and the walk differs with every batch.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        *,
+        self_index: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of the anchors against the references.
+
+        Args:
+            embeddings: ``(batch, dim)`` float, unit L2 norm.
+            labels: ``(batch,)`` int64.
+            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm; gradient flows to them if they require
+                it. ``None`` compares the batch with itself.
+            ref_labels: ``(num_refs,)`` int64.
+            self_index: ``(batch,)`` int64, the row of each anchor among the references, left out; ``None``
+                when no anchor is among them.
+
+        Returns:
+            Scalar float32, at least 0.
+
+        Raises:
+            ValueError: if shapes, lengths or devices do not fit.
+            TypeError: if embeddings are not floating point or labels are not integers.
+        """
+        pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
+        if not torch.is_grad_enabled():
+            pairs = pairs._replace(embeddings=pairs.embeddings.detach(), ref_embeddings=pairs.ref_embeddings.detach())
+        loss: Tensor = _PairSum.apply(*pairs, self.margin)
+        return loss
+
+    def extra_repr(self) -> str:
+        """Show the margin in ``repr``."""
+        return f"margin={self.margin}"
+
+
+class _PairSum(torch.autograd.Function):
+    """Eq. (1) with its gradient formed in the forward walk; backward only scales."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor,
+        ref_labels: Tensor,
+        self_index: Tensor | None,
+        margin: float,
+    ) -> Tensor:
+        pairs = Pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            loss, grad, ref_grad = _walk(pairs, margin, ctx.needs_input_grad[0], ctx.needs_input_grad[2])
+        ctx.save_for_backward(grad, ref_grad)
+        ctx.dtypes = embeddings.dtype, ref_embeddings.dtype
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        grads = [
+            None if grad is None else (grad * grad_output).to(dtype)
+            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes)
+        ]
+        return grads[0], None, grads[1], None, None, None
+
+
+def _walk(
+    pairs: Pairs, margin: float, needs_grad: bool, needs_ref_grad: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Walk the references once; return the loss and its gradients, float32."""
+    anchors, refs = pairs.embeddings.float(), pairs.ref_embeddings  # (batch, dim), (num_refs, dim)
+    batch, num_refs = len(anchors), len(refs)
+    grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
+    ref_grad = anchors.new_empty(refs.shape) if needs_ref_grad else None  # (num_refs, dim)
+    loss = anchors.new_zeros(())
+    minus_margin = anchors.new_full((), -margin)
+    chunk_size = max(1, min(max(_BLOCK // batch, _MIN_CHUNK), num_refs))
+    buffer = anchors.new_empty(batch * chunk_size)
+    starts = range(0, num_refs, chunk_size)
+    special = _special_rows(pairs)
+    columns: list[Tensor] = []  # of the special rows, for each chunk
+    if special is not None:
+        ends = torch.searchsorted(special, torch.tensor([*starts[1:], num_refs])).tolist()
+        columns = [special[a:b] - start for a, b, start in zip([0, *ends], ends, starts)]
+    for number, start in enumerate(starts):
+        chunk = refs[start : start + chunk_size].float()  # (chunk, dim)
+        excess = buffer[: batch * len(chunk)].view(batch, len(chunk))  # (batch, chunk) similarity - margin
+        torch.addmm(minus_margin, anchors, chunk.t(), out=excess)
+        if special is None:
+            rows = torch.arange(start, start + len(chunk), device=anchors.device)  # (chunk,)
+            terms, signs = _labelled_terms(pairs, excess, rows, margin)
+            loss += terms.sum()
+        else:
+            loss += excess.index_fill_(1, columns[number], 0.0).relu_().sum()
+            signs = excess.sign_()  # (batch, chunk)
+        if grad is not None:
+            grad.addmm_(signs, chunk)
+        if ref_grad is not None:
+            torch.mm(signs.t(), anchors, out=ref_grad[start : start + len(chunk)])
+    for rows in () if special is None else torch.split(special, _GATHER):
+        chunk = refs[rows].float()  # (special, dim)
+        excess = torch.addmm(minus_margin, anchors, chunk.t())  # (batch, special)
+        terms, signs = _labelled_terms(pairs, excess, rows, margin)
+        loss += terms.sum()
+        if grad is not None:
+            grad.addmm_(signs, chunk)
+        if ref_grad is not None:
+            ref_grad.index_add_(0, rows, signs.t() @ anchors)
+    for each in (loss, grad, ref_grad):
+        if each is not None:
+            each.div_(batch)
+    return loss, grad, ref_grad
+
+
+def _labelled_terms(pairs: Pairs, excess: Tensor, rows: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Return the terms of Eq. (1) and their derivatives by the similarity, each ``(batch, rows)``.
+
+    ``excess`` is ``(batch, rows)``, similarity - margin, and is overwritten; ``rows`` are the reference rows.
+    """
+    positive = pairs.labels[:, None] == pairs.ref_labels[rows]  # (batch, rows) bool
+    hinge = excess.relu()
+    terms = torch.where(positive, excess.neg_().add_(1.0 - margin), hinge)
+    signs = torch.where(positive, -1.0, hinge.sign_())
+    if pairs.self_index is not None:
+        own = pairs.self_index[:, None] == rows  # (batch, rows) bool
+        terms.masked_fill_(own, 0.0)
+        signs.masked_fill_(own, 0.0)
+    return terms, signs
+
+
+def _special_rows(pairs: Pairs) -> Tensor | None:
+    """Find the rows that may be a positive or an anchor itself, ``(special,)`` int64; ``None`` if many.
+
+    All other rows are plain negatives. Where special rows are few, looking at labels for these alone saves
+    most of the work beside the products. ``None`` off the CPU too: to learn how many they are, the host would
+    have to wait for the device.
+    """
+    if pairs.labels.device.type != "cpu":
+        return None
+    # Every row with a label of the batch passes, and few others; the labels are compared afterwards.
+    sieve = torch.zeros(_SIEVE + 1, dtype=torch.bool)
+    sieve[pairs.labels & _SIEVE] = True
+    is_special = sieve[pairs.ref_labels & _SIEVE]  # (num_refs,) bool
+    if pairs.self_index is not None:
+        is_special[pairs.self_index] = True
+    special = is_special.nonzero().squeeze(1)
+    return special if len(special) <= _MAX_SPECIAL * len(is_special) else None

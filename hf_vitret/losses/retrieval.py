@@ -1,0 +1,140 @@
+"""The training objective: contrastive loss, against the batch and a memory, plus the KoLeo regulariser."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .contrastive import ContrastiveLoss
+from .cross_batch_memory import CrossBatchMemory
+from .koleo import KoLeoLoss, Neighbors
+
+
+class RetrievalLoss(nn.Module):
+    """Add the contrastive loss of the batch, that of the memory and the KoLeo regulariser.
+
+    ``loss = contrastive + memory_weight * memory + koleo_weight * koleo``.
+
+    In training mode each call first writes the batch to the memory, then compares with the memory, each
+    anchor's own slot left out. The other images of the step so count twice, in the batch term (with
+    gradient on both sides) and in the memory term, as in the official code of the memory. In evaluation
+    mode nothing is written.
+
+    Args:
+        margin: similarity below which a negative costs nothing, in ``[-1, 1)``.
+        koleo_weight: weight of the regulariser, at least 0 (the paper's lambda). At 0 the term is still
+            reported, as a measure of collapse, but not differentiated.
+        memory_size: rows of the cross-batch memory; 0 for none.
+        embedding_dim: length of an embedding; needed with a memory.
+        memory_weight: weight of the memory term, at least 0. At 0 the term is reported but not
+            differentiated.
+        koleo_neighbors: ``"all"`` (the paper) or ``"negatives"``; see :class:`KoLeoLoss`.
+
+    Raises:
+        ValueError: if a setting is out of its range, not finite, or ``embedding_dim`` is missing.
+
+    Example:
+        The memory holds just this batch, so its term is that of the batch: ``0.53 + 0.53 + 0.7 * 0.8605``.
+
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
+        >>> terms = RetrievalLoss(memory_size=8, embedding_dim=2)(embeddings, torch.tensor([0, 0, 1, 1]))
+        >>> {name: round(float(term), 4) for name, term in terms.items()}
+        {'loss': 1.6624, 'contrastive': 0.53, 'memory': 0.53, 'koleo': 0.8605}
+
+    Reference:
+        El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, section 3:
+        Eq. (1) + lambda * Eq. (5), margin 0.5, lambda 0.7. The paper does not say how batch and memory add
+        up, nor when the memory starts. Decided as in the code of Wang et al. (arXiv 1912.06798): weight 1,
+        the batch written first. Decided otherwise than there: the memory is used from the first step,
+        however little it holds (that code waits 1,000 steps), and self pairs are left out by slot (that
+        code drops every positive above 1 - 1e-5).
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.5,
+        koleo_weight: float = 0.7,
+        memory_size: int = 0,
+        embedding_dim: int | None = None,
+        memory_weight: float = 1.0,
+        koleo_neighbors: Neighbors = "all",
+    ) -> None:
+        super().__init__()
+        for name, weight in (("koleo_weight", koleo_weight), ("memory_weight", memory_weight)):
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"Expected a finite {name} of at least 0, got {weight}; 0 switches the term off.")
+        if memory_size < 0:
+            raise ValueError(f"Expected memory_size of at least 0, got {memory_size}; 0 trains without a memory.")
+        if memory_size > 0 and embedding_dim is None:
+            raise ValueError(
+                f"Expected embedding_dim with a memory of {memory_size} rows, got None; pass the model's embedding_dim."
+            )
+        self.koleo_weight = float(koleo_weight)
+        self.memory_weight = float(memory_weight)
+        self.embedding_dim = embedding_dim
+        self.contrastive = ContrastiveLoss(margin)
+        self.koleo = KoLeoLoss(koleo_neighbors)
+        self.memory = (
+            CrossBatchMemory(memory_size, embedding_dim) if memory_size > 0 and embedding_dim is not None else None
+        )
+
+    # The memory fills and turns, so a compiled graph would hold for one step.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        *,
+        self_index: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the objective and, in training mode, write the batch to the memory.
+
+        Args:
+            embeddings: ``(batch, dim)`` float, unit L2 norm.
+            labels: ``(batch,)`` int64.
+            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm: the rows of all processes in one order
+                that is the same on each, gathered with gradient. All of them go to the memory, so it is the
+                same on every process. ``None`` compares the batch with itself.
+            ref_labels: ``(num_refs,)`` int64.
+            self_index: ``(batch,)`` int64, the row of each anchor among the references; ``None`` when no
+                anchor is among them.
+
+        Returns:
+            ``"loss"``, the weighted sum to differentiate, and its parts ``"contrastive"``, ``"memory"``
+            (only with a memory) and ``"koleo"``, unweighted and detached. Scalars, float32.
+
+        Raises:
+            ValueError: if shapes, lengths or devices do not fit, or the rows to write outnumber the memory.
+            TypeError: if embeddings are not floating point or labels are not integers.
+        """
+        contrastive = self.contrastive(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+        if self.embedding_dim is not None and embeddings.shape[1] != self.embedding_dim:
+            raise ValueError(
+                f"Expected embeddings of dimension {self.embedding_dim}, the loss's embedding_dim, got "
+                f"{embeddings.shape[1]}; build the loss with embedding_dim={embeddings.shape[1]}."
+            )
+        loss = contrastive
+        terms = {"contrastive": contrastive.detach()}
+        if self.memory is not None:
+            own_slots = None
+            if self.training and ref_embeddings is not None and ref_labels is not None:
+                slots = self.memory.enqueue(ref_embeddings, ref_labels)  # (num_refs,)
+                own_slots = None if self_index is None else slots[self_index]  # (batch,)
+            elif self.training:
+                own_slots = self.memory.enqueue(embeddings, labels)  # (batch,)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.memory_weight > 0):
+                memory = self.contrastive(embeddings, labels, *self.memory.contents(), self_index=own_slots)
+            loss = loss + self.memory_weight * memory if self.memory_weight > 0 else loss
+            terms["memory"] = memory.detach()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.koleo_weight > 0):
+            koleo = self.koleo(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+        loss = loss + self.koleo_weight * koleo if self.koleo_weight > 0 else loss
+        return {"loss": loss, **terms, "koleo": koleo.detach()}
+
+    def extra_repr(self) -> str:
+        """Show the weights in ``repr``; the parts show their own settings."""
+        return f"koleo_weight={self.koleo_weight}, memory_weight={self.memory_weight}"

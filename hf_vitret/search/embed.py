@@ -1,0 +1,93 @@
+"""Images to vectors: a model run over a data set."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from ..data.images import to_rgb
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class _Preprocess:
+    """Collate images into one uint8 batch: resized and cropped as the model's image processor says."""
+
+    def __init__(self, image_processor: Any) -> None:
+        self.image_processor = image_processor
+
+    def __call__(self, rows: list[Any]) -> torch.Tensor:
+        images = [to_rgb(row if isinstance(row, Image.Image) else row["image"]) for row in rows]
+        # Normalisation is left to the model: a byte a value travels to the device, not four.
+        pixels: torch.Tensor = self.image_processor(images, do_rescale=False, do_normalize=False, return_tensors="pt")[
+            "pixel_values"
+        ]
+        return pixels  # (B, 3, H, W) uint8
+
+
+@torch.inference_mode()
+def embed_images(
+    model: nn.Module,
+    images: "Dataset | Sequence[Image.Image]",
+    *,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    dtype: torch.dtype | None = None,
+    progress: bool = True,
+    description: str = "Embedding",
+) -> torch.Tensor:
+    """Embed images with a retrieval model, on the device where the model is.
+
+    Args:
+        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. Its mode (train or eval) is restored.
+        images: A data set with an `image` column, or PIL images of any size and mode.
+        batch_size: Images a step.
+        num_workers: Processes that decode; 0 decodes in this one.
+        dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast.
+        progress: Whether to show a bar.
+        description: Text in front of the bar.
+
+    Returns:
+        `(len(images), dim)` float32 on the CPU, unit L2 norm, in the order of the images.
+
+    Raises:
+        ValueError: There are no images, or an embedding is not finite; the message names the first rows.
+    """
+    if len(images) == 0:
+        raise ValueError("expected at least one image to embed; got none")
+    parameter = next(model.parameters())
+    device = parameter.device
+    loader: DataLoader[Any] = DataLoader(
+        images,  # type: ignore[arg-type]  # a Sequence serves as a map-style data set
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=_Preprocess(model.image_processor),
+        pin_memory=device.type == "cuda",
+    )
+    autocast = nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    was_training = model.training
+    model.eval()
+    batches = []
+    try:
+        with tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False) as bar:
+            for pixels in loader:
+                with autocast:
+                    output = model(pixels.to(device, non_blocking=True))
+                batches.append(output.embeddings.float().cpu())  # (B, D)
+                bar.update(len(pixels))
+    finally:
+        model.train(was_training)
+    embeddings = torch.cat(batches)  # (N, D)
+    broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if broken:
+        raise ValueError(
+            f"expected finite embeddings; {len(broken)} of {len(embeddings)} are not, first rows {broken[:10]}: "
+            "the model has diverged (lower the learning rate) or its weights are damaged"
+        )
+    return embeddings

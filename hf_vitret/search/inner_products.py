@@ -1,0 +1,96 @@
+"""Inner products in true float32, whatever precision training runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def inner_products(queries: torch.Tensor, gallery: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Score queries against gallery rows in true float32.
+
+    Autocast, TF32 and `torch.set_float32_matmul_precision` would round the rows to 8 or 11 bits, which swaps
+    neighbours: they are off for this product, and as they were after it.
+
+    Args:
+        queries: `(num_queries, dim)` float32.
+        gallery: `(num_gallery, dim)` float32.
+        out: `(num_queries, num_gallery)` float32 to write to.
+
+    Returns:
+        `(num_queries, num_gallery)` float32.
+
+    Example:
+        >>> inner_products(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
+        tensor([[0.6000, 0.0000]])
+    """
+    with torch.autocast(queries.device.type, enabled=False), _full_precision():
+        return torch.mm(queries, gallery.T, out=out)
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Switch reduced-precision float32 products off on CPU and CUDA."""
+    if not hasattr(torch.backends, "fp32_precision"):  # torch before 2.9
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
+    # Not through get_float32_matmul_precision: it raises once the precision was set this newer way, as
+    # transformers does for `TrainingArguments(tf32=True)`.
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    reduced = [(each, each.fp32_precision) for each in backends]
+    reduced = [(each, precision) for each, precision in reduced if precision not in ("none", "ieee")]
+    for backend, _ in reduced:
+        backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in reduced:
+            # "none" follows the setting for all backends, where it was that one.
+            backend.fp32_precision = "none" if precision == torch.backends.fp32_precision else precision
+
+
+def check_embeddings(embeddings: torch.Tensor, name: str) -> None:
+    """Require a finite floating-point matrix with at least one row.
+
+    Args:
+        embeddings: `(num_rows, dim)`.
+        name: The argument's name, for the error messages.
+
+    Raises:
+        TypeError: Not a floating-point tensor.
+        ValueError: Not two-dimensional, empty, or NaN or infinity in a row (the rows are named).
+    """
+    if not isinstance(embeddings, torch.Tensor) or not embeddings.is_floating_point():
+        received = embeddings.dtype if isinstance(embeddings, torch.Tensor) else type(embeddings).__name__
+        raise TypeError(f"{name} must be a floating-point tensor, got {received}. Convert with torch.as_tensor(...).")
+    if embeddings.ndim != 2 or 0 in embeddings.shape:
+        raise ValueError(f"{name} must be (num_rows, dim) with at least one row, got shape {tuple(embeddings.shape)}.")
+    for start in range(0, len(embeddings), 8_192):  # bounds the temporaries of isfinite
+        is_finite = embeddings[start : start + 8_192].float().isfinite().all(dim=1)
+        bad = (~is_finite).nonzero().squeeze(1) + start
+        if len(bad):
+            rows = ", ".join(str(row) for row in bad[:10].tolist()) + (", ..." if len(bad) > 10 else "")
+            raise ValueError(
+                f"{name} must be finite in float32, got NaN or infinity in row {rows}. "
+                "Look for a broken image or an overflow."
+            )
+
+
+def check_same_dim(query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor) -> None:
+    """Require queries and gallery to share their embedding dimension.
+
+    Raises:
+        ValueError: The second dimensions differ.
+    """
+    if query_embeddings.shape[1] != gallery_embeddings.shape[1]:
+        raise ValueError(
+            f"queries and gallery must share one embedding dimension, got {query_embeddings.shape[1]} and "
+            f"{gallery_embeddings.shape[1]}. Embed both with the same model."
+        )

@@ -1,0 +1,142 @@
+"""Exact nearest neighbours by inner product, in chunks, with the query itself left out by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from hf_vitret.search.exact_codes import Identifiers, paired_ids
+from hf_vitret.search.inner_products import check_embeddings, check_same_dim, inner_products
+
+# Scores held at once: 1,024 x 16,384 float32 are 64 MiB. Larger tiles gain no speed on a CPU; a GPU is kept
+# busy by them.
+_QUERY_CHUNK = 1_024
+_GALLERY_CHUNK = 16_384
+# Rows of a tile turned into int64 keys at once because of ties: 64 x 16,384 are 8 MiB.
+_TIED_ROWS = 64
+
+
+@torch.no_grad()
+def nearest_neighbors(
+    query_embeddings: torch.Tensor,
+    gallery_embeddings: torch.Tensor,
+    k: int,
+    *,
+    query_ids: Identifiers | None = None,
+    gallery_ids: Identifiers | None = None,
+    query_chunk_size: int = _QUERY_CHUNK,
+    gallery_chunk_size: int = _GALLERY_CHUNK,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the k gallery rows with the largest inner product for every query, best first.
+
+    The search is exact and runs where `query_embeddings` are (CPU or CUDA). It holds one tile of scores at a
+    time and the best k so far, never a (num_queries, num_gallery) matrix. With unit-norm rows, as
+    `ViTRetModel` returns them, the score is the cosine similarity; rows of any other norm are taken as they
+    are (maximum inner product search).
+
+    Args:
+        query_embeddings: `(num_queries, dim)` float; bf16 and fp16 are searched in float32.
+        gallery_embeddings: `(num_gallery, dim)` float.
+        k: How many neighbours, at least 1. It may exceed the gallery.
+        query_ids: `(num_queries,)` int64, or a sequence of hashables. A gallery row that carries the id of
+            the query is left out of its list (leave-one-out); exact duplicates under other ids stay.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Both or neither.
+        query_chunk_size: Rows of a tile of scores.
+        gallery_chunk_size: Columns of a tile of scores.
+
+    Returns:
+        scores: `(num_queries, k)` float32, descending. Equal scores are ordered by the lower gallery row.
+        indices: `(num_queries, k)` int64 rows of the gallery. Where a query has fewer than k candidates the
+            rest of its row is padded with score -inf and index -1.
+
+    Raises:
+        ValueError: An input is not a finite `(num_rows, dim)` matrix, the dims differ, k or a chunk size is
+            below 1, or ids are missing on one side or do not match the rows in number.
+        TypeError: Embeddings are not floats, or ids are.
+
+    Example:
+        >>> gallery = torch.tensor([[1.0, 0.0], [0.8, 0.6], [1.0, 0.0]])
+        >>> nearest_neighbors(gallery[:1], gallery, k=3)
+        (tensor([[1.0000, 1.0000, 0.8000]]), tensor([[0, 2, 1]]))
+        >>> nearest_neighbors(gallery[:1], gallery, k=3, query_ids=[10], gallery_ids=[10, 11, 12])
+        (tensor([[1.0000, 0.8000,   -inf]]), tensor([[ 2,  1, -1]]))
+    """
+    for name, size in (
+        ("k", k),
+        ("query_chunk_size", query_chunk_size),
+        ("gallery_chunk_size", gallery_chunk_size),
+    ):
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}.")
+    check_embeddings(query_embeddings, "query_embeddings")
+    check_embeddings(gallery_embeddings, "gallery_embeddings")
+    check_same_dim(query_embeddings, gallery_embeddings)
+    device = query_embeddings.device
+    num_queries, num_gallery = len(query_embeddings), len(gallery_embeddings)
+    codes = paired_ids(query_ids, gallery_ids, num_queries, num_gallery, device)
+
+    scores = torch.full((num_queries, k), -torch.inf, device=device)
+    indices = torch.full((num_queries, k), -1, dtype=torch.int64, device=device)
+    num_scores = min(query_chunk_size, num_queries) * min(gallery_chunk_size, num_gallery)
+    # One tile for all: memory fresh from the system would cost as much as the product.
+    buffer = torch.empty(num_scores, device=device)
+    for rows in _chunks(num_queries, query_chunk_size):
+        queries = query_embeddings[rows].float()  # (rows, dim)
+        best = torch.empty(len(queries), 0, dtype=torch.int64, device=device)  # (rows, <= k) keys, descending
+        for columns in _chunks(num_gallery, gallery_chunk_size):
+            gallery = gallery_embeddings[columns].to(device).float()  # (columns, dim)
+            tile = buffer[: len(queries) * len(gallery)].view(len(queries), len(gallery))
+            inner_products(queries, gallery, out=tile)
+            if codes is not None:
+                _leave_out(tile, codes[0][rows], codes[1][columns])
+            best = torch.cat([best, _best_keys(tile, k, columns.start)], dim=1)
+            best = best.sort(dim=1, descending=True).values[:, :k]
+        found_scores, found_indices = _unpack(best)
+        scores[rows, : best.shape[1]] = found_scores
+        indices[rows, : best.shape[1]] = found_indices.masked_fill(found_scores == -torch.inf, -1)
+    return scores, indices
+
+
+def _leave_out(tile: torch.Tensor, query_codes: torch.Tensor, gallery_codes: torch.Tensor) -> None:
+    """Set the scores of pairs with equal ids to -inf, in as many rounds as an id repeats in the gallery."""
+    ids, columns = gallery_codes.sort(stable=True)
+    place = torch.searchsorted(ids, query_codes)
+    stop = torch.searchsorted(ids, query_codes, right=True)
+    while len(rows := (place < stop).nonzero().squeeze(1)):
+        tile[rows, columns[place[rows]]] = -torch.inf
+        place[rows] += 1
+
+
+def _best_keys(tile: torch.Tensor, k: int, first_index: int) -> torch.Tensor:
+    """Return `(rows, min(k, columns))` sort keys of the best items of a tile, ties to the lower index."""
+    num_columns = tile.shape[1]
+    if k >= num_columns:
+        return _pack(tile, torch.arange(first_index, first_index + num_columns, device=tile.device))
+    scores, columns = tile.topk(k + 1, dim=1)
+    keys = _pack(scores[:, :k], columns[:, :k] + first_index)
+    # topk keeps any of the items tied for its last place: where one more is tied than fits, choose by key.
+    crowded = (scores[:, k - 1] == scores[:, k]).nonzero().squeeze(1)
+    for rows in torch.split(crowded, _TIED_ROWS):
+        every = _pack(tile[rows], torch.arange(first_index, first_index + num_columns, device=tile.device))
+        keys[rows] = every.topk(k, dim=1).values
+    return keys
+
+
+def _pack(scores: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Return int64 keys that sort like (score, -index): the score's bits above the inverted index."""
+    bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0 into 0.0
+    monotone = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+    return (monotone << 32) | (0xFFFFFFFF - indices)
+
+
+def _unpack(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Invert `_pack`."""
+    monotone = (keys >> 32).to(torch.int32)
+    scores = torch.where(monotone < 0, monotone ^ 0x7FFFFFFF, monotone).view(torch.float32)
+    return scores, 0xFFFFFFFF - (keys & 0xFFFFFFFF)
+
+
+def _chunks(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))

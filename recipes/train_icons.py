@@ -1,0 +1,65 @@
+"""Icons: tell concepts apart across icon fonts. Runs anywhere in minutes; needs no download of data.
+
+Paper:    the method of arXiv 2102.05644 on a small set of our own; there is no published score
+Command:  accelerate launch recipes/train_icons.py
+Hardware: 2 CPU cores
+"""
+
+import sys
+from dataclasses import dataclass, field
+
+from dinov2_small import HUB_ID, dinov2_small
+
+from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
+from hf_vitret.data.icon_fonts import ICON_FONT_LICENSES
+from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
+from hf_vitret.experiment.finetune import DataFacts, finetune
+
+PAPER_BACKBONE = ModelArguments.backbone
+LICENSE = "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n" + "\n".join(
+    f"- {family}: [{license}]({source})" for family, (license, source) in ICON_FONT_LICENSES.items()
+)
+
+
+@dataclass
+class DataArguments:
+    """The icons."""
+
+    drawing_size: int = field(default=112, metadata={"help": "Side in pixels of the drawings."})
+
+
+def main() -> None:
+    """Draw the icons, fine-tune DINOv2-small on half of the concepts, test it on the other half."""
+    data_args, model_args, args = parse_arguments(
+        __doc__,
+        DataArguments,
+        ModelArguments,
+        RetrievalTrainingArguments,
+        output_dir="outputs/icons",
+        backbone=None,
+        image_size=56,
+        resize_size=64,
+        max_steps=450,
+        eval_steps=450,
+        save_steps=450,
+        logging_steps=25,
+        bf16=True,
+        koleo_weight=0.0,
+        flip=0.0,
+    )
+    with bad_input_as_message():
+        dataset = load_retrieval_dataset("icons", size=data_args.drawing_size)
+    model_args.backbone = model_args.backbone or dinov2_small()
+    facts = DataFacts(
+        name="icons",
+        license=LICENSE,
+        command=" ".join(["accelerate launch", *sys.argv]),
+        next_command="accelerate launch recipes/train_catalogue.py --data_dir path/to/a/folder/per/class",
+        base_model=HUB_ID,
+        model_license="apache-2.0",
+    )
+    finetune(dataset, model_args, args, facts, trusted_images=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Time and memory of retrieval metrics against one bare matrix product and against other libraries.
+
+    python -m tests.benchmarks.evaluation [--full] [--rivals]
+
+Every case runs in a process of its own, so that its peak memory is its own: the peak resident set size, less the one
+before the call. Times are medians of alternated repeats; read the ratios, which stand for themselves on a busy machine.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+import resource
+import statistics
+import time
+
+import torch
+
+DIM = 384
+SOP_SIZE, SOP_CLASSES = 60_502, 11_316
+# Strength of the class against unit noise of the image: R@1 about 1 (separated) and 0.01 (untrained).
+SPREADS = {"separated": 3.0, "untrained": 0.3}
+
+
+def unit_embeddings(distribution: str, num_items: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.cat(
+        [
+            torch.arange(num_classes).repeat(2),
+            torch.randint(0, num_classes, (num_items - 2 * num_classes,), generator=generator),
+        ]
+    )[torch.randperm(num_items, generator=generator)]
+    embeddings = torch.randn(num_items, DIM, generator=generator)
+    embeddings += SPREADS[distribution] * torch.randn(num_classes, DIM, generator=generator)[labels]
+    if distribution == "untrained":
+        embeddings += torch.randn(DIM, generator=generator)  # one direction that all images share
+    return torch.nn.functional.normalize(embeddings, dim=1), labels
+
+
+def bare_product(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    scores = torch.empty(1_024, len(embeddings))
+    for rows in embeddings.split(1_024):
+        torch.mm(rows, embeddings.T, out=scores[: len(rows)])
+
+
+def ours(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    from hf_vitret.evaluation import retrieval_metrics
+
+    retrieval_metrics(embeddings, labels)
+
+
+def ours_search(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    from hf_vitret.search import nearest_neighbors
+
+    nearest_neighbors(embeddings, embeddings, 1_001)
+
+
+def faiss_flat(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    import faiss
+
+    index = faiss.IndexFlatIP(DIM)
+    index.add(embeddings.numpy())
+    index.search(embeddings.numpy(), 1_001)
+
+
+def pytorch_metric_learning(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+    AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r", "r_precision"), k="max_bin_count"
+    ).get_accuracy(embeddings, labels)
+
+
+def sentence_transformers(embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+    from sentence_transformers.util import dot_score, semantic_search
+
+    semantic_search(embeddings, embeddings, top_k=1_001, score_function=dot_score)
+
+
+def measure(run, warm_up, distribution, num_items, num_classes, results) -> None:
+    torch.set_num_threads(2)
+    embeddings, labels = unit_embeddings(distribution, num_items, num_classes)
+    run(*unit_embeddings(distribution, warm_up, warm_up // 5))  # imports and thread pools are not of interest
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    run(embeddings, labels)
+    seconds = time.perf_counter() - start
+    results.put((seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1_024))
+
+
+def in_a_process(run, *case) -> tuple[float, float]:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=measure, args=(run, 1_500, *case, results))
+    process.start()
+    result = results.get()
+    process.join()
+    return result
+
+
+def table(runs, distribution: str, num_items: int, num_classes: int, repeats: int) -> None:
+    measured = {run: [] for run in runs}
+    for _ in range(repeats):
+        for run in runs:
+            measured[run].append(in_a_process(run, distribution, num_items, num_classes))
+    product = statistics.median(seconds for seconds, _ in measured[bare_product])
+    print(f"\n{num_items:,} x {DIM}, {num_classes:,} classes, {distribution}; median of {repeats}, 2 threads")
+    print(f"{'':26}{'seconds':>9}{'/ product':>11}{'MiB more':>10}")
+    for run, results in measured.items():
+        seconds = statistics.median(seconds for seconds, _ in results)
+        memory = max(memory for _, memory in results)
+        print(f"{run.__name__:26}{seconds:9.2f}{seconds / product:11.2f}{memory:10.0f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the size of Stanford Online Products, and large classes")
+    parser.add_argument("--rivals", action="store_true", help="other libraries, at 20,000 items")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    size = SOP_SIZE if args.full else 20_000
+    for distribution in SPREADS:
+        table([bare_product, ours], distribution, size, size * SOP_CLASSES // SOP_SIZE, args.repeats)
+    for distribution in SPREADS:
+        table([bare_product, ours], distribution, size, 60, args.repeats)
+    if args.rivals:
+        rivals = [faiss_flat, pytorch_metric_learning, sentence_transformers]
+        modules = {faiss_flat: "faiss"}
+        found = [run for run in rivals if importlib.util.find_spec(modules.get(run, run.__name__))]
+        for run in set(rivals) - set(found):
+            print(f"{modules.get(run, run.__name__)} is not installed: left out")
+        runs = [bare_product, ours, ours_search, *found]
+        table(runs, "untrained", 20_000, 20_000 * SOP_CLASSES // SOP_SIZE, args.repeats)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What every test shares: no network, no cache of the user's, one thread, and a model small enough to forget."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Before anything imports huggingface_hub or torch: both read these once.
+_CACHE = tempfile.mkdtemp(prefix="hf_vitret-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+os.environ.update(
+    HF_HOME=_CACHE,
+    HF_HUB_CACHE=os.path.join(_CACHE, "hub"),  # noqa: PTH118 (an environment variable is text)
+    HF_DATASETS_CACHE=os.path.join(_CACHE, "datasets"),  # noqa: PTH118
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    OMP_NUM_THREADS="1",
+)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+@pytest.fixture
+def tiny_model():
+    """Give a `ViTRetModel` in evaluation mode: two layers, 32 wide, 32 pixels, seeded, embeddings well apart."""
+    from hf_vitret import ViTRetConfig, ViTRetModel
+
+    backbone = {
+        "model_type": "vit",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "image_size": 32,
+        "patch_size": 8,
+        "initializer_range": 0.2,  # at the usual 0.02 a random model maps all images to nearly one vector
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ViTRetModel(ViTRetConfig(backbone, image_size=32)).eval()

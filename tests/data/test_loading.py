@@ -1,0 +1,45 @@
+"""Loading by name: known names, errors, laziness of the heavy imports, doctests of the room."""
+
+import doctest
+import subprocess
+import sys
+
+import pytest
+
+import hf_vitret.data.icons
+import hf_vitret.data.splits
+from hf_vitret.data import DATASETS, check_schema, load_retrieval_dataset
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown data set 'cars': the known ones are catalogue, icons, sop"):
+        load_retrieval_dataset("cars")
+
+
+def test_what_a_loader_returns_is_checked(monkeypatch, tmp_path, write_images):
+    from hf_vitret.data.catalogue import load_catalogue
+
+    folder = write_images(tmp_path / "shop", [f"{name}/{i}.png" for name in "abc" for i in range(2)])
+    good = load_catalogue(folder)
+    monkeypatch.setitem(DATASETS, "good", lambda data_dir: good)
+    monkeypatch.setitem(DATASETS, "bad", lambda data_dir: type(good)(train=good["train"], test=good["train"]))
+    assert check_schema(load_retrieval_dataset("good"), "good") is good
+    with pytest.raises(ValueError, match="data set 'bad', split 'test': an image_id must be unique"):
+        load_retrieval_dataset("bad")
+
+
+def test_importing_the_room_imports_no_heavy_library():
+    code = (
+        "import sys, hf_vitret.data;"
+        "heavy = {'datasets', 'pyarrow', 'pandas', 'torch', 'qtawesome'};"
+        "print(*heavy.intersection(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("module", [hf_vitret.data.splits, hf_vitret.data.icons])
+def test_doctests(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,231 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import normalize
+from transformers import AutoModel
+
+from hf_vitret import ViTRetConfig
+from hf_vitret.models.modeling_vitret import GeM, ViTRetOutput
+
+# Tokens before the patches, counted by hand: class, distillation, registers.
+PREFIX = {
+    "deit": 2,
+    "vit": 1,
+    "dinov2": 1,
+    "dinov2_with_registers": 1 + 3,
+    "dinov3_vit": 1 + 5,
+    "siglip_vision_model": 0,
+    "clip_vision_model": 1,
+    "swin": 0,
+    "convnext": 0,
+    "chinese_clip_vision_model": 1,
+    "convnextv2": 0,
+    "dinov3_convnext": 1,
+    "mlcd_vision_model": 1,
+}
+WITHOUT_CLASS_TOKEN = [kind for kind, prefix in PREFIX.items() if prefix == 0]
+# Patches along one side of a 224 pixel image, from the patch sizes and strides of tests/models/conftest.py.
+SIDE = {kind: 14 for kind in PREFIX} | {
+    "dinov2": 16,
+    "dinov2_with_registers": 16,
+    "swin": 28,
+    "convnext": 28,
+    "convnextv2": 28,
+    "dinov3_convnext": 7,
+}
+# Families whose last norm comes after the pooling, and its name.
+LATE_NORM = {
+    "clip_vision_model": "post_layernorm",
+    "chinese_clip_vision_model": "post_layernorm",
+    "mlcd_vision_model": "post_layernorm",
+    "convnext": "layernorm",
+    "convnextv2": "layernorm",
+}
+NUMPY_POOLINGS = {
+    "mean": lambda patches: patches.mean(axis=1),
+    "max": lambda patches: patches.max(axis=1),
+    "gem": lambda patches: (np.maximum(patches, 1e-6).astype(np.float64) ** 3).mean(axis=1) ** (1 / 3),
+}
+
+
+def one_number(embeddings):
+    """Reduce embeddings by fixed random weights: their plain sum is constant after a LayerNorm."""
+    weights = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(2))
+    return (embeddings * weights).sum()
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 5])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "gem"])
+@pytest.mark.parametrize("kind", PREFIX)
+@torch.no_grad()
+def test_every_backbone_gives_unit_vectors_from_its_own_tokens(kind, pooling, embedding_dim, make_model, images):
+    if pooling == "cls" and kind in WITHOUT_CLASS_TOKEN:
+        with pytest.raises(ValueError, match=f"class token.*{kind} has none: use 'mean', 'max' or 'gem'"):
+            make_model(kind, pooling=pooling)
+        return
+    model = make_model(kind, pooling=pooling, embedding_dim=embedding_dim)
+    output = model(images)
+    assert isinstance(output, ViTRetOutput)
+    assert output.embeddings.shape == (2, embedding_dim or model.config.hidden_size)
+    assert output.embeddings.dtype == torch.float32
+    torch.testing.assert_close(output.embeddings.norm(dim=1), torch.ones(2))
+
+    hidden = model.backbone(images).last_hidden_state
+    torch.testing.assert_close(output.last_hidden_state, hidden)
+    tokens = hidden.numpy()
+    if tokens.ndim == 4:
+        tokens = tokens.reshape(*tokens.shape[:2], -1).swapaxes(1, 2)
+    patches = tokens[:, PREFIX[kind] :]
+    assert patches.shape[1] == SIDE[kind] ** 2
+    pooled = tokens[:, 0] if pooling == "cls" else NUMPY_POOLINGS[pooling](patches)
+    expected = torch.from_numpy(pooled.astype(np.float32))
+    if kind in LATE_NORM:
+        expected = getattr(model.backbone, LATE_NORM[kind])(expected)
+    if embedding_dim is not None:
+        expected = model.projection(expected)
+    torch.testing.assert_close(output.embeddings, normalize(expected, dim=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [
+        ("clip_vision_model", "cls"),
+        ("dinov2", "cls"),
+        ("dinov2_with_registers", "cls"),
+        ("dinov3_vit", "cls"),
+        ("dinov3_convnext", "cls"),
+        ("chinese_clip_vision_model", "cls"),
+        ("mlcd_vision_model", "cls"),
+        ("swin", "mean"),
+        ("convnext", "mean"),
+        ("convnextv2", "mean"),
+    ],
+)
+@torch.no_grad()
+def test_backbones_own_pooler_agrees_where_it_is_the_same_pooling(kind, pooling, make_model, images):
+    model = make_model(kind, pooling=pooling)
+    backbone = AutoModel.from_config(model.config.backbone_config).eval()
+    backbone.load_state_dict(model.backbone.state_dict())
+    torch.testing.assert_close(model(images).embeddings, normalize(backbone(images).pooler_output, dim=1))
+
+
+def test_return_dict_false_gives_a_plain_tuple(make_model, images):
+    model = make_model()
+    embeddings, hidden = model(images, return_dict=False)
+    output = model(images)
+    assert torch.equal(embeddings, output.embeddings)
+    assert torch.equal(hidden, output.last_hidden_state)
+
+
+@pytest.mark.parametrize("backbone", [{"model_type": "bert"}, {"model_type": "clip"}])
+def test_backbone_that_takes_no_images_alone_is_refused(backbone):
+    with pytest.raises(ValueError, match=f"vision model.*{backbone['model_type']}"):
+        AutoModel.from_config(ViTRetConfig({**backbone, "num_hidden_layers": 1}))
+
+
+def test_gem_lies_between_mean_and_maximum():
+    tokens = torch.rand(3, 10, 4, generator=torch.Generator().manual_seed(0)) + 0.1
+    mean, maximum = tokens.mean(dim=1), tokens.amax(dim=1)
+    torch.testing.assert_close(GeM(1.0, learnable=False)(tokens), mean)
+    torch.testing.assert_close(GeM(300.0, learnable=False)(tokens.double()), maximum, rtol=0.01, atol=0)
+    between = GeM(3.0, learnable=False)(tokens)
+    assert (mean < between).all()
+    assert (between < maximum).all()
+
+
+def test_gem_stays_finite_where_no_token_is_positive():
+    tokens = torch.full((1, 4, 2), -1.0, requires_grad=True)
+    pooled = GeM(3.0, learnable=False)(tokens)
+    pooled.sum().backward()
+    assert pooled.isfinite().all()
+    assert tokens.grad.isfinite().all()
+
+
+def test_gem_exponent_is_trained_only_on_request(make_model, images):
+    fixed = make_model(pooling="gem", gem_p=2.5)
+    assert not [name for name, _ in fixed.named_parameters() if name.startswith("gem")]
+    learnable = make_model(pooling="gem", gem_p=2.5, gem_learnable=True)
+    assert learnable.gem.p.item() == 2.5
+    torch.testing.assert_close(learnable(images).embeddings, fixed(images).embeddings)
+
+    def value(p):
+        return one_number(learnable(images).embeddings.double()).item() if p is None else value_at(p)
+
+    def value_at(p):
+        with torch.no_grad():
+            learnable.gem.p.fill_(p)
+            return value(None)
+
+    one_number(learnable(images).embeddings).backward()
+    slope = (value(2.6) - value(2.4)) / 0.2
+    assert slope != 0
+    assert learnable.gem.p.grad.item() == pytest.approx(slope, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", PREFIX)
+@torch.no_grad()
+def test_one_model_takes_other_image_sizes(kind, make_model, images):
+    model = make_model(kind, pooling="mean", image_size=224)
+    at_224 = model(images).embeddings
+    for size in (56, 384):
+        resized = torch.nn.functional.interpolate(images, size=(size, size), mode="bilinear")
+        embeddings = model(resized).embeddings
+        assert embeddings.shape == at_224.shape
+        torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+    patches = model(images[..., :112, :]).last_hidden_state  # not square either
+    assert patches.isfinite().all()
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 5])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "gem"])
+@pytest.mark.parametrize("kind", PREFIX)
+def test_every_trainable_parameter_gets_a_gradient(kind, pooling, embedding_dim, make_model, images):
+    if pooling == "cls" and kind in WITHOUT_CLASS_TOKEN:
+        pytest.skip("refused: see above")
+    model = make_model(kind, pooling=pooling, embedding_dim=embedding_dim, gem_learnable=True).train()
+    one_number(model(images[..., :112, :112]).embeddings).backward()
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert [name for name, parameter in trainable.items() if parameter.grad is None] == []
+    assert sum(bool(parameter.grad.any()) for parameter in trainable.values()) > 0.8 * len(trainable)
+    frozen = {name.rpartition(".")[2] for name in dict(model.named_parameters()).keys() - trainable.keys()}
+    assert frozen <= {"mask_token"}
+
+
+def test_projection_starts_orthogonal(make_model):
+    weight = make_model(embedding_dim=5).projection.weight.detach()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(5), atol=1e-5, rtol=0)
+
+
+def test_input_embeddings_are_the_backbones(make_model):
+    model = make_model()
+    assert model.get_input_embeddings() is model.backbone.get_input_embeddings()
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest_edge", "square"])
+@torch.no_grad()
+def test_raw_pixels_give_what_the_image_processor_gives(resize_mode, make_model):
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    photos = [Image.fromarray(pixels), Image.fromarray(pixels[::-1].copy()).resize((90, 140))]
+    mean, std = (0.1, 0.5, 0.7), (0.3, 0.2, 0.4)
+    model = make_model(image_size=64, resize_mode=resize_mode, image_mean=mean, image_std=std)
+    normalised = model.image_processor(photos, return_tensors="pt")["pixel_values"]
+    raw = model.image_processor(photos, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
+    assert normalised.shape == raw.shape == (2, 3, 64, 64)
+    assert raw.dtype == torch.uint8
+    by_hand = (raw.numpy() / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    torch.testing.assert_close(normalised, torch.from_numpy(by_hand).float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(model(raw).embeddings, model(normalised).embeddings, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_weights_give_float32_embeddings(make_model, images):
+    model = make_model(embedding_dim=8)
+    expected = model(images).embeddings
+    half = make_model(embedding_dim=8).to(torch.bfloat16)
+    for pixels in (images, (images * 40 + 128).clamp(0, 255).to(torch.uint8)):
+        assert half(pixels).embeddings.dtype == torch.float32
+    embeddings = half(images).embeddings
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+    assert (embeddings * expected).sum(dim=1).min() > 0.999
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(images).embeddings.dtype == torch.float32

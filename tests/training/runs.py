@@ -1,0 +1,96 @@
+"""A small but real training run: drawn images, a tiny ViT, the actual trainer. Also a script, for several processes."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from PIL import Image as Pillow
+from transformers import ViTConfig
+
+from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel
+
+SIDE = 32
+
+
+def draw(class_id: int, image: int) -> Pillow.Image:
+    """Draw a class as a colour gradient of its own, an image as a shade of it."""
+    rng = np.random.default_rng(class_id)
+    corners = rng.integers(0, 200, (2, 2, 3)) + np.random.default_rng([class_id, image]).integers(0, 55, (2, 2, 3))
+    return Pillow.fromarray(corners.astype(np.uint8)).resize((SIDE, SIDE), Pillow.Resampling.BILINEAR)
+
+
+def shapes_dataset(num_train: int = 6, num_test: int = 5, images_per_class: int = 4) -> DatasetDict:
+    """Give a class-disjoint data set with the schema of the package."""
+    names = [f"class {number}" for number in range(num_train + num_test)]
+    features = Features({"image": Image(), "label": ClassLabel(names=names), "image_id": Value("string")})
+
+    def part(classes: range) -> Dataset:
+        rows = [(class_id, image) for class_id in classes for image in range(images_per_class)]
+        return Dataset.from_dict(
+            {
+                "image": [draw(*row) for row in rows],
+                "label": [class_id for class_id, _ in rows],
+                "image_id": [f"{class_id}/{image}" for class_id, image in rows],
+            },
+            features=features,
+        )
+
+    return DatasetDict(train=part(range(num_train)), test=part(range(num_train, num_train + num_test)))
+
+
+def tiny_vit() -> ViTRetModel:
+    """Build a ViT of two narrow blocks; every call gives the same weights."""
+    torch.manual_seed(0)
+    backbone = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=SIDE
+    )
+    return ViTRetModel(ViTRetConfig(backbone, image_size=SIDE, resize_size=SIDE))
+
+
+def arguments(output_dir: Path, **changes: Any) -> RetrievalTrainingArguments:
+    """Give settings of a run of six steps in which nothing is left to chance but the order."""
+    settings: dict[str, Any] = {
+        "output_dir": str(output_dir),
+        "max_steps": 6,
+        "per_device_train_batch_size": 8,
+        "images_per_class": 2,
+        "learning_rate": 1e-3,
+        "flip": 0.0,
+        "logging_steps": 1,
+        "eval_steps": 3,
+        "save_steps": 3,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    return RetrievalTrainingArguments(**{**settings, **changes})
+
+
+def train(output_dir: Path, **changes: Any) -> RetrievalTrainer:
+    """Run the training."""
+    dataset = shapes_dataset()
+    trainer = RetrievalTrainer(
+        tiny_vit(), arguments(output_dir, **changes), train_dataset=dataset["train"], eval_dataset=dataset["test"]
+    )
+    trainer.train()
+    return trainer
+
+
+def main() -> None:
+    """Train under `torchrun`; rank 0 writes what it saw. Arguments: output folder, settings as JSON."""
+    output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
+    trainer = train(output_dir, **changes)
+    memory = trainer.loss.memory
+    seen = {
+        "log": trainer.state.log_history,
+        "weights": {name: tensor.tolist() for name, tensor in trainer.model.state_dict().items()},
+        "memory": [tensor.tolist() for tensor in memory.contents()],
+    }
+    (output_dir / f"seen-{trainer.args.process_index}.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
