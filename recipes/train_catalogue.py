@@ -5,10 +5,11 @@ Command:  accelerate launch recipes/train_catalogue.py --data_dir photos
           accelerate launch recipes/train_catalogue.py --data_dir products.csv --image_column file --label_column sku
           accelerate launch recipes/train_catalogue.py --data_dir user/dataset --label_column category
 Hardware: one GPU; a CPU does for a small model at a small --image_size
-Hours:    depends on your data; 2,000 steps are what the paper gives CUB's 5,864 images
+Hours:    not yet measured: depends on your images; 2,000 steps are what the paper gives CUB's 5,864 images
 Score:    printed before and after, on classes set aside for testing where you name no test split
 """
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,13 +68,13 @@ def main() -> None:
             test_fraction=data_args.test_fraction,
             seed=data_args.split_seed,
         )
+    load = f"import hf_vitret; print(hf_vitret.ViTRetModel.from_pretrained({f'{args.output_dir}/final'!r}))"
     facts = DataFacts(
-        name=Path(data_args.data_dir).name,
+        name=Path(data_args.data_dir).resolve().name,  # of "." too
         license=data_args.data_license,
-        command=" ".join(["accelerate launch", *sys.argv]),
-        next_command=f'python -c "from hf_vitret import ViTRetModel; '
-        f"print(ViTRetModel.from_pretrained('{args.output_dir}/final'))\"",
-        base_model=None if Path(model_args.backbone).exists() else model_args.backbone,
+        command=shlex.join(["accelerate", "launch", *sys.argv]),
+        next_command=shlex.join(["python", "-c", load]),
+        base_model=model_args.base_model,
     )
     finetune(dataset, model_args, args, facts)
 

@@ -3,8 +3,11 @@
 Paper:    the method of arXiv 2102.05644 on a small set of our own; there is no published score
 Command:  accelerate launch recipes/train_icons.py
 Hardware: 2 CPU cores
+Hours:    0.2, measured while other work shared the two cores
+Score:    R@1 50.1, R@10 77.0, MAP@R 33.8; off the shelf 5.7, 15.2, 2.8
 """
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 
@@ -15,7 +18,6 @@ from hf_vitret.data.icon_fonts import ICON_FONT_LICENSES
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
 from hf_vitret.experiment.finetune import DataFacts, finetune
 
-PAPER_BACKBONE = ModelArguments.backbone
 LICENSE = "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n" + "\n".join(
     f"- {family}: [{license}]({source})" for family, (license, source) in ICON_FONT_LICENSES.items()
 )
@@ -49,13 +51,14 @@ def main() -> None:
     )
     with bad_input_as_message():
         dataset = load_retrieval_dataset("icons", size=data_args.drawing_size)
-    model_args.backbone = model_args.backbone or dinov2_small()
+        base_model = model_args.base_model if model_args.backbone else HUB_ID
+        model_args.backbone = model_args.backbone or dinov2_small()
     facts = DataFacts(
         name="icons",
         license=LICENSE,
-        command=" ".join(["accelerate launch", *sys.argv]),
+        command=shlex.join(["accelerate", "launch", *sys.argv]),
         next_command="accelerate launch recipes/train_catalogue.py --data_dir path/to/a/folder/per/class",
-        base_model=HUB_ID,
+        base_model=base_model,
         model_license="apache-2.0",
     )
     finetune(dataset, model_args, args, facts, trusted_images=True)

@@ -9,6 +9,7 @@ Score:    R@1 84.2, R@10 93.7, R@100 97.3, R@1000 99.1 (the paper's IRT_R, DeiT-
           83.0 is R@1 of IRT_L (--koleo_weight 0) and 52.8 that of IRT_O (off the shelf), both with DeiT-S
 """
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 
@@ -37,9 +38,10 @@ def main() -> None:
     facts = DataFacts(
         name="Stanford Online Products",
         license="Photographs from eBay, collected by Stanford for research (Song et al. 2016, arXiv 1511.06452).",
-        command=" ".join(["accelerate launch", *sys.argv]),
-        next_command=f"accelerate launch recipes/train_sop.py --data_dir {data_args.data_dir} --koleo_weight 0",
-        base_model=model_args.backbone,
+        command=shlex.join(["accelerate", "launch", *sys.argv]),
+        next_command=f"accelerate launch recipes/train_sop.py --data_dir {shlex.quote(data_args.data_dir)} "
+        "--koleo_weight 0 --output_dir outputs/sop-without-koleo",
+        base_model=model_args.base_model,
     )
     finetune(dataset, model_args, args, facts)
 

@@ -1,4 +1,4 @@
-"""What every test shares: no network, no cache of the user's, one thread, and a model small enough to forget."""
+"""What every test shares: no network, no cache of the user's, one thread, and one very small model."""
 
 import atexit
 import os
@@ -24,7 +24,7 @@ import torch  # noqa: E402
 
 @pytest.fixture
 def tiny_model():
-    """Give a `ViTRetModel` in evaluation mode: two layers, 32 wide, 32 pixels, seeded, embeddings well apart."""
+    """Give a seeded `ViTRetModel` in evaluation mode: two layers, 32 wide, 32 pixels."""
     from hf_vitret import ViTRetConfig, ViTRetModel
 
     backbone = {

@@ -1,15 +1,25 @@
 """The command line of a recipe: model and data settings beside the training arguments."""
 
 import sys
+from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transformers import HfArgumentParser
+import torch
+from transformers import AutoConfig, HfArgumentParser
 
-from ..models.configuration_vitret import POOLINGS, RESIZE_MODES
+from ..models.configuration_vitret import POOLINGS, RESIZE_MODES, ViTRetConfig
 from ..models.modeling_vitret import ViTRetModel
+
+# What a ViTRet checkpoint decides where a run goes on from one.
+CHECKPOINT_FIELDS = ("pooling", "embedding_dim", "gem_p", "gem_learnable", "image_size", "resize_size", "resize_mode")
+
+
+class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Show each option's default, and a recipe's docstring line by line, as it is written."""
 
 
 @dataclass
@@ -18,7 +28,7 @@ class ModelArguments:
 
     backbone: str = field(
         default="facebook/deit-small-distilled-patch16-224",
-        metadata={"help": "Hub id or folder of a vision backbone, or of a ViTRet checkpoint to go on from."},
+        metadata={"help": "Hub id or folder of a vision backbone, or of a ViTRet checkpoint to go on from as it is."},
     )
     backbone_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
     pooling: str = field(default="cls", metadata={"help": f"How tokens become one vector: {', '.join(POOLINGS)}."})
@@ -38,8 +48,24 @@ class ModelArguments:
         default=None, metadata={"help": "sdpa, eager, flash_attention_2...; default: the best available."}
     )
 
+    @property
+    def base_model(self) -> str | None:
+        """Hub id of the backbone, for a model card; `None` where it is a folder on this machine."""
+        return None if Path(self.backbone).exists() else self.backbone
+
     def build(self) -> ViTRetModel:
-        """Load the backbone and put the retrieval head on it."""
+        """Load the backbone and put the retrieval head on it, or load a ViTRet checkpoint with the head it has.
+
+        Raises:
+            ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint.
+            OSError: There is no such backbone.
+        """
+        try:
+            source = AutoConfig.from_pretrained(self.backbone, revision=self.backbone_revision)
+        except OSError as error:  # transformers does not always say which model it was after
+            raise OSError(f"expected a backbone in {self.backbone}, a folder or an id on the Hub: {error}") from error
+        if source.model_type == ViTRetConfig.model_type:
+            return self._go_on(source)
         return ViTRetModel.from_backbone(
             self.backbone,
             revision=self.backbone_revision,
@@ -53,8 +79,23 @@ class ModelArguments:
             attn_implementation=self.attn_implementation,
         )
 
+    def _go_on(self, config: ViTRetConfig) -> ViTRetModel:
+        for name in CHECKPOINT_FIELDS:
+            asked, kept = getattr(self, name), getattr(config, name)
+            if asked not in (kept, getattr(ModelArguments, name)):
+                raise ValueError(
+                    f"{self.backbone} is a ViTRet checkpoint with {name} {kept}; got --{name} {asked}. Leave the "
+                    "option out, or start from a plain backbone"
+                )
+        return ViTRetModel.from_pretrained(
+            self.backbone,
+            revision=self.backbone_revision or "main",
+            dtype=torch.float32,
+            attn_implementation=self.attn_implementation,
+        )
 
-def parse_arguments(description: str | None, *classes: type, **defaults: Any) -> tuple[Any, ...]:
+
+def parse_arguments(description: str | None, *classes: Any, **defaults: Any) -> tuple[Any, ...]:
     """Read the command line into dataclasses.
 
     Args:
@@ -64,16 +105,23 @@ def parse_arguments(description: str | None, *classes: type, **defaults: Any) ->
 
     Returns:
         One instance of each class.
+
+    Raises:
+        SystemExit: An option is unknown or its value outside its domain; the message alone is shown.
     """
-    parser = HfArgumentParser(list(classes), description=description)
+    parser = HfArgumentParser(list(classes), description=description, formatter_class=_HelpFormatter)
     parser.set_defaults(**defaults)
-    return tuple(parser.parse_args_into_dataclasses())
+    with bad_input_as_message():
+        return tuple(parser.parse_args_into_dataclasses())
 
 
 @contextmanager
 def bad_input_as_message() -> Iterator[None]:
-    """End the program with the message alone where the input is at fault: no traceback, exit status 1."""
+    """End the program with the message alone where the input is at fault: no traceback, exit status 1.
+
+    The input: a value, a file or a data set or model of the Hub, a package that an option needs.
+    """
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

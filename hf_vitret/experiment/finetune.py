@@ -10,15 +10,17 @@ from typing import Any
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import set_seed
 from datasets import DatasetDict
+from transformers.trainer_utils import get_last_checkpoint
 
 from .. import __version__
 from ..data.images import check_images
-from ..data.schema import describe_split
+from ..data.schema import column_values, describe_split
 from ..evaluation.retrieval_strip import draw_retrieval_strip
 from ..hub.model_card import write_model_card
 from ..training.checkpointing import whole_folder
-from ..training.trainer import RetrievalTrainer
+from ..training.trainer import TRAINER_STATE_NAME, RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments
 from .arguments import ModelArguments, bad_input_as_message
 
@@ -68,14 +70,20 @@ def finetune(
         trusted_images: Whether to skip decoding each image once before training starts.
 
     Returns:
-        The folder: weights, configuration, image processor, model code, card, picture, `results.json`.
+        The folder: weights, configuration, image processor, model code, card, picture, `results.json`. It is whole
+        when any process returns.
+
+    Raises:
+        SystemExit: The images, the model's settings or the run's are at fault; before training starts.
     """
     state = PartialState()
     with bad_input_as_message():
+        checkpoint = _checkpoint_to_resume(args)
         if not trusted_images and state.is_main_process:
             for split in dataset.values():
                 check_images(split)
         state.wait_for_everyone()
+        set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
         model = model_args.build()
         evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
         trainer = RetrievalTrainer(model, args, train_dataset=dataset["train"], eval_dataset=evaluation_set)
@@ -87,8 +95,10 @@ def finetune(
     state.print(f"Evaluating {BEFORE} ...")
     before = trainer.evaluate()
     embeddings.append(trainer.eval_embeddings)
+    with bad_input_as_message():
+        _check_measurable(before)
     state.print("Training ...")
-    trained = trainer.train(resume_from_checkpoint=_resume(args.resume_from_checkpoint))
+    trained = trainer.train(resume_from_checkpoint=checkpoint)
     state.print(f"Evaluating {AFTER} ...")
     after = trainer.evaluate()
     embeddings.append(trainer.eval_embeddings)
@@ -96,7 +106,11 @@ def finetune(
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
     results = {
         "title": facts.name,
-        "data": {"license": facts.license, "splits": {name: describe_split(part) for name, part in dataset.items()}},
+        "data": {
+            "license": facts.license,
+            "splits": {name: describe_split(part) for name, part in dataset.items()},
+            "num_shared_classes": _num_shared_classes(dataset),
+        },
         "base_model": facts.base_model,
         "backbone": model_args.backbone,
         "model_license": facts.model_license,
@@ -123,6 +137,7 @@ def finetune(
     # Sharded weights are gathered by all processes; only the main one has a folder to keep.
     if not state.is_main_process:
         trainer.save_model(str(folder))
+        state.wait_for_everyone()
         return folder
     with whole_folder(folder) as partial:
         trainer.save_model(str(partial))
@@ -133,12 +148,39 @@ def finetune(
         (partial / RESULTS_NAME).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         write_model_card(partial, results, PICTURE_NAME)
     print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
+    state.wait_for_everyone()
     return folder
 
 
-def _resume(value: str | None) -> str | bool | None:
+def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:
     """Read `--resume_from_checkpoint`: a folder, or `true` for the newest checkpoint of the output folder."""
-    return True if value is not None and value.lower() in ("true", "last") else value
+    wanted = args.resume_from_checkpoint
+    if wanted is None or wanted.lower() == "false":
+        return None
+    parent = str(args.output_dir)
+    newest = get_last_checkpoint(parent) if Path(parent).is_dir() else None  # type: ignore[no-untyped-call]
+    found: str | None = newest if wanted.lower() in ("true", "last") else wanted
+    if found is None or not (Path(found) / TRAINER_STATE_NAME).is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint to resume from in {parent if found is None else found}; there is none. Leave "
+            "--resume_from_checkpoint out to start anew"
+        )
+    return found
+
+
+def _check_measurable(metrics: Mapping[str, float]) -> None:
+    """Check that a query has something to find: else every score is NaN, and no checkpoint the best."""
+    if metrics["eval_num_queries_without_positive"] == metrics["eval_num_queries"]:
+        raise ValueError(
+            f"none of the {metrics['eval_num_queries']} test images has another one of its class to be found by, so "
+            "that nothing can be measured: give a test split (or query and gallery) with two images of a class"
+        )
+
+
+def _num_shared_classes(dataset: DatasetDict) -> int:
+    """Count the classes of the images searched for that training has seen."""
+    queries = dataset["query" if "query" in dataset else "test"]
+    return len({*column_values(dataset["train"], "label")} & {*column_values(queries, "label")})
 
 
 def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -148,8 +190,11 @@ def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _settings(args: RetrievalTrainingArguments, num_images: int, global_batch: int) -> dict[str, Any]:
     """Collect the settings that decide the result."""
-    names = """max_steps learning_rate weight_decay lr_scheduler_type max_grad_norm margin koleo_weight koleo_neighbors
-    memory_weight images_per_class augmentation flip gradient_accumulation_steps bf16 fp16 seed""".split()
+    names = [
+        *["max_steps", "learning_rate", "weight_decay", "lr_scheduler_type", "max_grad_norm"],
+        *["gradient_accumulation_steps", "margin", "koleo_weight", "koleo_neighbors", "memory_weight"],
+        *["images_per_class", "augmentation", "flip", "bf16", "fp16", "seed"],
+    ]
     settings = {name: getattr(args, name) for name in names}
     settings["lr_scheduler_type"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
     settings["memory_size"] = num_images if args.memory_size is None else args.memory_size

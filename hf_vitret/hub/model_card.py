@@ -29,34 +29,37 @@ def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | No
     Returns:
         The card's path.
     """
-    scores = {title: values for title, values in results["scores"].items()}
-    last = list(scores)[-1]
+    last = list(results["scores"].values())[-1]
+    metrics = {key: name for key, (name, _) in METRICS.items() if key in last}
+    # A backbone in a folder is named after it: its path is its maker's own business.
+    backbone = results["base_model"] or Path(results["backbone"]).name
     data = ModelCardData(
-        model_name=f"{results['base_model'] or Path(results['backbone']).name} for {results['title']}",
+        model_name=f"{backbone} for {results['title']}",
         base_model=results["base_model"],
         license=results["model_license"],
         library_name="transformers",
         pipeline_tag="image-feature-extraction",
         tags=["hf_vitret", "image-retrieval", "metric-learning", "visual-search"],
-        metrics=list(METRICS),
+        metrics=list(metrics),
         eval_results=[
             EvalResult(
                 task_type="image-retrieval",
                 dataset_type="custom",
                 dataset_name=results["title"],
-                metric_type=metric_type,
+                metric_type=METRICS[key][1],
                 metric_name=name,
-                metric_value=scores[last][key],
+                metric_value=last[key],
             )
-            for key, (name, metric_type) in METRICS.items()
-            if key in scores[last]
+            for key, name in metrics.items()
         ],
     )
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATE),
         results=results,
-        metrics={key: name for key, (name, _) in METRICS.items() if key in scores[last]},
+        backbone=backbone,
+        scores=last,
+        metrics=metrics,
         picture=picture,
     )
     path = folder / CARD_NAME

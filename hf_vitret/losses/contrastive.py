@@ -11,10 +11,11 @@ from torch.autograd.function import once_differentiable
 
 from .references import Pairs, resolve_pairs
 
-# Similarities held at once: 2 MiB, 8,192 references for a batch of 64. One thread, 59,551 references, forward
-# and backward in units of the bare products: 2**17 1.08, 2**18 1.10, 2**19 1.12, 2**20 1.14. With two threads on
-# a busy machine the order turns round, for each call waits for its slowest thread: 2.0, 1.7, 1.7, 1.3.
-_BLOCK = 2**19
+# Similarities held at once: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds
+# them in cache. One thread, 59,551 references, forward and backward in units of the bare products: 2**17 1.08,
+# 2**18 1.10, 2**19 1.12, 2**20 1.14. Not smaller: with two threads on a busy machine each call waits for its
+# slowest thread, and the order turns round (2.0, 1.7, 1.7, 1.3).
+_BLOCK = 2**18
 # Products with fewer references than this are slow.
 _MIN_CHUNK = 256
 # Rows copied at once when special rows are collected: 3 MiB at 384 dimensions.

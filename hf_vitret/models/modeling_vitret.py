@@ -105,10 +105,13 @@ class ViTRetModel(PreTrainedModel):
         self.gem = GeM(config.gem_p, config.gem_learnable) if config.pooling == "gem" else None
         width, dim = config.hidden_size, config.embedding_dim
         self.projection = None if dim is None else nn.Linear(width, dim)
-        # Masked-image tokens take no part in a descriptor; a parameter without a gradient stops DDP.
-        for name, parameter in self.backbone.named_parameters():
-            if name.endswith("mask_token"):
-                parameter.requires_grad_(False)
+        # Mask tokens take no part in a descriptor, and a parameter without a gradient stops DDP. A buffer keeps
+        # its name in checkpoints, and stays what it is when it is loaded; `requires_grad=False` does not.
+        for module in self.backbone.modules():
+            if isinstance(getattr(module, "mask_token", None), nn.Parameter):
+                mask_token = module.mask_token.detach()
+                del module.mask_token
+                module.register_buffer("mask_token", mask_token)
         self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()

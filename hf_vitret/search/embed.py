@@ -31,7 +31,6 @@ class _Preprocess:
         return pixels  # (B, 3, H, W) uint8
 
 
-@torch.inference_mode()
 def embed_images(
     model: nn.Module,
     images: "Dataset | Sequence[Image.Image]",
@@ -77,13 +76,13 @@ def embed_images(
     try:
         with tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False) as bar:
             for pixels in loader:
-                with autocast:
+                with torch.inference_mode(), autocast:
                     output = model(pixels.to(device, non_blocking=True))
                 batches.append(output.embeddings.float().cpu())  # (B, D)
                 bar.update(len(pixels))
     finally:
         model.train(was_training)
-    embeddings = torch.cat(batches)  # (N, D)
+    embeddings = torch.cat(batches)  # (N, D), outside of inference mode: an ordinary tensor, fit for training on
     broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if broken:
         raise ValueError(

@@ -1,0 +1,1 @@
+"""Training: batches, augmentation, processes, and the trainer itself."""

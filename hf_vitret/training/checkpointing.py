@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL_PREFIX = ".partial-"
+OUTDATED_PREFIX = f"{PARTIAL_PREFIX}outdated-"
 
 
 def begin_folder(target: Path) -> Path:
@@ -23,7 +24,7 @@ def partial_folder(target: Path) -> Path:
 
 def commit_folder(target: Path) -> None:
     """Rename the folder that `begin_folder` made to `target`, in the place of what was there."""
-    outdated = target.with_name(f"{PARTIAL_PREFIX}outdated-{target.name}")
+    outdated = target.with_name(OUTDATED_PREFIX + target.name)
     if target.exists():
         target.rename(outdated)
     partial_folder(target).rename(target)
@@ -48,6 +49,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_partial_folders(parent: Path) -> None:
-    """Clear away what a killed process had begun to write under `parent`."""
+    """Clear away what a killed process had begun to write under `parent`.
+
+    One killed between the two renames of `commit_folder` left no target: what was there before it comes back.
+    """
+    for outdated in parent.glob(f"{OUTDATED_PREFIX}*"):
+        target = outdated.with_name(outdated.name.removeprefix(OUTDATED_PREFIX))
+        if not target.exists():
+            outdated.rename(target)
     for partial in parent.glob(f"{PARTIAL_PREFIX}*"):
         shutil.rmtree(partial)

@@ -2,16 +2,17 @@
 
     python -m tests.benchmarks.evaluation [--full] [--rivals]
 
-Every case runs in a process of its own, so that its peak memory is its own: the peak resident set size, less the one
-before the call. Times are medians of alternated repeats; read the ratios, which stand for themselves on a busy machine.
+Every case runs in a process of its own. Its memory is the peak of the resident set during the call (VmHWM, reset
+just before it: Linux only) less the resident set at its start. Times are medians of alternated repeats; read the
+ratios, and on a quiet machine: many short steps suffer more from other processes than one long product does.
 """
 
 import argparse
 import importlib.util
 import multiprocessing
-import resource
 import statistics
 import time
+from pathlib import Path
 
 import torch
 
@@ -76,15 +77,21 @@ def sentence_transformers(embeddings: torch.Tensor, labels: torch.Tensor) -> Non
     semantic_search(embeddings, embeddings, top_k=1_001, score_function=dot_score)
 
 
+def resident_mib(field: str) -> float:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) / 1_024
+
+
 def measure(run, warm_up, distribution, num_items, num_classes, results) -> None:
     torch.set_num_threads(2)
     embeddings, labels = unit_embeddings(distribution, num_items, num_classes)
     run(*unit_embeddings(distribution, warm_up, warm_up // 5))  # imports and thread pools are not of interest
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start = time.perf_counter()
     run(embeddings, labels)
     seconds = time.perf_counter() - start
-    results.put((seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1_024))
+    results.put((seconds, resident_mib("VmHWM") - before))
 
 
 def in_a_process(run, *case) -> tuple[float, float]:

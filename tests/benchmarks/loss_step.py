@@ -3,10 +3,11 @@
 Run from the project root: ``python -m tests.benchmarks.loss_step [--threads 2] [--repeats 21]``.
 
 Batch 64, memory 59,551 x 384 (the paper's for Stanford Online Products), float32, forward and backward. The
-bare products are the two no implementation can do without, ``64x384 @ 384x59551`` and ``64x59551 @ 59551x384``,
-written whole and in chunks; the fastest of them is the unit. Times are medians, and bests, of alternated repeats
-in one process: of the clock, or with one thread of the processor, which neighbours disturb less. Extra memory
-is the peak resident size (``VmHWM``) of a fresh process after one step, less its size before, on Linux.
+bare products are the two no implementation can do without, ``64x384 @ 384x59551`` and
+``64x59551 @ 59551x384``, written whole and in chunks; the fastest of them is the unit. Times are medians, and
+bests, of alternated repeats in one process: of the clock, or with one thread of the processor, which neighbours
+disturb less. Extra memory is the peak resident size (``VmHWM``) of a fresh process after one step, less its size
+before, on Linux.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ _VIT = {
 }
 _DINOV2 = {**_VIT, "patch_size": 14, "mlp_ratio": 2}
 _CONVNEXT = {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2, "initializer_range": 0.2}
-_SWIN = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "initializer_range": 0.2}
+# Swin drops whole layers at random by default, which would make gradients of a training step a lottery.
+_SWIN = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "initializer_range": 0.2, "drop_path_rate": 0.0}
 _BACKBONES = {
     "deit": _VIT,
     "vit": _VIT,

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from transformers import AutoConfig, DeiTConfig, SiglipVisionConfig, TimmWrapperConfig, ViTConfig
+from transformers import Aimv2VisionConfig, AutoConfig, DeiTConfig, SiglipVisionConfig, TimmWrapperConfig, ViTConfig
 
 from hf_vitret import ViTRetConfig
 
@@ -25,7 +25,7 @@ BAD_FIELDS = [
 
 @pytest.mark.parametrize(("fields", "words"), BAD_FIELDS)
 def test_field_outside_its_domain_is_named_with_value_and_domain(fields, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=words[0]) as error:
         ViTRetConfig(**fields)
     assert all(word in str(error.value) for word in words), str(error.value)
 
@@ -62,7 +62,7 @@ def test_output_dim_is_the_projections():
 
 def test_backbone_without_a_width_is_refused():
     config = ViTRetConfig(TimmWrapperConfig(architecture="vit_tiny_patch16_224"))
-    with pytest.raises(ValueError, match="hidden_size.*timm_wrapper.*native to transformers"):
+    with pytest.raises(ValueError, match=r"hidden_size.*timm_wrapper.*native to transformers"):
         config.output_dim  # noqa: B018
 
 
@@ -74,11 +74,13 @@ def test_dict_and_object_describe_the_same_backbone(backbone_fields):
     assert from_dict.to_dict() == ViTRetConfig(ViTConfig(**fields)).to_dict()
 
 
-def test_backbone_configuration_of_the_caller_is_left_alone():
-    backbone = SiglipVisionConfig()
+@pytest.mark.parametrize(
+    ("backbone", "switch"), [(SiglipVisionConfig(), "vision_use_head"), (Aimv2VisionConfig(), "use_head")]
+)
+def test_pooling_head_is_switched_off_and_the_callers_configuration_left_alone(backbone, switch):
     config = ViTRetConfig(backbone)
-    assert config.backbone_config.vision_use_head is False
-    assert backbone.vision_use_head is True
+    assert getattr(config.backbone_config, switch) is False
+    assert getattr(backbone, switch) is True
 
 
 def test_json_round_trip_keeps_every_field(tmp_path, backbone_fields):

@@ -9,7 +9,7 @@ def _rows(seed):
 
 
 @pytest.fixture
-def _restored_precision():
+def restored_precision():
     backends = (torch.backends, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     if not hasattr(torch.backends, "fp32_precision"):
         pytest.skip("torch before 2.9 has no fp32_precision")
@@ -20,8 +20,9 @@ def _restored_precision():
         backend.fp32_precision = precision
 
 
+@pytest.mark.usefixtures("restored_precision")
 @pytest.mark.parametrize("setting", ["none", "medium", "everywhere", "autocast"])
-def test_products_are_float32_under_every_setting_and_the_setting_stays(setting, _restored_precision):
+def test_products_are_float32_under_every_setting_and_the_setting_stays(setting):
     if setting == "medium":
         torch.set_float32_matmul_precision("medium")
     elif setting == "everywhere":  # as transformers does for tf32=True

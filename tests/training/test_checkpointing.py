@@ -49,3 +49,23 @@ def test_a_kill_leaves_no_half_written_folder(tmp_path: Path) -> None:
     assert not target.exists()
     remove_partial_folders(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_between_the_renames_brings_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "final"
+    target.mkdir()
+    (target / "file").write_text("old")
+    rename = Path.rename
+
+    def die_after_the_first(self: Path, other: Path) -> None:
+        rename(self, other)
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(Path, "rename", die_after_the_first)
+    with pytest.raises(SystemExit, match="killed"), whole_folder(target) as partial:
+        (partial / "file").write_text("new")
+    monkeypatch.undo()
+    assert not target.exists()
+    remove_partial_folders(tmp_path)
+    assert (target / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]

@@ -1,0 +1,99 @@
+"""The evaluator scores what a plain embedding of the images scores, in every form that data comes in."""
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from torch import nn
+
+from hf_vitret import RetrievalEvaluator, embed_images, retrieval_metrics
+from tests.training.runs import shapes_dataset
+
+
+@pytest.fixture(scope="module")
+def test_split() -> Dataset:
+    return shapes_dataset()["test"]
+
+
+def labels_of(dataset: Dataset) -> torch.Tensor:
+    return torch.tensor(dataset["label"][:])
+
+
+def test_leave_one_out(tiny_model: nn.Module, test_split: Dataset) -> None:
+    expected = retrieval_metrics(embed_images(tiny_model, test_split, progress=False), labels_of(test_split))
+    assert expected["recall_at_1"] > 0
+    assert expected["map_at_r"] < 1
+    forms = (test_split, {"test": test_split}, DatasetDict(train=test_split.select([0]), test=test_split))
+    for form in forms:
+        assert RetrievalEvaluator(form, batch_size=3)(tiny_model) == expected
+
+
+def test_query_and_gallery(tiny_model: nn.Module, test_split: Dataset) -> None:
+    query, gallery = test_split.select(range(0, 20, 3)), test_split.select(range(1, 20, 3))
+    expected = retrieval_metrics(
+        embed_images(tiny_model, query, progress=False),
+        labels_of(query),
+        embed_images(tiny_model, gallery, progress=False),
+        labels_of(gallery),
+    )
+    assert expected["num_queries"] == 7
+    assert RetrievalEvaluator(query, gallery)(tiny_model) == expected
+    assert RetrievalEvaluator(DatasetDict(query=query, gallery=gallery))(tiny_model) == expected
+
+
+def test_an_image_in_both_sets_does_not_find_itself(tiny_model: nn.Module, test_split: Dataset) -> None:
+    """Searching the query set as its own gallery is leave-one-out."""
+    alone = RetrievalEvaluator(test_split)(tiny_model)
+    twice = RetrievalEvaluator(test_split, test_split)(tiny_model)
+    assert twice == alone
+    assert alone["recall_at_1"] < 1
+    # In another order the ids alone tell which image is which.
+    assert RetrievalEvaluator(test_split, test_split.select(range(19, -1, -1)))(tiny_model) == alone
+
+
+def test_ids_are_compared_as_text(test_split: Dataset) -> None:
+    """As numbers, 1e3 and 1000 would be one image, and 9007199254740993 its neighbour; nan would equal nothing."""
+    names = ["1e3", "1000", "1000.0", "9007199254740993", "9007199254740992", "nan"]
+    query = test_split.select(range(6)).remove_columns("image_id").add_column("image_id", names)
+    gallery = test_split.select(range(6)).remove_columns("image_id").add_column("image_id", names[::-1])
+    query_ids, gallery_ids = RetrievalEvaluator(query, gallery).shared_ids
+    assert torch.equal(query_ids[:, None] == gallery_ids, torch.eye(6, dtype=torch.bool).flip(1))
+
+
+def test_large_labels_stay_apart(test_split: Dataset) -> None:
+    """Above 2**53 neighbouring whole numbers are one float."""
+    labels = [2**53 + row for row in range(4)]
+    dataset = test_split.select(range(4)).remove_columns("label").add_column("label", labels)
+    assert RetrievalEvaluator(dataset).query_labels.tolist() == labels
+
+
+def test_ranks_are_those_asked_for(tiny_model: nn.Module, test_split: Dataset) -> None:
+    metrics = RetrievalEvaluator(test_split, ks=(2, 5))(tiny_model)
+    assert [name for name in metrics if name.startswith("recall")] == ["recall_at_2", "recall_at_5"]
+
+
+def test_settings_reach_the_embedding(
+    tiny_model: nn.Module, test_split: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def spy(model, dataset, **settings):
+        seen.update(settings)
+        return embed_images(model, dataset, progress=False, dtype=settings["dtype"])
+
+    monkeypatch.setattr("hf_vitret.evaluation.evaluator.embed_images", spy)
+    RetrievalEvaluator(test_split, batch_size=5, num_workers=3, dtype=torch.bfloat16)(tiny_model)
+    assert seen == {"batch_size": 5, "num_workers": 3, "dtype": torch.bfloat16}
+
+
+@pytest.mark.parametrize("is_gallery", [False, True])
+def test_missing_column(test_split: Dataset, is_gallery: bool) -> None:
+    broken = test_split.rename_column("image_id", "file")
+    sets = (test_split, broken) if is_gallery else (broken,)
+    with pytest.raises(ValueError, match=r"image, label, image_id; got image, label, file\. load_retrieval_dataset"):
+        RetrievalEvaluator(*sets)
+
+
+@pytest.mark.parametrize("names", [("train",), ("train", "query"), ("gallery",)])
+def test_missing_split(test_split: Dataset, names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=f"expected the splits test, or query and gallery; got {', '.join(names)}"):
+        RetrievalEvaluator(dict.fromkeys(names, test_split))

@@ -1,0 +1,248 @@
+"""The whole job: what it measures, what it writes, and what it leaves when it is stopped."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import DatasetDict
+from PIL import Image
+from safetensors.torch import load_file
+
+from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel
+from hf_vitret.experiment.finetune import AFTER, BEFORE
+from tests.experiment import flow
+from tests.training import runs
+
+ROOT = Path(__file__).parents[2]
+WRITTEN = {
+    "README.md",
+    "config.json",
+    "configuration_vitret.py",
+    "model.safetensors",
+    "modeling_vitret.py",
+    "preprocessor_config.json",
+    "results.json",
+    "retrieval.png",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the job once; the tests read its folder."""
+    return flow.run(tmp_path_factory.mktemp("run"), backbone)
+
+
+def launch(
+    output_dir: Path, backbone: Path, *, processes: int = 0, moment: str = "", model: Any = None, **changes: Any
+):
+    """Run the job in a process of its own, or in several."""
+    start = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--rdzv-backend=c10d"]
+    start += ["--rdzv-endpoint=localhost:0"]
+    command = [sys.executable, "-W", "ignore", *(start if processes else []), "-m", "tests.experiment.flow"]
+    command += [str(output_dir), str(backbone), json.dumps(changes), json.dumps(model or {}), moment]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def visible(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".partial-")}
+
+
+def partial(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - visible(folder)
+
+
+def test_writes_what_is_worth_keeping_and_nothing_else(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == WRITTEN
+    assert {path.name for path in finished.parent.iterdir()} == {"final", "checkpoint-3", "checkpoint-6"}
+
+
+def test_scores_are_those_of_the_backbone_and_of_the_model_written(finished: Path, backbone: Path) -> None:
+    scores = flow.results_of(finished)["scores"]
+    evaluator = RetrievalEvaluator(runs.shapes_dataset())
+    for title, model in (
+        (BEFORE, flow.model_arguments(backbone).build()),
+        (AFTER, ViTRetModel.from_pretrained(finished)),
+    ):
+        assert scores[title] == pytest.approx(evaluator(model), abs=1e-9)
+    assert scores[BEFORE] != scores[AFTER]
+
+
+def test_results_tell_how_they_came_about(finished: Path) -> None:
+    results = flow.results_of(finished)
+    assert results["model"] == {
+        "parameters": sum(value.numel() for value in load_file(finished / "model.safetensors").values()),
+        "embedding_dim": 16,
+        "pooling": "cls",
+        "image_size": 32,
+        "resize_size": 32,
+        "resize_mode": "shortest_edge",
+    }
+    train = {"num_images": 24, "num_classes": 6, "num_single_image_classes": 0}
+    assert train.items() <= results["data"]["splits"]["train"].items()
+    assert results["data"]["num_shared_classes"] == 0
+    training = results["training"]
+    expected = {"max_steps": 6, "learning_rate": 1e-3, "memory_size": 24, "global_batch_size": 8, "seed": 42}
+    assert expected.items() <= training.items()
+    assert training["best_step"] in (3, 6)
+    assert training["images_per_second"] == pytest.approx(6 * 8 / training["seconds"], rel=0.01)
+    assert [line["step"] for line in results["log"] if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert results["environment"]["processes"] == 1
+    with Image.open(finished / "retrieval.png") as picture:
+        assert picture.width > 1000
+
+
+def test_prints_the_table_and_what_to_do_next(
+    backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = flow.run(tmp_path, backbone, max_steps=3)
+    lines = capsys.readouterr().out.splitlines()
+    header = next(place for place, line in enumerate(lines) if line.split() == ["R@1", "R@10", "MAP@R"])
+    for line, (title, scores) in zip(lines[header + 1 :], flow.results_of(folder)["scores"].items()):
+        values = [scores[name] for name in ("recall_at_1", "recall_at_10", "map_at_r")]
+        assert line.split() == [*title.split(), *(f"{100 * value:.1f}" for value in values)]
+    assert lines[-4:] == [
+        f"Checkpoint   {folder}",
+        f"Model card   {folder / 'README.md'}",
+        f"Picture      {folder / 'retrieval.png'}",
+        "Next         do that",
+    ]
+
+
+def test_runs_again_over_its_own_output(finished: Path, backbone: Path, tmp_path: Path) -> None:
+    first = flow.run(tmp_path, backbone, max_steps=3, seed=1)
+    assert flow.results_of(first)["training"]["max_steps"] == 3
+    again = flow.run(tmp_path, backbone)
+    assert flow.results_of(again)["scores"] == flow.results_of(finished)["scores"]
+    assert {path.name for path in again.iterdir()} == WRITTEN
+    assert visible(tmp_path) == {"final", "checkpoint-3", "checkpoint-6"}
+    assert not partial(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["true", "a folder"])
+def test_goes_on_from_a_checkpoint(finished: Path, backbone: Path, tmp_path: Path, named: str) -> None:
+    flow.run(tmp_path, backbone, max_steps=3)
+    wanted = "true" if named == "true" else str(tmp_path / "checkpoint-3")
+    resumed = flow.run(tmp_path, backbone, resume_from_checkpoint=wanted)
+    assert flow.results_of(resumed)["scores"] == flow.results_of(finished)["scores"]
+    training = flow.results_of(resumed)["training"]
+    assert training["images_per_second"] == pytest.approx(3 * 8 / training["seconds"], rel=0.01)
+
+
+@pytest.mark.parametrize("wanted", ["true", "nowhere/checkpoint-9"])
+def test_nothing_to_go_on_from(backbone: Path, tmp_path: Path, wanted: str) -> None:
+    with pytest.raises(SystemExit, match=r"^error: expected a checkpoint to resume from in .*there is none"):
+        flow.run(tmp_path, backbone, resume_from_checkpoint=wanted)
+    assert visible(tmp_path) == set()
+
+
+def test_projection_is_drawn_from_the_seed(backbone: Path, tmp_path: Path) -> None:
+    runs_of_two = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        folder = flow.run(tmp_path / name, backbone, model={"embedding_dim": 5}, max_steps=3, seed=seed)
+        assert ViTRetModel.from_pretrained(folder).projection.weight.shape == (5, 16)
+        assert flow.results_of(folder)["model"]["embedding_dim"] == 5
+        runs_of_two.append((flow.results_of(folder)["scores"], (folder / "retrieval.png").read_bytes()))
+    assert runs_of_two[0] == runs_of_two[1]
+    assert runs_of_two[0][0][BEFORE] != runs_of_two[2][0][BEFORE]
+
+
+def test_query_and_gallery(backbone: Path, tmp_path: Path) -> None:
+    dataset = runs.shapes_dataset()
+    test = dataset["test"]
+    parts = {"query": test.select(range(0, 20, 2)), "gallery": test.select(range(1, 20, 2))}
+    folder = flow.run(tmp_path, backbone, DatasetDict(train=dataset["train"], **parts), max_steps=3)
+    results = flow.results_of(folder)
+    assert set(results["data"]["splits"]) == {"train", "query", "gallery"}
+    assert results["scores"][AFTER] == pytest.approx(RetrievalEvaluator(parts)(ViTRetModel.from_pretrained(folder)))
+
+
+def test_classes_that_training_saw_are_counted(backbone: Path, tmp_path: Path) -> None:
+    train = runs.shapes_dataset()["train"]
+    test = train.select(range(12)).remove_columns("image_id").add_column("image_id", [str(row) for row in range(12)])
+    folder = flow.run(tmp_path, backbone, DatasetDict(train=train, test=test), max_steps=3)
+    assert flow.results_of(folder)["data"]["num_shared_classes"] == 3
+    assert "on images of classes of which training saw 3 too." in (folder / "README.md").read_text()
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: Any, **__: Any) -> None:
+        raise AssertionError("training has started")
+
+    monkeypatch.setattr(RetrievalTrainer, "train", train)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_bad_image_stops_the_job_before_it_starts(backbone: Path, tmp_path: Path) -> None:
+    dataset = runs.shapes_dataset()
+    rows = [{"image": {"bytes": b"\x89PNG broken", "path": None}, "label": 7, "image_id": "7/broken"}]
+    test = dataset["test"].from_list(rows, features=dataset["test"].features)
+    with pytest.raises(SystemExit, match=r"^error: 1 of 1 images cannot be read:\n  row 0, 7/broken: Unidentified"):
+        flow.run(tmp_path / "out", backbone, DatasetDict(train=dataset["train"], test=test))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_test_split_without_pairs_is_refused(backbone: Path, tmp_path: Path) -> None:
+    dataset = runs.shapes_dataset()
+    single = DatasetDict(train=dataset["train"], test=dataset["test"].select(range(0, 20, 4)))
+    with pytest.raises(SystemExit, match=r"^error: none of the 5 test images has another one of its class"):
+        flow.run(tmp_path, backbone, single)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ({"pooling": "median"}, {}, "pooling must be one of cls, mean, max, gem; got 'median'"),
+        ({"embedding_dim": 0}, {}, "embedding_dim must be at least 1, or None .*; got 0"),
+        ({"backbone": "no/such-backbone"}, {}, "no/such-backbone"),
+        ({}, {"per_device_train_batch_size": 64}, "64 images needs 32 classes .* has 6 classes"),
+        ({}, {"memory_size": 3}, "memory_size must be 0 .* or at least .* got 3"),
+    ],
+)
+def test_bad_settings_end_with_one_message(
+    model: dict[str, Any], changes: dict[str, Any], message: str, backbone: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        flow.run(tmp_path, backbone, model=model, **changes)
+    assert visible(tmp_path) == set()
+
+
+@pytest.mark.parametrize("moment", ["checkpoint", "final"])
+def test_a_kill_in_the_middle_of_writing_leaves_no_half_folder(moment: str, backbone: Path, tmp_path: Path) -> None:
+    killed = launch(tmp_path, backbone, moment=moment)
+    assert killed.returncode == -9, killed.stderr
+    half = {"checkpoint": ".partial-checkpoint-3", "final": ".partial-final"}[moment]
+    assert (tmp_path / half / "model.safetensors").exists()
+    assert visible(tmp_path) == {"checkpoint": set(), "final": {"checkpoint-3", "checkpoint-6"}}[moment]
+    # The next run clears it away, and goes on where there is something to go on from.
+    folder = flow.run(tmp_path, backbone, resume_from_checkpoint="true" if moment == "final" else None)
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert not partial(tmp_path)
+
+
+def test_two_processes_write_one_folder_with_the_scores_of_one(backbone: Path, tmp_path: Path) -> None:
+    model = {"embedding_dim": 5}  # drawn at random, and yet the same on both
+    both = launch(tmp_path, backbone, processes=2, model=model, per_device_train_batch_size=4, max_steps=3)
+    assert both.returncode == 0, both.stderr[-3000:]
+    folder = tmp_path / "final"
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert visible(tmp_path) == {"final", "checkpoint-3"}
+    assert not partial(tmp_path)
+    results = flow.results_of(folder)
+    assert results["environment"]["processes"] == 2
+    assert results["training"]["global_batch_size"] == 8
+    evaluator = RetrievalEvaluator(runs.shapes_dataset())
+    torch.manual_seed(42)
+    expected = {
+        BEFORE: evaluator(flow.model_arguments(backbone, **model).build()),
+        AFTER: evaluator(ViTRetModel.from_pretrained(folder)),
+    }
+    for title, scores in expected.items():
+        assert results["scores"][title] == pytest.approx(scores, abs=1e-9), title
+    assert both.stdout.count("Checkpoint   ") == 1

@@ -1,0 +1,80 @@
+"""The public names change only on purpose, each can be had, and having none of them costs nothing."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import hf_vitret
+
+NAMES = [
+    "ClassBalancedSampler",
+    "ContrastiveLoss",
+    "CrossBatchMemory",
+    "KoLeoLoss",
+    "RetrievalEvaluator",
+    "RetrievalLoss",
+    "RetrievalTrainer",
+    "RetrievalTrainingArguments",
+    "ViTRetConfig",
+    "ViTRetModel",
+    "embed_images",
+    "load_retrieval_dataset",
+    "nearest_neighbors",
+    "retrieval_metrics",
+]
+HEAVY = ["torch", "torchvision", "transformers", "datasets", "faiss", "matplotlib", "numpy", "PIL", "gradio"]
+
+
+def test_public_names():
+    assert hf_vitret.__all__ == NAMES
+    assert set(NAMES) <= set(dir(hf_vitret))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_there_and_documented(name):
+    value = getattr(hf_vitret, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith("hf_vitret.")
+    assert inspect.getdoc(value)
+
+
+def test_type_checkers_see_the_same_names_in_the_same_places():
+    source = ast.parse(Path(hf_vitret.__file__).read_text(encoding="utf-8"))
+    imports = {
+        alias.asname: node.module
+        for block in source.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == alias.asname
+    }
+    assert imports == hf_vitret._MODULES
+    assert all(find_spec(f"hf_vitret.{module}") for module in imports.values())
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'hf_vitret' has no attribute 'Embedding'"):
+        hf_vitret.Embedding  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'Embedding'"):
+        from hf_vitret import Embedding  # noqa: F401
+
+
+def test_version_is_that_of_the_installed_package():
+    assert hf_vitret.__version__ == version("hf_vitret")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    process = subprocess.run(
+        [sys.executable, "-c", "import sys, hf_vitret; print(*sys.modules)"], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    loaded = set(process.stdout.split())
+    assert "hf_vitret" in loaded
+    assert not loaded & set(HEAVY)
