@@ -45,8 +45,18 @@ class ModelArguments:
         default="shortest_edge", metadata={"help": f"What that side means: {' or '.join(RESIZE_MODES)}."}
     )
     attn_implementation: str | None = field(
-        default=None, metadata={"help": "sdpa, eager, flash_attention_2...; default: the best available."}
+        default=None,
+        metadata={"help": "sdpa, eager, flash_attention_2...; default: the best available, and eager on a CPU."},
     )
+
+    def __post_init__(self) -> None:
+        """Choose the attention that trains fastest on a CPU, where torch's fused one has a slow backward.
+
+        A step of ViT-S in bf16, batch 64, two cores, took 0.46 s with sdpa and 0.30 s with eager at 56 px, 1.02 s and
+        0.70 s at 98 px (torch 2.14).
+        """
+        if self.attn_implementation is None and not torch.accelerator.is_available():
+            self.attn_implementation = "eager"
 
     @property
     def base_model(self) -> str | None:
