@@ -1,6 +1,7 @@
 """The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def finetune(
         SystemExit: The images, the model's settings or the run's are at fault; before training starts.
     """
     state = PartialState()
+    _use_the_cores(state)
     with bad_input_as_message():
         checkpoint = _checkpoint_to_resume(args)
         if not trusted_images and state.is_main_process:
@@ -150,6 +152,16 @@ def finetune(
     print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
     state.wait_for_everyone()
     return folder
+
+
+def _use_the_cores(state: PartialState) -> None:
+    """Give a process that trains on the CPU its share of the cores.
+
+    A plain `accelerate launch` sets `OMP_NUM_THREADS` to 1, which halves the speed on two cores. More than 1 was
+    somebody's choice, and stays.
+    """
+    if state.device.type == "cpu" and torch.get_num_threads() == 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:
