@@ -3,8 +3,8 @@
 Paper:    the method of arXiv 2102.05644 on a small set of our own; there is no published score
 Command:  accelerate launch recipes/train_icons.py
 Hardware: 2 CPU cores
-Hours:    0.2, measured while other work shared the two cores
-Score:    R@1 50.1, R@10 77.0, MAP@R 33.8; off the shelf 5.7, 15.2, 2.8
+Hours:    0.04 of training (139 s on 2 cores with AVX-512 and bf16)
+Score:    R@1 70.4, R@10 90.1, MAP@R 45.3 on 757 unseen concepts; 9.6, 23.9, 3.1 off the shelf (one run, seed 42)
 """
 
 import shlex
@@ -49,7 +49,7 @@ def main() -> None:
         save_steps=400,
         logging_steps=25,
         bf16=True,
-        koleo_weight=0.0,
+        koleo_weight=0.0,  # 400 steps are too few for it: 0.7 ended at R@1 68.1 in place of 70.4
         flip=0.0,
     )
     with bad_input_as_message():

@@ -12,9 +12,8 @@ from torch.autograd.function import once_differentiable
 from .references import Pairs, resolve_pairs
 
 # Similarities held at once: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds
-# them in cache. One thread, 59,551 references, forward and backward in units of the bare products: 2**17 1.08,
-# 2**18 1.10, 2**19 1.12, 2**20 1.14. Not smaller: with two threads on a busy machine each call waits for its
-# slowest thread, and the order turns round (2.0, 1.7, 1.7, 1.3).
+# them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads
+# 2**17 1.21, 3 * 2**16 1.20, 2**18 1.19; one thread 1.08, -, 1.10, and 2**20 1.14.
 _BLOCK = 2**18
 # Products with fewer references than this are slow.
 _MIN_CHUNK = 256
@@ -145,8 +144,7 @@ def _walk(
     batch, num_refs = len(anchors), len(refs)
     grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
     ref_grad = anchors.new_empty(refs.shape) if needs_ref_grad else None  # (num_refs, dim)
-    loss = anchors.new_zeros(())
-    minus_margin = anchors.new_full((), -margin)
+    sums: list[Tensor] = []  # of terms, a scalar for each chunk
     chunk_size = max(1, min(max(_BLOCK // batch, _MIN_CHUNK), num_refs))
     buffer = anchors.new_empty(batch * chunk_size)
     starts = range(0, num_refs, chunk_size)
@@ -155,16 +153,17 @@ def _walk(
     if special is not None:
         ends = torch.searchsorted(special, torch.tensor([*starts[1:], num_refs])).tolist()
         columns = [special[a:b] - start for a, b, start in zip([0, *ends], ends, starts)]
-    for number, start in enumerate(starts):
-        chunk = refs[start : start + chunk_size].float()  # (chunk, dim)
+    # Few calls a chunk: each of them costs about a thousandth of the chunk's two products.
+    for number, (start, chunk) in enumerate(zip(starts, refs.split(chunk_size))):
+        chunk = chunk if chunk.dtype == torch.float32 else chunk.float()  # (chunk, dim)
         excess = buffer[: batch * len(chunk)].view(batch, len(chunk))  # (batch, chunk) similarity - margin
-        torch.addmm(minus_margin, anchors, chunk.t(), out=excess)
+        torch.mm(anchors, chunk.t(), out=excess).sub_(margin)
         if special is None:
             rows = torch.arange(start, start + len(chunk), device=anchors.device)  # (chunk,)
             terms, signs = _labelled_terms(pairs, excess, rows, margin)
-            loss += terms.sum()
+            sums.append(terms.sum())
         else:
-            loss += excess.index_fill_(1, columns[number], 0.0).relu_().sum()
+            sums.append(excess.index_fill_(1, columns[number], 0.0).relu_().sum())
             signs = excess.sign_()  # (batch, chunk)
         if grad is not None:
             grad.addmm_(signs, chunk)
@@ -172,13 +171,14 @@ def _walk(
             torch.mm(signs.t(), anchors, out=ref_grad[start : start + len(chunk)])
     for rows in () if special is None else torch.split(special, _GATHER):
         chunk = refs[rows].float()  # (special, dim)
-        excess = torch.addmm(minus_margin, anchors, chunk.t())  # (batch, special)
+        excess = torch.mm(anchors, chunk.t()).sub_(margin)  # (batch, special)
         terms, signs = _labelled_terms(pairs, excess, rows, margin)
-        loss += terms.sum()
+        sums.append(terms.sum())
         if grad is not None:
             grad.addmm_(signs, chunk)
         if ref_grad is not None:
             ref_grad.index_add_(0, rows, signs.t() @ anchors)
+    loss = torch.stack(sums).sum() if sums else anchors.new_zeros(())
     for each in (loss, grad, ref_grad):
         if each is not None:
             each.div_(batch)

@@ -117,3 +117,10 @@ def test_goes_on_from_a_retrieval_checkpoint_as_it_is(backbone: Path, tmp_path: 
 def test_only_a_hub_id_is_named_as_base_model(backbone: Path) -> None:
     assert flow.model_arguments(backbone).base_model is None
     assert ModelArguments().base_model == "facebook/deit-small-distilled-patch16-224"
+
+
+def test_attention_is_eager_on_a_cpu_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has_accelerator, expected in ((False, "eager"), (True, None)):
+        monkeypatch.setattr("torch.accelerator.is_available", lambda has_accelerator=has_accelerator: has_accelerator)
+        assert ModelArguments().attn_implementation == expected
+        assert ModelArguments(attn_implementation="sdpa").attn_implementation == "sdpa"

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from datasets import DatasetDict
 from PIL import Image
 from safetensors.torch import load_file
 
 from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel
-from hf_vitret.experiment.finetune import AFTER, BEFORE
+from hf_vitret.experiment.finetune import AFTER, BEFORE, _use_the_cores
 from tests.experiment import flow
 from tests.training import runs
 
@@ -246,3 +247,18 @@ def test_two_processes_write_one_folder_with_the_scores_of_one(backbone: Path, t
     for title, scores in expected.items():
         assert results["scores"][title] == pytest.approx(scores, abs=1e-9), title
     assert both.stdout.count("Checkpoint   ") == 1
+
+
+@pytest.mark.parametrize(("threads", "processes", "expected"), [(1, 1, 6), (1, 2, 3), (1, 8, 1), (2, 1, 2)], ids=str)
+def test_a_process_on_the_cpu_takes_its_share_of_the_cores(
+    threads: int, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        _use_the_cores(PartialState())
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,26 @@
+"""Run every benchmark, one process each, on a machine that does nothing else: `make bench`."""
+
+import subprocess
+import sys
+
+BENCHMARKS = {
+    "import_time": [],
+    "loss_step": [],
+    "evaluation": ["--full", "--rivals"],
+    "training_throughput": [],
+    "dinov2_small": [],
+}
+
+
+def main() -> None:
+    failed = []
+    for name, options in BENCHMARKS.items():
+        print(f"\n== {name} {' '.join(options)}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", *options], check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"these ended with an error: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
