@@ -154,7 +154,7 @@ def _walk(
         ends = torch.searchsorted(special, torch.tensor([*starts[1:], num_refs])).tolist()
         columns = [special[a:b] - start for a, b, start in zip([0, *ends], ends, starts)]
     # Few calls a chunk: each of them costs about a thousandth of the chunk's two products.
-    for number, (start, chunk) in enumerate(zip(starts, refs.split(chunk_size))):
+    for number, (start, chunk) in enumerate(zip(starts, torch.split(refs, chunk_size))):
         chunk = chunk if chunk.dtype == torch.float32 else chunk.float()  # (chunk, dim)
         excess = buffer[: batch * len(chunk)].view(batch, len(chunk))  # (batch, chunk) similarity - margin
         torch.mm(anchors, chunk.t(), out=excess).sub_(margin)
