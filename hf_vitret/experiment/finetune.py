@@ -114,7 +114,8 @@ def finetune(
             "num_shared_classes": _num_shared_classes(dataset),
         },
         "base_model": facts.base_model,
-        "backbone": model_args.backbone,
+        # A folder's path is its maker's own business: the results are published.
+        "backbone": model_args.base_model or Path(model_args.backbone).name,
         "model_license": facts.model_license,
         "command": facts.command,
         "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
