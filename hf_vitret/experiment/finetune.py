@@ -1,7 +1,6 @@
 """The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ..evaluation.retrieval_strip import draw_retrieval_strip
 from ..hub.model_card import write_model_card
 from ..training.checkpointing import whole_folder
 from ..training.trainer import TRAINER_STATE_NAME, RetrievalTrainer
-from ..training.training_args import RetrievalTrainingArguments
+from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
 
 FINAL_FOLDER = "final"
@@ -162,7 +161,7 @@ def _use_the_cores(state: PartialState) -> None:
     somebody's choice, and stays.
     """
     if state.device.type == "cpu" and torch.get_num_threads() == 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(cores_per_process())
 
 
 def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:

@@ -12,6 +12,11 @@ AUTO_WORKERS = -1
 MAX_AUTO_WORKERS = 8
 
 
+def cores_per_process() -> int:
+    """Return this process's share of the machine's cores, beside the others that its launcher started here."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 @dataclass
 class RetrievalTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with the paper's values as defaults, and the retrieval settings.
@@ -93,9 +98,8 @@ class RetrievalTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         """Resolve what is automatic and check the retrieval settings."""
         if self.dataloader_num_workers == AUTO_WORKERS:
-            cores_per_process = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             on_gpu = torch.cuda.is_available() and not self.use_cpu
-            self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process) if on_gpu else 0
+            self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process()) if on_gpu else 0
         if self.memory_size is not None and self.memory_size < 0:
             raise ValueError(f"memory_size must be 0 (no memory) or more; got {self.memory_size}")
         if self.augmentation not in AUGMENTATIONS:
