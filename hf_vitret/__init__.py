@@ -14,11 +14,15 @@ _MODULES = {
     "ClassBalancedSampler": "training.sampler",
     "ContrastiveLoss": "losses.contrastive",
     "CrossBatchMemory": "losses.cross_batch_memory",
+    "ExternalLoss": "losses.external",
     "KoLeoLoss": "losses.koleo",
+    "NormalizedSoftmaxLoss": "losses.normalized_softmax",
     "RetrievalEvaluator": "evaluation.evaluator",
     "RetrievalLoss": "losses.retrieval",
     "RetrievalTrainer": "training.trainer",
     "RetrievalTrainingArguments": "training.training_args",
+    "SmoothRecallLoss": "losses.smooth_recall",
+    "SupConLoss": "losses.supcon",
     "ViTRetConfig": "models.configuration_vitret",
     "ViTRetModel": "models.modeling_vitret",
     "embed_images": "search.embed",
@@ -34,8 +38,12 @@ if TYPE_CHECKING:
     from .evaluation.metrics import retrieval_metrics as retrieval_metrics
     from .losses.contrastive import ContrastiveLoss as ContrastiveLoss
     from .losses.cross_batch_memory import CrossBatchMemory as CrossBatchMemory
+    from .losses.external import ExternalLoss as ExternalLoss
     from .losses.koleo import KoLeoLoss as KoLeoLoss
+    from .losses.normalized_softmax import NormalizedSoftmaxLoss as NormalizedSoftmaxLoss
     from .losses.retrieval import RetrievalLoss as RetrievalLoss
+    from .losses.smooth_recall import SmoothRecallLoss as SmoothRecallLoss
+    from .losses.supcon import SupConLoss as SupConLoss
     from .models.configuration_vitret import ViTRetConfig as ViTRetConfig
     from .models.modeling_vitret import ViTRetModel as ViTRetModel
     from .search.embed import embed_images as embed_images

@@ -2,7 +2,21 @@
 
 from .contrastive import ContrastiveLoss
 from .cross_batch_memory import CrossBatchMemory
+from .external import ExternalLoss
 from .koleo import KoLeoLoss
-from .retrieval import RetrievalLoss
+from .normalized_softmax import NormalizedSoftmaxLoss
+from .retrieval import PAIR_LOSSES, RetrievalLoss
+from .smooth_recall import SmoothRecallLoss
+from .supcon import SupConLoss
 
-__all__ = ["ContrastiveLoss", "CrossBatchMemory", "KoLeoLoss", "RetrievalLoss"]
+__all__ = [
+    "PAIR_LOSSES",
+    "ContrastiveLoss",
+    "CrossBatchMemory",
+    "ExternalLoss",
+    "KoLeoLoss",
+    "NormalizedSoftmaxLoss",
+    "RetrievalLoss",
+    "SmoothRecallLoss",
+    "SupConLoss",
+]

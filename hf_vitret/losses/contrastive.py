@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .references import Pairs, resolve_pairs
+from .walk import differentiate_walk
 
 # Similarities held at once: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds
 # them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads
@@ -57,6 +58,9 @@ class ContrastiveLoss(nn.Module):
         scale, and the paper's ``koleo_weight`` does not carry over to it.)
     """
 
+    term: ClassVar[str] = "contrastive"
+    uses_references: ClassVar[bool] = True
+
     def __init__(self, margin: float = 0.5) -> None:
         super().__init__()
         if not (math.isfinite(margin) and -1.0 <= margin < 1.0):
@@ -96,48 +100,15 @@ class ContrastiveLoss(nn.Module):
             TypeError: if embeddings are not floating point or labels are not integers.
         """
         pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        if not torch.is_grad_enabled():
-            pairs = pairs._replace(embeddings=pairs.embeddings.detach(), ref_embeddings=pairs.ref_embeddings.detach())
-        loss: Tensor = _PairSum.apply(*pairs, self.margin)
-        return loss
+        return differentiate_walk(partial(_walk, margin=self.margin), pairs)
 
     def extra_repr(self) -> str:
         """Show the margin in ``repr``."""
         return f"margin={self.margin}"
 
 
-class _PairSum(torch.autograd.Function):
-    """Eq. (1) with its gradient formed in the forward walk; backward only scales."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor,
-        ref_labels: Tensor,
-        self_index: Tensor | None,
-        margin: float,
-    ) -> Tensor:
-        pairs = Pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        with torch.autocast(embeddings.device.type, enabled=False):
-            loss, grad, ref_grad = _walk(pairs, margin, ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        ctx.save_for_backward(grad, ref_grad)
-        ctx.dtypes = embeddings.dtype, ref_embeddings.dtype
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        grads = [
-            None if grad is None else (grad * grad_output).to(dtype)
-            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes)
-        ]
-        return grads[0], None, grads[1], None, None, None
-
-
 def _walk(
-    pairs: Pairs, margin: float, needs_grad: bool, needs_ref_grad: bool
+    pairs: Pairs, needs_grad: bool, needs_ref_grad: bool, *, margin: float
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Walk the references once; return the loss and its gradients, float32."""
     anchors, refs = pairs.embeddings.float(), pairs.ref_embeddings  # (batch, dim), (num_refs, dim)

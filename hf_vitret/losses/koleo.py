@@ -12,6 +12,9 @@ from .references import Pairs, resolve_pairs
 
 Neighbors = Literal["all", "negatives"]
 
+# Anchors whose similarities are held at once, so that a batch of thousands does not need its square.
+_ROWS = 1024
+
 
 class KoLeoLoss(nn.Module):
     """Average minus the log of the distance to the nearest neighbour (a differential-entropy estimate).
@@ -102,13 +105,18 @@ class KoLeoLoss(nn.Module):
     @torch.no_grad()
     def _nearest(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Return the row of each anchor's neighbour, ``(batch,)`` int64, and whether it has one, bool."""
-        similarities = pairs.embeddings @ pairs.ref_embeddings.t()  # (batch, num_refs)
-        if pairs.self_index is not None:
-            similarities.scatter_(1, pairs.self_index[:, None], -math.inf)
-        if self.neighbors == "negatives":
-            similarities.masked_fill_(pairs.labels[:, None] == pairs.ref_labels, -math.inf)
-        best, nearest = similarities.max(dim=1)  # (batch,), (batch,)
-        return nearest, best != -math.inf
+        best, nearest = [], []
+        for start in range(0, len(pairs.labels), _ROWS):
+            rows = slice(start, start + _ROWS)
+            similarities = pairs.embeddings[rows] @ pairs.ref_embeddings.t()  # (rows, num_refs)
+            if pairs.self_index is not None:
+                similarities.scatter_(1, pairs.self_index[rows, None], -math.inf)
+            if self.neighbors == "negatives":
+                similarities.masked_fill_(pairs.labels[rows, None] == pairs.ref_labels, -math.inf)
+            closest = similarities.max(dim=1)  # (rows,), (rows,)
+            best.append(closest.values)
+            nearest.append(closest.indices)
+        return torch.cat(nearest), torch.cat(best) != -math.inf
 
     def extra_repr(self) -> str:
         """Show the settings in ``repr``."""

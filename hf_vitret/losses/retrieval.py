@@ -1,8 +1,9 @@
-"""The training objective: contrastive loss, against the batch and a memory, plus the KoLeo regulariser."""
+"""The training objective: a loss of pairs, against the batch and a memory, plus the KoLeo regulariser."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,20 @@ from torch import Tensor, nn
 from .contrastive import ContrastiveLoss
 from .cross_batch_memory import CrossBatchMemory
 from .koleo import KoLeoLoss, Neighbors
+from .normalized_softmax import NormalizedSoftmaxLoss
+from .smooth_recall import SmoothRecallLoss
+from .supcon import SupConLoss
+
+PAIR_LOSSES: dict[str, type[nn.Module]] = {
+    loss.term: loss for loss in (ContrastiveLoss, SupConLoss, NormalizedSoftmaxLoss, SmoothRecallLoss)
+}
 
 
 class RetrievalLoss(nn.Module):
     """Add the contrastive loss of the batch, that of the memory and the KoLeo regulariser.
 
-    ``loss = contrastive + memory_weight * memory + koleo_weight * koleo``.
+    ``loss = contrastive + memory_weight * memory + koleo_weight * koleo``. Another loss of pairs can take the
+    place of the contrastive one, in both terms.
 
     In training mode each call first writes the batch to the memory, then compares with the memory, each
     anchor's own slot left out. The other images of the step so count twice, in the batch term (with
@@ -31,9 +40,15 @@ class RetrievalLoss(nn.Module):
         memory_weight: weight of the memory term, at least 0. At 0 the term is reported but not
             differentiated.
         koleo_neighbors: ``"all"`` (the paper) or ``"negatives"``; see :class:`KoLeoLoss`.
+        memory_start_step: batches seen in training mode before the memory is written and compared with;
+            until then its term is 0. Embeddings move fastest at the start of training.
+        pair_loss: what takes the place of ``ContrastiveLoss(margin)``, e.g. one of ``PAIR_LOSSES``: a module
+            with its signature that returns a scalar, a mean over anchors. Its ``term`` names the batch's
+            term (``"pair"`` without one); where its ``uses_references`` is false there can be no memory.
 
     Raises:
-        ValueError: if a setting is out of its range, not finite, or ``embedding_dim`` is missing.
+        ValueError: if a setting is out of its range or not finite, ``embedding_dim`` is missing, or the pair
+            loss cannot use the memory.
 
     Example:
         The memory holds just this batch, so its term is that of the batch: ``0.53 + 0.53 + 0.7 * 0.8605``.
@@ -48,9 +63,11 @@ class RetrievalLoss(nn.Module):
         Eq. (1) + lambda * Eq. (5), margin 0.5, lambda 0.7. The paper does not say how batch and memory add
         up, nor when the memory starts. Decided as in the code of Wang et al. (arXiv 1912.06798): weight 1,
         the batch written first. Decided otherwise than there: the memory is used from the first step,
-        however little it holds (that code waits 1,000 steps), and self pairs are left out by slot (that
-        code drops every positive above 1 - 1e-5).
+        however little it holds (that code waits 1,000 steps: ``memory_start_step``), and self pairs are left
+        out by slot (that code drops every positive above 1 - 1e-5).
     """
+
+    step: Tensor
 
     def __init__(
         self,
@@ -60,6 +77,8 @@ class RetrievalLoss(nn.Module):
         embedding_dim: int | None = None,
         memory_weight: float = 1.0,
         koleo_neighbors: Neighbors = "all",
+        memory_start_step: int = 0,
+        pair_loss: nn.Module | None = None,
     ) -> None:
         super().__init__()
         for name, weight in (("koleo_weight", koleo_weight), ("memory_weight", memory_weight)):
@@ -71,14 +90,29 @@ class RetrievalLoss(nn.Module):
             raise ValueError(
                 f"Expected embedding_dim with a memory of {memory_size} rows, got None; pass the model's embedding_dim."
             )
+        if memory_start_step < 0:
+            raise ValueError(
+                f"Expected memory_start_step of at least 0, got {memory_start_step}; 0 uses the memory at once."
+            )
+        if memory_size > 0 and not getattr(pair_loss, "uses_references", True):
+            raise ValueError(
+                f"Expected memory_size=0 with {type(pair_loss).__name__}, got {memory_size}; it compares no images "
+                "with each other, so a memory would take its space and change nothing."
+            )
         self.koleo_weight = float(koleo_weight)
         self.memory_weight = float(memory_weight)
+        self.memory_start_step = int(memory_start_step)
         self.embedding_dim = embedding_dim
-        self.contrastive = ContrastiveLoss(margin)
+        self.pair_loss = ContrastiveLoss(margin) if pair_loss is None else pair_loss
+        self._term = str(getattr(self.pair_loss, "term", "pair"))
         self.koleo = KoLeoLoss(koleo_neighbors)
         self.memory = (
             CrossBatchMemory(memory_size, embedding_dim) if memory_size > 0 and embedding_dim is not None else None
         )
+        # A Python copy of the buffer: reading it would wait for the device at every step.
+        self._step = 0
+        if self.memory is not None:
+            self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     # The memory fills and turns, so a compiled graph would hold for one step.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -90,6 +124,7 @@ class RetrievalLoss(nn.Module):
         ref_labels: Tensor | None = None,
         *,
         self_index: Tensor | None = None,
+        memory_embeddings: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the objective and, in training mode, write the batch to the memory.
 
@@ -102,32 +137,47 @@ class RetrievalLoss(nn.Module):
             ref_labels: ``(num_refs,)`` int64.
             self_index: ``(batch,)`` int64, the row of each anchor among the references; ``None`` when no
                 anchor is among them.
+            memory_embeddings: ``(num_refs, dim)`` float (``(batch, dim)`` without references), unit L2 norm:
+                what to write to the memory in their place, the same images in the same order seen by a
+                momentum encoder. An anchor's own image is left out of the memory term all the same.
 
         Returns:
-            ``"loss"``, the weighted sum to differentiate, and its parts ``"contrastive"``, ``"memory"``
-            (only with a memory) and ``"koleo"``, unweighted and detached. Scalars, float32.
+            ``"loss"``, the weighted sum to differentiate, and its parts: that of the batch, named by the pair
+            loss (``"contrastive"``), ``"memory"`` (only with a memory) and ``"koleo"``, unweighted and
+            detached. Scalars, float32.
 
         Raises:
-            ValueError: if shapes, lengths or devices do not fit, or the rows to write outnumber the memory.
-            TypeError: if embeddings are not floating point or labels are not integers.
+            ValueError: if shapes, lengths or devices do not fit, the rows to write outnumber the memory, or
+                there is no memory to write them to.
+            TypeError: if embeddings are not floating point, labels are not integers, or the pair loss
+                returns no tensor.
         """
-        contrastive = self.contrastive(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+        loss = self.pair_loss(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+        if not isinstance(loss, Tensor):
+            raise TypeError(
+                f"Expected {type(self.pair_loss).__name__} to return a scalar tensor, got {type(loss).__name__}; a "
+                "loss that returns named terms is a whole objective: use it in place of RetrievalLoss."
+            )
         if self.embedding_dim is not None and embeddings.shape[1] != self.embedding_dim:
             raise ValueError(
                 f"Expected embeddings of dimension {self.embedding_dim}, the loss's embedding_dim, got "
                 f"{embeddings.shape[1]}; build the loss with embedding_dim={embeddings.shape[1]}."
             )
-        loss = contrastive
-        terms = {"contrastive": contrastive.detach()}
+        terms = {self._term: loss.detach()}
+        rows, row_labels = (
+            (embeddings, labels) if ref_embeddings is None or ref_labels is None else (ref_embeddings, ref_labels)
+        )
+        if memory_embeddings is not None:
+            self._check_memory_embeddings(memory_embeddings, rows)
+            rows = memory_embeddings
         if self.memory is not None:
-            own_slots = None
-            if self.training and ref_embeddings is not None and ref_labels is not None:
-                slots = self.memory.enqueue(ref_embeddings, ref_labels)  # (num_refs,)
-                own_slots = None if self_index is None else slots[self_index]  # (batch,)
-            elif self.training:
-                own_slots = self.memory.enqueue(embeddings, labels)  # (batch,)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.memory_weight > 0):
-                memory = self.contrastive(embeddings, labels, *self.memory.contents(), self_index=own_slots)
+            slots = self._remember(self.memory, rows, row_labels)  # (rows,)
+            if slots is not None and ref_embeddings is not None:
+                slots = None if self_index is None else slots[self_index]  # (batch,)
+            memory = embeddings.new_zeros((), dtype=torch.float32)
+            if self._step > self.memory_start_step and len(self.memory) > 0:
+                with torch.set_grad_enabled(torch.is_grad_enabled() and self.memory_weight > 0):
+                    memory = self.pair_loss(embeddings, labels, *self.memory.contents(), self_index=slots)
             loss = loss + self.memory_weight * memory if self.memory_weight > 0 else loss
             terms["memory"] = memory.detach()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.koleo_weight > 0):
@@ -137,4 +187,33 @@ class RetrievalLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the weights in ``repr``; the parts show their own settings."""
-        return f"koleo_weight={self.koleo_weight}, memory_weight={self.memory_weight}"
+        return (
+            f"koleo_weight={self.koleo_weight}, memory_weight={self.memory_weight}, "
+            f"memory_start_step={self.memory_start_step}"
+        )
+
+    def _remember(self, memory: CrossBatchMemory, rows: Tensor, labels: Tensor) -> Tensor | None:
+        """Count a batch of training and write it; return the slots written, ``None`` if nothing is."""
+        if not self.training:
+            return None
+        slots = memory.enqueue(rows, labels) if self._step >= self.memory_start_step else None
+        self._step += 1
+        self.step.fill_(self._step)
+        return slots
+
+    def _check_memory_embeddings(self, memory_embeddings: Tensor, rows: Tensor) -> None:
+        if self.memory is None:
+            raise ValueError(
+                "Expected memory_embeddings only with a memory, got them without; build the loss with memory_size, "
+                "or drop the momentum encoder."
+            )
+        if memory_embeddings.shape != rows.shape:
+            raise ValueError(
+                f"Expected memory_embeddings of shape {tuple(rows.shape)}, a row for each that it takes the place "
+                f"of, got {tuple(memory_embeddings.shape)}; with references, gather them from all processes too."
+            )
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.memory is not None:
+            self._step = int(self.step)

@@ -4,11 +4,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Case(NamedTuple):
+    """Anchors, references, and the row of each anchor among them."""
+
+    embeddings: Tensor
+    labels: Tensor
+    refs: Tensor
+    ref_labels: Tensor
+    own_rows: list[int | None]
+
+    def compare(self, loss: Callable[..., Tensor], oracle: Callable[..., Tensor], tolerance: float = 1e-5) -> None:
+        """Check value and gradients of a loss against an oracle in float64."""
+        exact, exact_refs = self.embeddings.double().requires_grad_(), self.refs.double().requires_grad_()
+        expected = oracle(exact, self.labels.tolist(), exact_refs, self.ref_labels.tolist(), self.own_rows)
+        expected.backward()
+        anchors, refs = self.embeddings.clone().requires_grad_(), self.refs.clone().requires_grad_()
+        is_itself = self.refs is self.embeddings
+        if is_itself:
+            value, expected_grad = loss(anchors, self.labels), exact.grad + exact_refs.grad
+        else:
+            index = None if self.own_rows[0] is None else torch.tensor(self.own_rows)
+            value, expected_grad = loss(anchors, self.labels, refs, self.ref_labels, self_index=index), exact.grad
+        (3.0 * value).backward()
+        assert expected_grad.abs().max() > 100 * tolerance
+        assert value.item() == pytest.approx(expected.item(), abs=tolerance, rel=tolerance)
+        torch.testing.assert_close(anchors.grad.double(), 3.0 * expected_grad, atol=tolerance, rtol=tolerance)
+        if not is_itself:
+            torch.testing.assert_close(refs.grad.double(), 3.0 * exact_refs.grad, atol=tolerance, rtol=tolerance)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Note the number of elements of the largest tensor that any operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.numel = max([self.numel, *sizes])
+        return result
 
 
 def _contrastive(
@@ -78,6 +125,30 @@ def make_batch() -> Callable[..., tuple[Tensor, Tensor]]:
         return normalize(centers[labels] + noise, dim=1), labels
 
     return make
+
+
+@pytest.fixture
+def make_case(make_batch: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Case]:
+    """Return ``make(refs)`` for "itself", "own rows inside" or "others": seven anchors and what they meet."""
+
+    def make(refs: str) -> Case:
+        embeddings, labels = make_batch(7, seed=1)
+        others, other_labels = make_batch(16, seed=2)
+        if refs == "itself":
+            return Case(embeddings, labels, embeddings, labels, list(range(7)))
+        if refs == "others":
+            return Case(embeddings, labels, others, other_labels, [None] * 7)
+        order = torch.randperm(23, generator=torch.Generator().manual_seed(3))
+        rows, row_labels = torch.cat([embeddings, others])[order], torch.cat([labels, other_labels])[order]
+        return Case(embeddings, labels, rows, row_labels, order.argsort()[:7].tolist())
+
+    return make
+
+
+@pytest.fixture
+def largest_tensor() -> Callable[[], AbstractContextManager[LargestTensor]]:
+    """Return a context that notes the largest tensor made in it."""
+    return LargestTensor
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_vitret.losses import KoLeoLoss
+from hf_vitret.losses import KoLeoLoss, koleo
 
 MakeBatch = Callable[..., tuple[Tensor, Tensor]]
 Oracle = Callable[..., Tensor]
@@ -171,3 +171,26 @@ def test_eps_that_bounds_nothing_is_refused(eps: float) -> None:
 def test_unknown_neighbours_are_refused() -> None:
     with pytest.raises(ValueError, match="neighbors to be one of"):
         KoLeoLoss("positives")
+
+
+@pytest.mark.parametrize("neighbors", ["all", "negatives"])
+@pytest.mark.parametrize("refs", ["itself", "own rows inside", "others"])
+def test_anchors_in_blocks_have_the_same_neighbours(
+    refs: str, neighbors: str, make_case: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(refs)
+    index = None if case.own_rows[0] is None else torch.tensor(case.own_rows)
+    values = []
+    for rows in (1, 3, 7, 1024):
+        monkeypatch.setattr(koleo, "_ROWS", rows)
+        loss = KoLeoLoss(neighbors)(case.embeddings, case.labels, case.refs, case.ref_labels, self_index=index)
+        values.append(loss.item())
+    assert len(set(values)) == 1
+
+
+def test_memory_of_a_large_batch_is_one_block(make_batch: MakeBatch, largest_tensor: Callable) -> None:
+    embeddings, labels = make_batch(2500, dim=4, classes=5)
+    embeddings.requires_grad_()
+    with largest_tensor() as largest:
+        KoLeoLoss("negatives")(embeddings, labels).backward()
+    assert largest.numel == koleo._ROWS * 2500 < 2500 * 2500

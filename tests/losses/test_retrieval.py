@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_vitret.losses import CrossBatchMemory, KoLeoLoss, RetrievalLoss
+from hf_vitret.losses import PAIR_LOSSES, CrossBatchMemory, KoLeoLoss, NormalizedSoftmaxLoss, RetrievalLoss
 
 MakeBatch = Callable[..., tuple[Tensor, Tensor]]
 Oracle = Callable[..., Tensor]
@@ -133,6 +133,61 @@ def test_accumulated_steps_keep_their_own_gradients(make_batch: MakeBatch) -> No
         assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_pair_loss_makes_both_terms(name: str, make_batch: MakeBatch) -> None:
+    uses_memory = PAIR_LOSSES[name].uses_references
+    pair_loss = PAIR_LOSSES[name]() if uses_memory else NormalizedSoftmaxLoss(3, 8)
+    loss = RetrievalLoss(memory_size=12 * uses_memory, embedding_dim=8, memory_weight=0.5, pair_loss=pair_loss)
+    held, held_labels = torch.empty(0, 8), torch.empty(0, dtype=torch.int64)
+    for step in range(2):
+        embeddings, labels = make_batch(6, seed=step)
+        held, held_labels = torch.cat([held, embeddings]), torch.cat([held_labels, labels])
+        anchors, same = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+        terms = loss(anchors, labels)
+        expected = {name: pair_loss(same, labels)}
+        total = expected[name] + 0.7 * KoLeoLoss()(same, labels)
+        if uses_memory:
+            own = torch.arange(6 * step, 6 * step + 6)
+            expected["memory"] = pair_loss(same, labels, held, held_labels, self_index=own)
+            total = total + 0.5 * expected["memory"]
+        assert list(terms) == ["loss", *expected, "koleo"]
+        for term, value in expected.items():
+            torch.testing.assert_close(terms[term], value.detach())
+        terms["loss"].backward()
+        total.backward()
+        torch.testing.assert_close(anchors.grad, same.grad)
+
+
+def test_default_is_the_contrastive_loss(make_batch: MakeBatch) -> None:
+    batch = make_batch(6)
+    named = RetrievalLoss(pair_loss=PAIR_LOSSES["contrastive"](margin=0.3))(*batch)
+    assert named == RetrievalLoss(margin=0.3)(*batch)
+
+
+def test_pair_loss_of_ones_own_needs_nothing_but_the_signature(make_batch: MakeBatch) -> None:
+    class Mean(torch.nn.Module):
+        def forward(self, embeddings, labels, ref_embeddings=None, ref_labels=None, *, self_index=None):
+            return embeddings.mean() if ref_embeddings is None else (embeddings @ ref_embeddings.t()).mean()
+
+    embeddings, labels = make_batch(6)
+    loss = RetrievalLoss(memory_size=9, embedding_dim=8, pair_loss=Mean())
+    assert loss.eval()(embeddings, labels)["memory"].item() == 0.0  # nothing is held: it is not asked
+    terms = loss.train()(embeddings, labels)
+    assert terms["pair"].item() == pytest.approx(embeddings.mean().item(), abs=1e-6)
+    assert terms["memory"].item() == pytest.approx((embeddings @ embeddings.t()).mean().item(), abs=1e-6)
+
+
+def test_parameters_and_state_of_the_pair_loss_are_the_objectives() -> None:
+    loss = RetrievalLoss(pair_loss=NormalizedSoftmaxLoss(3, 8))
+    assert [name for name, _ in loss.named_parameters()] == ["pair_loss.proxies"]
+    assert list(loss.state_dict()) == ["pair_loss.proxies"]
+
+
+def test_memory_for_a_loss_that_compares_no_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="memory_size=0 with NormalizedSoftmaxLoss, got 5"):
+        RetrievalLoss(memory_size=5, embedding_dim=8, pair_loss=NormalizedSoftmaxLoss(3, 8))
+
+
 @pytest.mark.parametrize("weight", ["koleo_weight", "memory_weight"])
 def test_weight_zero_reports_the_term_without_its_gradient(weight: str, make_batch: MakeBatch) -> None:
     embeddings, labels = make_batch(6)
@@ -213,6 +268,7 @@ def test_compiled_equals_eager(make_batch: MakeBatch) -> None:
         ({"memory_size": -1}, "memory_size of at least 0"),
         ({"memory_size": 5}, "embedding_dim with a memory of 5"),
         ({"koleo_neighbors": "any"}, "neighbors to be one of"),
+        ({"memory_start_step": -1}, "memory_start_step of at least 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
@@ -232,7 +288,14 @@ def test_wrong_dimension_and_large_batch_are_refused(training: bool, make_batch:
 
 def test_repr_shows_every_setting() -> None:
     text = repr(RetrievalLoss(memory_size=5, embedding_dim=4))
-    for part in ("koleo_weight=0.7", "margin=0.5", "memory_size=5", "neighbors='all'", "memory_weight=1.0"):
+    for part in (
+        "koleo_weight=0.7",
+        "margin=0.5",
+        "memory_size=5",
+        "neighbors='all'",
+        "memory_weight=1.0",
+        "start_step=0",
+    ):
         assert part in text
     assert isinstance(RetrievalLoss(memory_size=5, embedding_dim=4).memory, CrossBatchMemory)
     assert isinstance(RetrievalLoss().koleo, KoLeoLoss)

@@ -1,0 +1,177 @@
+"""The supervised contrastive loss: InfoNCE with every reference of the anchor's label as a positive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .references import Pairs, resolve_pairs
+from .walk import differentiate_walk
+
+Denominator = Literal["all", "negatives"]
+
+# Similarities held at once: 4 MiB, beside a few more of that size while they are worked on.
+_BLOCK = 2**20
+# Products with fewer references than this are slow.
+_MIN_CHUNK = 256
+
+
+class SupConLoss(nn.Module):
+    """Average the negative log-softmax of the positives over the references, then over the anchors.
+
+    With ``t`` the temperature, ``P_i`` the references of anchor i's label and ``A_i`` all references, in
+    both cases without the anchor itself:
+
+    - ``"all"``: ``-1/N sum_i 1/|P_i| sum_{p in P_i} log( exp(s_ip / t) / sum_{a in A_i} exp(s_ia / t) )``;
+    - ``"negatives"``: the sum in the denominator is over p and the references of other labels alone, so
+      positives do not compete with each other (InfoNCE, NT-Xent, with labels).
+
+    N is the number of all anchors; one without a positive adds 0. (A mean over those with a positive would
+    have another divisor in every process, and the mean over processes would not be the loss of the whole.)
+
+    Always computed in float32 with autocast off. The references are walked in chunks, two times (three with
+    ``"negatives"``, whose weights follow from the complete sums), and the gradient is formed in the last
+    walk, so a memory of any size costs a few small blocks of similarities. The loss can be differentiated once.
+
+    Args:
+        temperature: what similarities are divided by, above 0.
+        denominator: ``"all"`` (SupCon) or ``"negatives"`` (InfoNCE).
+
+    Raises:
+        ValueError: if ``temperature`` is not positive and finite or ``denominator`` is unknown.
+
+    Example:
+        Two classes of two identical points, at right angles. The positive has ``exp(1)``, the two negatives
+        ``exp(0)``: ``log((e + 2) / e)``.
+
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> SupConLoss(temperature=1.0)(embeddings, torch.tensor([0, 0, 1, 1]))
+        tensor(0.5514)
+
+    Reference:
+        Khosla et al., "Supervised Contrastive Learning", arXiv 2004.11362, Eq. (2), the mean over positives
+        outside the log. Deviations: the sum over anchors is divided by their number; references; a
+        temperature of 0.1, as in that paper's experiments. ``"negatives"``: the NT-Xent of Chen et al., arXiv
+        2002.05709, Eq. (1), for each positive by itself.
+    """
+
+    term: ClassVar[str] = "supcon"
+    uses_references: ClassVar[bool] = True
+
+    def __init__(self, temperature: float = 0.1, denominator: Denominator = "all") -> None:
+        super().__init__()
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"Expected a finite temperature above 0, got {temperature}; the default is 0.1.")
+        if denominator not in get_args(Denominator):
+            raise ValueError(f"Expected denominator to be one of {get_args(Denominator)}, got {denominator!r}.")
+        self.temperature = float(temperature)
+        self.denominator: Denominator = denominator
+
+    # Not worth compiling: nearly all of it is matrix products, and the walk differs with every batch.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        *,
+        self_index: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of the anchors against the references.
+
+        Args:
+            embeddings: ``(batch, dim)`` float, unit L2 norm.
+            labels: ``(batch,)`` int64.
+            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm; gradient flows to them if they require
+                it. ``None`` compares the batch with itself.
+            ref_labels: ``(num_refs,)`` int64.
+            self_index: ``(batch,)`` int64, the row of each anchor among the references, left out; ``None``
+                when no anchor is among them.
+
+        Returns:
+            Scalar float32, at least 0.
+
+        Raises:
+            ValueError: if shapes, lengths or devices do not fit.
+            TypeError: if embeddings are not floating point or labels are not integers.
+        """
+        pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
+        walk = partial(_walk, temperature=self.temperature, denominator=self.denominator)
+        return differentiate_walk(walk, pairs)
+
+    def extra_repr(self) -> str:
+        """Show the settings in ``repr``."""
+        return f"temperature={self.temperature}, denominator={self.denominator!r}"
+
+
+class _Chunk(NamedTuple):
+    rows: slice
+    refs: Tensor  # (chunk, dim) float32
+    logits: Tensor  # (batch, chunk) float32
+    positive: Tensor  # (batch, chunk) bool, without the anchors themselves
+    rivals: Tensor  # (batch, chunk) float32: the logits in the denominator's sum, -inf elsewhere
+
+
+def _chunks(pairs: Pairs, temperature: float, denominator: Denominator) -> Iterator[_Chunk]:
+    scaled = pairs.embeddings.float() / temperature  # (batch, dim)
+    num_refs = len(pairs.ref_embeddings)
+    chunk_size = max(_BLOCK // len(scaled), _MIN_CHUNK)
+    for start in range(0, num_refs, chunk_size):
+        rows = slice(start, min(start + chunk_size, num_refs))
+        refs = pairs.ref_embeddings[rows].float()  # (chunk, dim)
+        logits = scaled @ refs.t()  # (batch, chunk)
+        positive = pairs.labels[:, None] == pairs.ref_labels[rows]  # (batch, chunk)
+        left_out = positive if denominator == "negatives" else torch.zeros_like(positive)  # (batch, chunk)
+        if pairs.self_index is not None:
+            own = pairs.self_index[:, None] == torch.arange(rows.start, rows.stop, device=logits.device)
+            left_out = left_out | own
+            positive = positive & ~own
+        yield _Chunk(rows, refs, logits, positive, logits.masked_fill(left_out, -math.inf))
+
+
+def _walk(
+    pairs: Pairs, needs_grad: bool, needs_ref_grad: bool, *, temperature: float, denominator: Denominator
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the loss and its gradients, float32."""
+    anchors = pairs.embeddings.float()  # (batch, dim)
+    batch = len(anchors)
+    log_sum = anchors.new_full((batch,), -math.inf)  # (batch,) of the rivals
+    num_positives, positive_sum = anchors.new_zeros(batch), anchors.new_zeros(batch)  # (batch,), (batch,)
+    for _, _, logits, positive, rivals in _chunks(pairs, temperature, denominator):
+        log_sum = torch.logaddexp(log_sum, rivals.logsumexp(dim=1))
+        num_positives += positive.sum(dim=1)
+        positive_sum += torch.where(positive, logits, 0.0).sum(dim=1)
+    share = torch.where(num_positives > 0, 1.0 / num_positives.clamp(min=1.0), 0.0)  # (batch,) of one positive
+    if denominator == "all":
+        terms = torch.where(num_positives > 0, log_sum - share * positive_sum, 0.0)  # (batch,)
+        push = (num_positives > 0).float()  # (batch,) d term / d log_sum
+    else:
+        terms, push = torch.zeros_like(share), torch.zeros_like(share)
+        for _, _, logits, positive, _ in _chunks(pairs, temperature, denominator):
+            deficit = log_sum[:, None] - logits  # (batch, chunk)
+            terms += share * torch.where(positive, nn.functional.softplus(deficit), 0.0).sum(dim=1)
+            push += share * torch.where(positive, deficit.sigmoid(), 0.0).sum(dim=1)
+    loss = terms.sum() / batch
+    if not (needs_grad or needs_ref_grad):
+        return loss, None, None
+    grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
+    ref_grad = anchors.new_empty(pairs.ref_embeddings.shape) if needs_ref_grad else None  # (num_refs, dim)
+    # Without rivals there is no softmax: the exponentials of -inf are 0, whatever finite number is subtracted.
+    shift = torch.where(log_sum == -math.inf, 0.0, log_sum)[:, None]  # (batch, 1)
+    for rows, refs, logits, positive, rivals in _chunks(pairs, temperature, denominator):
+        slopes = (rivals - shift).exp_().mul_(push[:, None])  # (batch, chunk) d terms / d logits
+        pull = share[:, None]  # (batch, 1)
+        if denominator == "negatives":
+            pull = pull * (log_sum[:, None] - logits).sigmoid_()  # (batch, chunk)
+        slopes.sub_(torch.where(positive, pull, 0.0)).div_(temperature * batch)
+        if grad is not None:
+            grad.addmm_(slopes, refs)
+        if ref_grad is not None:
+            torch.mm(slopes.t(), anchors, out=ref_grad[rows])
+    return loss, grad, ref_grad
