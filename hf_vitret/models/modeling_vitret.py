@@ -41,7 +41,7 @@ class ViTRetOutput(ModelOutput):
     Attributes:
         embeddings: `(batch, dim)` float32, unit L2 norm.
         last_hidden_state: Output of the backbone, `(batch, tokens, width)`, or for a convolutional one
-            `(batch, width, rows, columns)`.
+            `(batch, width, rows, columns)`; `None` where the backbone did not run.
     """
 
     embeddings: torch.Tensor | None = None
@@ -228,31 +228,56 @@ class ViTRetModel(PreTrainedModel):
         return model
 
     def forward(
-        self, pixel_values: torch.Tensor, return_dict: bool | None = None
+        self,
+        pixel_values: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        pooled: torch.Tensor | None = None,
     ) -> ViTRetOutput | tuple[torch.Tensor, ...]:
-        """Embed a batch of images.
+        """Embed a batch of images, or finish what `pool_images` has begun.
 
         Args:
             pixel_values: `(batch, 3, height, width)`. Float: already normalised, as the image processor
                 gives it. uint8, 0..255: cropped but raw pixels, rescaled and normalised here, on the device.
             return_dict: `False` gives a plain tuple.
+            pooled: `(batch, width)` float from `pool_images`, in place of `pixel_values`: the backbone does not
+                run. Only the projection can be trained on it: a learnable GeM exponent is used up by then.
 
         Returns:
             `ViTRetOutput`. The embeddings are float32 whatever the weights' type: half precision has too
             few digits to rank by.
+
+        Raises:
+            ValueError: Both or neither of `pixel_values` and `pooled` are given, or `pooled` has another shape.
         """
-        if pixel_values.dtype == torch.uint8:
-            pixel_values = self._normalize(pixel_values)
-        extra = {"interpolate_pos_encoding": True} if self._interpolates_on_request else {}
-        output = self.backbone(pixel_values.to(self.dtype), **extra)
-        hidden = output.last_hidden_state  # (B, T, C) or (B, C, H, W)
-        pooled = self._pool(hidden)  # (B, C)
+        hidden, width = None, self.config.hidden_size
+        if (pixel_values is None) == (pooled is None):
+            given = "neither" if pooled is None else "both"
+            raise ValueError(f"expected pixel_values, or pooled in their place (from pool_images); got {given}")
+        if pooled is None:
+            pooled, hidden = self.pool_images(pixel_values)  # type: ignore[arg-type]  # one of the two is there
+        elif pooled.dim() != 2 or pooled.shape[1] != width:
+            raise ValueError(f"expected pooled of shape (batch, {width}), from pool_images; got {tuple(pooled.shape)}")
         if self.projection is not None:
             pooled = self.projection(pooled.to(self.projection.weight.dtype))  # (B, D)
         embeddings = F.normalize(pooled.float(), dim=-1)  # (B, D)
         if return_dict is False:
-            return embeddings, hidden
+            return (embeddings,) if hidden is None else (embeddings, hidden)
         return ViTRetOutput(embeddings=embeddings, last_hidden_state=hidden)
+
+    def pool_images(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the backbone and pool its output: all of `forward` that comes before the projection.
+
+        Args:
+            pixel_values: As for `forward`.
+
+        Returns:
+            The pooled output `(batch, width)`, and `last_hidden_state` as in `ViTRetOutput`.
+        """
+        if pixel_values.dtype == torch.uint8:
+            pixel_values = self._normalize(pixel_values)
+        extra = {"interpolate_pos_encoding": True} if self._interpolates_on_request else {}
+        hidden = self.backbone(pixel_values.to(self.dtype), **extra).last_hidden_state
+        return self._pool(hidden), hidden
 
     def _normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """Rescale uint8 `(B, 3, H, W)` to 0..1 and normalise it by the configured mean and deviation."""

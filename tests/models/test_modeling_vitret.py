@@ -239,3 +239,39 @@ def test_half_precision_weights_give_float32_embeddings(make_model, images):
     assert (embeddings * expected).sum(dim=1).min() > 0.999
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(images).embeddings.dtype == torch.float32
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 5])
+@pytest.mark.parametrize(("kind", "pooling"), POOLINGS_OF)
+@torch.no_grad()
+def test_two_halves_make_the_whole(kind, pooling, embedding_dim, make_model, images):
+    model = make_model(kind, pooling=pooling, embedding_dim=embedding_dim)
+    whole = model(images)
+    pooled, hidden = model.pool_images(images)
+    assert pooled.shape == (2, model.config.hidden_size)
+    assert torch.equal(hidden, whole.last_hidden_state)
+    model.backbone.forward = None  # the second half must do without
+    output = model(pooled=pooled)
+    assert torch.equal(output.embeddings, whole.embeddings)
+    assert output.last_hidden_state is None
+    (embeddings,) = model(pooled=pooled, return_dict=False)
+    assert torch.equal(embeddings, whole.embeddings)
+
+
+def test_pooled_outputs_of_other_types_are_taken(make_model, images):
+    model = make_model(embedding_dim=5)
+    pooled = model.pool_images(images)[0].detach()
+    expected = model(pooled=pooled).embeddings
+    assert torch.nn.functional.cosine_similarity(model(pooled=pooled.bfloat16()).embeddings, expected).min() > 0.999
+    assert model(pooled=pooled.double()).embeddings.dtype == torch.float32
+
+
+def test_pixels_or_pooled_outputs_but_not_both(make_model, images):
+    model = make_model()
+    with pytest.raises(ValueError, match=r"pixel_values, or pooled in their place .*; got neither"):
+        model()
+    with pytest.raises(ValueError, match=r"pixel_values, or pooled in their place .*; got both"):
+        model(images, pooled=torch.zeros(2, 32))
+    for shape in ((2, 31), (32,), (2, 1, 32)):
+        with pytest.raises(ValueError, match=r"of shape \(batch, 32\), from pool_images; got \(.*3"):
+            model(pooled=torch.zeros(shape))
