@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hf_vitret.search.inner_products import inner_products
+from hf_vitret.evaluation.exact_scores import ExactScores, error_bound
 
 # From this size on, a class's scores are one product of its own; below, a Python step for each class costs
 # more than the product of several classes with all their positives.
@@ -26,13 +26,17 @@ class ClassOrder:
             leave-one-out.
         gallery_labels: `(num_gallery,)` int64.
         ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
+        class_sizes: `(num_classes,)` int64, sizes to order the classes by where the gallery is a part of a larger
+            one: the queries' order is then the same for every part. Labels are class numbers from 0. None: the
+            sizes of the classes in this gallery.
 
     Attributes:
         query_order: `(num_queries,)` int64, the caller's row of each sorted query.
-        queries: `(num_queries, dim)` float32.
+        queries: `(num_queries, dim)` float32; no copy where the queries came in this order.
         gallery: `(num_gallery + padding, dim)` float32, zero rows added up to a multiple of 8.
         starts: `(num_queries,)` int64, the first gallery row of the query's class.
         ends: `(num_queries,)` int64, one past its last; equal to `starts` where the gallery has none.
+        margins: `(num_queries,)` float32, the most that a float32 product of a query with any gallery row may be off.
     """
 
     @torch.no_grad()
@@ -43,11 +47,18 @@ class ClassOrder:
         gallery_embeddings: torch.Tensor,
         gallery_labels: torch.Tensor,
         ids: tuple[torch.Tensor, torch.Tensor] | None,
+        class_sizes: torch.Tensor | None = None,
     ) -> None:
         self.num_queries, self.num_gallery = len(query_labels), len(gallery_labels)
-        classes = torch.unique(torch.cat([query_labels, gallery_labels]), return_inverse=True)[1]
-        sizes, by_size = classes[self.num_queries :].bincount(minlength=int(classes.max()) + 1).sort(stable=True)
-        place = by_size.argsort()  # (num_classes,) a class's place in the order
+        classes = torch.cat([query_labels, gallery_labels])
+        if class_sizes is None:
+            classes = torch.unique(classes, return_inverse=True)[1]
+            num_classes = int(classes.max()) + 1
+        else:
+            num_classes = len(class_sizes)
+        sizes = classes[self.num_queries :].bincount(minlength=num_classes)
+        by_size = (sizes if class_sizes is None else class_sizes).argsort(stable=True)
+        sizes, place = sizes[by_size], by_size.argsort()  # place: (num_classes,) a class's place in the order
         self._query_classes, self.query_order = place[classes[: self.num_queries]].sort(stable=True)
         self._gallery_classes, gallery_order = place[classes[self.num_queries :]].sort(stable=True)
         self.ends = sizes.cumsum(dim=0)[self._query_classes]
@@ -64,9 +75,12 @@ class ClassOrder:
         if gallery_embeddings is query_embeddings:
             self.queries = self.gallery[: self.num_queries]
         else:
-            self.queries = query_embeddings[self.query_order].float()
-        self._query_norms = self.queries.norm(dim=1)
-        self._gallery_norms = self.gallery.norm(dim=1)
+            is_sorted = bool((self.query_order.diff() == 1).all())
+            self.queries = (query_embeddings if is_sorted else query_embeddings[self.query_order]).float()
+        self._query_norms, self._gallery_norms = (
+            torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).float() for rows in (self.queries, self.gallery)
+        )
+        self.margins = self._query_norms * (self._gallery_norms.max() * error_bound(self.queries.shape[1]))
         self._ids = None if ids is None else (ids[0][self.query_order], ids[1][gallery_order])
         self._ids_cross_classes = gallery_embeddings is not query_embeddings and self._do_ids_cross_classes()
 
@@ -81,8 +95,7 @@ class ClassOrder:
 
     def width(self, start: int, stop: int) -> int:
         """Return the largest class among the sorted queries `start:stop`, at least 1."""
-        starts, ends, _ = self._ranges
-        return max(1, ends[stop - 1] - starts[stop - 1])
+        return max(1, int((self.ends[start:stop] - self.starts[start:stop]).max()))
 
     def is_all_positive(self, start: int, stop: int, first: int, last: int) -> bool:
         """Tell whether the gallery rows `first:last` are of the one class of the queries `start:stop`."""
@@ -98,8 +111,8 @@ class ClassOrder:
             tolerance: What to take off each score, times the norms of both rows.
 
         Returns:
-            scores: `(block, width)` float32, -inf where a query has no such positive (its class is smaller,
-                or the gallery row has the query's id).
+            scores: `(block, width)` float32, exact before the tolerance, -inf where a query has no such positive
+                (its class is smaller, or the gallery row has the query's id).
             num_positives: `(block,)` int64.
         """
         starts, ends, classes = self._ranges
@@ -123,7 +136,7 @@ class ClassOrder:
         """Write the scores of the positives of the queries `first:last` to the head of each row of `out`."""
         starts, ends, classes = self._ranges
         low, high = starts[first], ends[last - 1]
-        scores = inner_products(self.queries[first:last], self.gallery[low:high])  # (queries, high - low)
+        scores = ExactScores(self.queries[first:last], self.gallery[low:high]).of_rows()  # (queries, high - low)
         norms, ids = self._gallery_norms[None, low:high], self._ids and self._ids[1][None, low:high]
         if classes[first] == classes[last - 1]:
             out = out[:, : high - low]

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..data.schema import COLUMNS, column_values
 from ..search.embed import embed_images
+from ..search.neighbors import nearest_neighbors
 from .metrics import retrieval_metrics
 
 if TYPE_CHECKING:
@@ -101,6 +102,26 @@ class RetrievalEvaluator:
             gallery_ids=gallery_ids,
             ks=self.ks,
         )
+
+    def neighbors(
+        self, rows: torch.Tensor, k: int, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Find the nearest images of some queries, each query's own image left out.
+
+        Args:
+            rows: `(num_rows,)` int64 rows of the query set.
+            k: How many neighbours, at least 1.
+            query_embeddings: `(Q, dim)` float.
+            gallery_embeddings: `(N, dim)` float, where there is a gallery.
+
+        Returns:
+            `(num_rows, k)` int64 rows of the gallery, best first; -1 where it holds fewer images.
+        """
+        query_ids, gallery_ids = self.shared_ids
+        gallery = query_embeddings if gallery_embeddings is None else gallery_embeddings
+        return nearest_neighbors(
+            query_embeddings[rows], gallery, k, query_ids=query_ids[rows], gallery_ids=gallery_ids
+        )[1]
 
     @cached_property
     def query_labels(self) -> torch.Tensor:

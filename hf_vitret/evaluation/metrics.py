@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
-from hf_vitret.evaluation.positive_ranks import positive_ranks
+from hf_vitret.evaluation.metric_sums import MetricSums, fixed_point_sum, row_sums
+from hf_vitret.evaluation.positive_ranks import PositiveRanks, positive_ranks
 from hf_vitret.search.exact_codes import Identifiers
 
 
@@ -66,32 +67,44 @@ def retrieval_metrics(
          'num_queries': 5, 'num_queries_without_positive': 2}
     """
     ks = check_ks(ks)
-    num_found = dict.fromkeys(ks, 0)
-    num_evaluated, sum_map, sum_precision = 0, 0.0, 0.0
-    num_queries = 0
-    for block in positive_ranks(
+    blocks = positive_ranks(
         embeddings,
         labels,
         gallery_embeddings,
         gallery_labels,
         query_ids=query_ids,
         gallery_ids=gallery_ids,
-    ):
-        num_queries += len(block.queries)
+    )
+    return sum_metrics(blocks, ks).metrics()
+
+
+def sum_metrics(blocks: Iterable[PositiveRanks], ks: Sequence[int]) -> MetricSums:
+    """Sum the metrics of all queries, exactly: in whatever blocks they come, and added to those of other queries.
+
+    Args:
+        blocks: Ranks of the positives, as `positive_ranks` yields them; may be none.
+        ks: The cut-offs of recall, each at least 1.
+
+    Returns:
+        The sums.
+
+    Raises:
+        ValueError: A cut-off is not an integer of at least 1.
+    """
+    ks = check_ks(ks)
+    sums = MetricSums(ks, 0, 0, (0,) * len(ks), 0, 0)
+    for block in blocks:
         has_positive = block.num_positives > 0
         ranks, num_positives = block.ranks[has_positive], block.num_positives[has_positive]
-        num_evaluated += len(ranks)
-        for k in ks:
-            num_found[k] += int(recall_at_k(ranks, k).sum())
-        sum_map += float(map_at_r(ranks, num_positives).sum())
-        sum_precision += float(r_precision(ranks, num_positives).sum())
-
-    metrics: dict[str, float | int] = {f"recall_at_{k}": _mean(num_found[k], num_evaluated) for k in ks}
-    metrics["map_at_r"] = _mean(sum_map, num_evaluated)
-    metrics["r_precision"] = _mean(sum_precision, num_evaluated)
-    metrics["num_queries"] = num_queries
-    metrics["num_queries_without_positive"] = num_queries - num_evaluated
-    return metrics
+        sums += MetricSums(
+            ks,
+            len(block.queries),
+            len(ranks),
+            tuple(int(recall_at_k(ranks, k).sum()) for k in ks),
+            fixed_point_sum(map_at_r(ranks, num_positives)),
+            fixed_point_sum(r_precision(ranks, num_positives)),
+        )
+    return sums
 
 
 def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
@@ -167,8 +180,4 @@ def map_at_r(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tensor:
     places = torch.arange(1, ranks.shape[1] + 1, dtype=torch.float64, device=ranks.device)
     precisions = places / (ranks.double() + 1.0)  # (num_queries, max_positives)
     is_counted = ranks < num_positives.unsqueeze(1)
-    return precisions.masked_fill(~is_counted, 0.0).sum(dim=1) / num_positives
-
-
-def _mean(total: float, count: int) -> float:
-    return total / count if count else float("nan")
+    return row_sums(precisions.masked_fill(~is_counted, 0.0)) / num_positives

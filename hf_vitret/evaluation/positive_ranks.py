@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from hf_vitret.evaluation.class_order import ClassOrder
+from hf_vitret.evaluation.exact_scores import ExactScores
+from hf_vitret.evaluation.scored_tile import ScoredTile
 from hf_vitret.evaluation.threshold_counts import ThresholdCounts
 from hf_vitret.search.exact_codes import Identifiers, exact_codes, paired_ids
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim, inner_products
 
-# Scores closer than this are ties (for unit-norm rows; else times both norms). The same two rows score up to
-# 9.5e-7 apart under different BLAS kernels and at the edges of tiles: measured with MKL at dims 64 to 2,048,
-# on rows without negative entries, whose sums cancel least. Twice that is still 30 times finer than a bf16
-# score.
+# Scores closer than this are ties (for unit-norm rows; else times both norms). The scores of two rows are exact, but
+# not the rows: a ViT embeds one image up to 2.9e-7 apart, in an entry, in batches of 1 and of 64 (32 to 384
+# dimensions, on a CPU). It is still 30 times finer than a bf16 score.
 TIE_TOLERANCE = 2e-6
 
 UNRESOLVED = torch.iinfo(torch.int64).max
@@ -23,7 +24,7 @@ UNRESOLVED = torch.iinfo(torch.int64).max
 
 # Rows and columns of a tile of scores: on a CPU 4 MiB, which stays in cache between product and comparison;
 # on CUDA 256 MiB, enough to hide the launches.
-_TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
+TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
 # Thresholds held at once, as float32 and an int64 count: 4M of them are 48 MB for a block of queries, and 16M
 # 192 MB for all queries together (SOP has 0.4M).
 _MAX_THRESHOLDS = 4_000_000
@@ -62,6 +63,9 @@ def positive_ranks(
     A positive's rank is its place among the query's positives plus the number of wrong items that score at
     least as high, within `TIE_TOLERANCE`. Ties are thus pessimistic: a wrong item that ties with a right one
     ranks ahead of it, so a model that maps every image to one point scores nothing instead of everything.
+
+    A score is the inner product in float64, rounded to float32; matrix products in float32 only find the pairs whose
+    score is beyond doubt. The ranks are therefore the same for every tile size, number of threads and device.
 
     Only what a metric can use is counted. The best positive's rank is always exact, and so is every rank
     below R, the number of positives; the others are `UNRESOLVED` unless `every_rank` asks for them. Each pair
@@ -114,9 +118,7 @@ def positive_ranks(
     ):
         if len(codes) != rows:
             raise ValueError(f"{name} must have one label for each of the {rows} embeddings, got {len(codes)}.")
-    tile_size = _TILE_SIZE.get(device.type, _TILE_SIZE["cuda"]) if tile_size is None else tile_size
-    if tile_size < 1 or tile_size % 8:
-        raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
+    tile_size = check_tile_size(tile_size, device)
 
     order = ClassOrder(embeddings, query_codes, gallery_embeddings, gallery_codes, ids)
     num_queries = len(embeddings)
@@ -130,7 +132,7 @@ def positive_ranks(
 @torch.no_grad()
 def _symmetric_ranks(order: ClassOrder, blocks: list[tuple[int, int]], every_rank: bool) -> Iterator[PositiveRanks]:
     """Rank all items against each other, from the tiles on and above the diagonal alone."""
-    tiles = _Tiles(order, (blocks[0][1] - blocks[0][0] + 7) ** 2)
+    tiles = Tiles(order, (blocks[0][1] - blocks[0][0] + 7) ** 2)
     counts = [_thresholds(order, *block, every_rank) for block in blocks]
     # The diagonal first: it shows every query a share of the gallery, which drops most thresholds.
     for block, own in zip(blocks, counts, strict=True):
@@ -138,33 +140,62 @@ def _symmetric_ranks(order: ClassOrder, blocks: list[tuple[int, int]], every_ran
     for row, block in enumerate(blocks):
         for column in range(row + 1, len(blocks)):
             tiles.count(block, blocks[column], counts[row], counts[column])
-        yield _to_ranks(order, *block, counts[row])
+        yield to_ranks(order.query_order[slice(*block)], counts[row])
 
 
 @torch.no_grad()
 def _rectangular_ranks(order: ClassOrder, tile_size: int, every_rank: bool) -> Iterator[PositiveRanks]:
     """Rank the gallery for one block of queries after another."""
-    tiles = _Tiles(order, tile_size**2)
-    start = 0
-    while start < order.num_queries:
-        stop = min(start + tile_size, order.num_queries)
-        while stop - start > 1 and (stop - start) * order.width(start, stop) > _MAX_THRESHOLDS:
-            stop = start + (stop - start) // 2
+    tiles = Tiles(order, tile_size**2)
+    for start, stop in query_blocks(order.num_queries, tile_size, order.width):
         counts = _thresholds(order, start, stop, every_rank)
-        num_columns = tile_size**2 // (stop - start) // 8 * 8
-        for first in range(0, order.num_gallery, num_columns):
-            tiles.count((start, stop), (first, min(first + num_columns, order.num_gallery)), counts)
-        yield _to_ranks(order, start, stop, counts)
+        tiles.count_gallery((start, stop), counts)
+        yield to_ranks(order.query_order[start:stop], counts)
+
+
+def query_blocks(num_queries: int, tile_size: int, width: Callable[[int, int], int]) -> Iterator[tuple[int, int]]:
+    """Cut queries into blocks that fit a tile and hold few enough thresholds.
+
+    Args:
+        num_queries: How many there are, in the order of class size.
+        tile_size: Queries of a block at most.
+        width: Gives the thresholds of a query of the block `start`, `stop`.
+    """
+    start = 0
+    while start < num_queries:
+        stop = min(start + tile_size, num_queries)
+        while stop - start > 1 and (stop - start) * width(start, stop) > _MAX_THRESHOLDS:
+            stop = start + (stop - start) // 2
+        yield start, stop
         start = stop
 
 
-class _Tiles:
+def check_tile_size(tile_size: int | None, device: torch.device) -> int:
+    """Return the rows and columns of a tile of scores, those that suit the device for None.
+
+    Raises:
+        ValueError: Not a positive multiple of 8.
+    """
+    if tile_size is None:
+        return TILE_SIZE.get(device.type, TILE_SIZE["cuda"])
+    if tile_size < 1 or tile_size % 8:
+        raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
+    return tile_size
+
+
+class Tiles:
     """One tile of scores and one of comparisons, used over and over."""
 
     def __init__(self, order: ClassOrder, num_scores: int) -> None:
         self._order = order
         self._scores = torch.empty(num_scores, device=order.queries.device)
         self._hits = torch.empty(num_scores, dtype=torch.bool, device=order.queries.device)
+
+    def count_gallery(self, queries: tuple[int, int], counts: ThresholdCounts) -> None:
+        """Score a block of queries with the whole gallery, and count."""
+        num_columns = len(self._scores) // (queries[1] - queries[0]) // 8 * 8
+        for first in range(0, self._order.num_gallery, num_columns):
+            self.count(queries, (first, min(first + num_columns, self._order.num_gallery)), counts)
 
     def count(
         self,
@@ -179,11 +210,13 @@ class _Tiles:
             return
         shape = (stop - start, last - first + (first - last) % 8)
         scores, hits = (buffer[: shape[0] * shape[1]].view(shape) for buffer in (self._scores, self._hits))
-        inner_products(self._order.queries[start:stop], self._order.gallery[first : first + shape[1]], out=scores)
+        block, items = self._order.queries[start:stop], self._order.gallery[first : first + shape[1]]
+        inner_products(block, items, out=scores)
         self._order.hide(scores, start, stop, first, last)
-        row_counts.add(scores, hits, query_dim=0)
-        if column_counts is not None:
-            column_counts.add(scores, hits, query_dim=1)
+        exact, margins = ExactScores(block, items), self._order.margins
+        row_counts.add(ScoredTile(scores, hits, 0, exact, margins[start:stop]))
+        if column_counts is not None:  # the gallery is the query set
+            column_counts.add(ScoredTile(scores, hits, 1, exact.transposed, margins[first:last]))
 
 
 def _thresholds(order: ClassOrder, start: int, stop: int, every_rank: bool) -> ThresholdCounts:
@@ -191,13 +224,18 @@ def _thresholds(order: ClassOrder, start: int, stop: int, every_rank: bool) -> T
     thresholds, num_positives = order.positive_scores(start, stop, TIE_TOLERANCE)
     if not order.is_all_positive(start, stop, 0, order.num_gallery):  # else no score matters
         thresholds = thresholds.sort(dim=1, descending=True).values
+    return begin_counts(thresholds, num_positives, every_rank)
+
+
+def begin_counts(thresholds: torch.Tensor, num_positives: torch.Tensor, every_rank: bool) -> ThresholdCounts:
+    """Return counts, still zero, that drop a threshold at the rank R, or never."""
     limits = torch.full_like(num_positives, UNRESOLVED) if every_rank else num_positives
     return ThresholdCounts(thresholds, num_positives, limits)
 
 
-def _to_ranks(order: ClassOrder, start: int, stop: int, counts: ThresholdCounts) -> PositiveRanks:
+def to_ranks(queries: torch.Tensor, counts: ThresholdCounts) -> PositiveRanks:
     """Add the positives ahead of each positive to the wrong items counted ahead of it."""
     places = torch.arange(counts.above.shape[1], device=counts.above.device)
     is_exact = (places <= counts.level.unsqueeze(1)) & (counts.num_thresholds > 0).unsqueeze(1)
     ranks = (counts.above + places).masked_fill_(~is_exact, UNRESOLVED)
-    return PositiveRanks(order.query_order[start:stop], ranks, counts.num_thresholds)
+    return PositiveRanks(queries, ranks, counts.num_thresholds)

@@ -8,7 +8,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..data.images import to_rgb
-from ..search.neighbors import nearest_neighbors
 from .evaluator import RetrievalEvaluator
 
 if TYPE_CHECKING:
@@ -21,44 +20,56 @@ HEADER = 32
 RIGHT, WRONG, INK, PAPER = "#1a7f37", "#cf222e", "#1f2328", "#ffffff"
 
 
-def draw_retrieval_strip(
-    evaluator: RetrievalEvaluator,
-    embeddings: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
-    titles: Sequence[str],
-    *,
-    num_queries: int = 8,
-    num_neighbors: int = 5,
-    seed: int = 0,
-) -> Image.Image:
-    """Draw the nearest images of some queries, side by side for several models.
-
-    The queries are drawn at random, not chosen: the picture shows failures in their true share.
+def drawn_queries(evaluator: RetrievalEvaluator, num_queries: int = 8, seed: int = 0) -> torch.Tensor:
+    """Draw the queries of a picture at random, not by choice: it shows failures in their true share.
 
     Args:
         evaluator: The data set.
-        embeddings: For each model its embeddings of the queries `(Q, dim)` and of the gallery `(N, dim)`, or `None`
-            where the queries search among themselves.
-        titles: For each model a few words above its columns.
-        num_queries: Rows.
-        num_neighbors: Columns for each model.
+        num_queries: How many; fewer where the query set is smaller.
         seed: Of the draw.
 
     Returns:
-        The picture: a column of queries, then the neighbours by each model, best first.
+        `(num_queries,)` int64 rows of the query set, ascending.
     """
+    rows = np.random.default_rng(seed).permutation(len(evaluator.query))[:num_queries]
+    return torch.as_tensor(np.sort(rows))
+
+
+def draw_retrieval_strip(
+    evaluator: RetrievalEvaluator, rows: torch.Tensor, neighbors: Sequence[torch.Tensor], titles: Sequence[str]
+) -> Image.Image:
+    """Draw the nearest images of some queries, side by side for several models.
+
+    Args:
+        evaluator: The data set.
+        rows: `(num_queries,)` int64 rows of the query set, as `drawn_queries` gives them.
+        neighbors: For each model the rows of its neighbours in the gallery, `(num_queries, num_neighbors)` int64, best
+            first, -1 where there are no more; as `RetrievalEvaluator.neighbors` finds them.
+        titles: For each model a few words above its columns.
+
+    Returns:
+        The picture: a column of queries, then the neighbours by each model.
+
+    Raises:
+        ValueError: No model, or the neighbours are not of these queries, or not equally many by each model.
+    """
+    shapes = {tuple(found.shape) for found in neighbors}
+    if len(shapes) != 1 or next(iter(shapes))[0] != len(rows):
+        raise ValueError(
+            f"neighbors must be ({len(rows)} queries, num_neighbors) for each model, got {sorted(shapes)}. Search for "
+            "the same rows, and as many neighbours, with each."
+        )
     gallery = evaluator.query if evaluator.gallery is None else evaluator.gallery
-    num_queries = min(num_queries, len(evaluator.query))
-    rows = np.sort(np.random.default_rng(seed).permutation(len(evaluator.query))[:num_queries])
-    neighbors = [_neighbors(evaluator, pair, torch.as_tensor(rows), num_neighbors) for pair in embeddings]
+    num_queries, num_neighbors = next(iter(shapes))
 
     cell = TILE + 2 * FRAME
     block = num_neighbors * cell + (num_neighbors - 1) * GAP
-    width = GAP + cell + len(embeddings) * (3 * GAP + block) + GAP
+    width = GAP + cell + len(neighbors) * (3 * GAP + block) + GAP
     height = HEADER + num_queries * (cell + GAP)
     strip = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=16)
-    lefts = [GAP + cell + 3 * GAP + model * (block + 3 * GAP) for model in range(len(embeddings))]
+    lefts = [GAP + cell + 3 * GAP + model * (block + 3 * GAP) for model in range(len(neighbors))]
     for left, title in zip([GAP, *lefts], ["query", *titles]):
         pen.text((left, HEADER / 2), title, INK, font, anchor="lm")
     for line, row in enumerate(rows.tolist()):
@@ -72,25 +83,6 @@ def draw_retrieval_strip(
                 tile = _tile(gallery, neighbor, RIGHT if is_right else WRONG)
                 strip.paste(tile, (left + place * (cell + GAP), top))
     return strip
-
-
-def _neighbors(
-    evaluator: RetrievalEvaluator,
-    embeddings: tuple[torch.Tensor, torch.Tensor | None],
-    rows: torch.Tensor,
-    num_neighbors: int,
-) -> torch.Tensor:
-    """Find the nearest gallery rows of some queries, `(rows, num_neighbors)`, each query's own image left out."""
-    queries, gallery = embeddings
-    query_ids, gallery_ids = evaluator.shared_ids
-    _, indices = nearest_neighbors(
-        queries[rows],
-        queries if gallery is None else gallery,
-        num_neighbors,
-        query_ids=query_ids[rows],
-        gallery_ids=gallery_ids,
-    )
-    return indices
 
 
 def _tile(dataset: "Dataset", row: int, color: str) -> Image.Image:

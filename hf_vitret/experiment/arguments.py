@@ -13,6 +13,9 @@ from transformers import AutoConfig, HfArgumentParser
 
 from ..models.configuration_vitret import POOLINGS, RESIZE_MODES, ViTRetConfig
 from ..models.modeling_vitret import ViTRetModel
+from ..training.drop_path import add_drop_path, has_own_drop_path
+from ..training.freezing import freeze_backbone, freeze_blocks
+from ..training.lora import add_lora
 
 # What a ViTRet checkpoint decides where a run goes on from one.
 CHECKPOINT_FIELDS = ("pooling", "embedding_dim", "gem_p", "gem_learnable", "image_size", "resize_size", "resize_mode")
@@ -49,6 +52,24 @@ class ModelArguments:
         metadata={"help": "sdpa, eager, flash_attention_2...; default: the best available, and eager on a CPU."},
     )
 
+    drop_path_rate: float = field(
+        default=0.0, metadata={"help": "Share of images that skip the last block in training; less in those before it."}
+    )
+    freeze_blocks: int = field(
+        default=0, metadata={"help": "Blocks, counted from the input, that are left as they are; with the embeddings."}
+    )
+    head_only: bool = field(
+        default=False,
+        metadata={
+            "help": "Train the projection alone, on the frozen backbone's output, computed once: needs --embedding_dim."
+        },
+    )
+    lora_rank: int = field(
+        default=0, metadata={"help": "Train adapters of this rank (LoRA) in place of the weights; 0: the weights."}
+    )
+    lora_alpha: float | None = field(default=None, metadata={"help": "Scale of the adapters; default: the rank."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout in front of the adapters."})
+
     def __post_init__(self) -> None:
         """Choose the attention that trains fastest on a CPU, where torch's fused one has a slow backward.
 
@@ -63,8 +84,11 @@ class ModelArguments:
         """Hub id of the backbone, for a model card; `None` where it is a folder on this machine."""
         return None if Path(self.backbone).exists() else self.backbone
 
-    def build(self) -> ViTRetModel:
+    def build(self) -> Any:
         """Load the backbone and put the retrieval head on it, or load a ViTRet checkpoint with the head it has.
+
+        Returns:
+            A `ViTRetModel`, inside a `PeftModel` where adapters are asked for.
 
         Raises:
             ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint.
@@ -75,8 +99,9 @@ class ModelArguments:
         except OSError as error:  # transformers does not always say which model it was after
             raise OSError(f"expected a backbone in {self.backbone}, a folder or an id on the Hub: {error}") from error
         if source.model_type == ViTRetConfig.model_type:
-            return self._go_on(source)
-        return ViTRetModel.from_backbone(
+            return self._prepare(self._go_on(source))
+        own = self.drop_path_rate > 0 and has_own_drop_path(getattr(source, "vision_config", source))
+        model = ViTRetModel.from_backbone(
             self.backbone,
             revision=self.backbone_revision,
             pooling=self.pooling,
@@ -87,7 +112,31 @@ class ModelArguments:
             resize_size=self.resize_size,
             resize_mode=self.resize_mode,
             attn_implementation=self.attn_implementation,
+            backbone_overrides={"drop_path_rate": self.drop_path_rate} if own else None,
         )
+        return self._prepare(model)
+
+    def _prepare(self, model: ViTRetModel) -> Any:
+        """Freeze, adapt and drop what the arguments ask for; the model comes back inside its adapters, if any."""
+        asked = [name for name in ("head_only", "freeze_blocks", "lora_rank") if getattr(self, name)]
+        if len(asked) > 1:
+            raise ValueError(f"expected one of {', '.join(asked)}; got them together: each freezes other weights")
+        if self.head_only and self.drop_path_rate:
+            raise ValueError("expected no drop_path_rate with head_only, under which no block runs; leave it out")
+        if self.head_only:
+            freeze_backbone(model)
+        freeze_blocks(model, self.freeze_blocks)
+        adapted: Any = model
+        if self.lora_rank:
+            adapted = add_lora(model, rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        own_rate = getattr(model.config.backbone_config, "drop_path_rate", 0)
+        if self.drop_path_rate and own_rate not in (0, self.drop_path_rate):
+            raise ValueError(
+                f"{self.backbone} has a drop_path_rate of {own_rate}; got {self.drop_path_rate}: leave it out"
+            )
+        if self.drop_path_rate and not own_rate:
+            add_drop_path(adapted, self.drop_path_rate)
+        return adapted
 
     def _go_on(self, config: ViTRetConfig) -> ViTRetModel:
         for name in CHECKPOINT_FIELDS:

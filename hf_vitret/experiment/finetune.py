@@ -1,6 +1,7 @@
 """The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,23 +12,30 @@ import torch
 import transformers
 from accelerate import PartialState
 from accelerate.utils import set_seed
-from datasets import DatasetDict
-from transformers.trainer_utils import get_last_checkpoint
+from datasets import Dataset, DatasetDict
 
 from .. import __version__
 from ..data.images import check_images
 from ..data.schema import column_values, describe_split
-from ..evaluation.retrieval_strip import draw_retrieval_strip
+from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
 from ..hub.model_card import write_model_card
-from ..training.checkpointing import whole_folder
-from ..training.trainer import TRAINER_STATE_NAME, RetrievalTrainer
+from ..training.cached_features import CachedFeatures, cache_pooled_features
+from ..training.checkpoint_contents import check_whole, newest_whole_checkpoint
+from ..training.checkpointing import remove_partial_folders, whole_folder
+from ..training.distributed import gather_rows
+from ..training.lora import merge_lora
+from ..training.objective import memory_rows
+from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
 
 FINAL_FOLDER = "final"
 PICTURE_NAME = "retrieval.png"
 RESULTS_NAME = "results.json"
+NUM_SHOWN = 5  # neighbours of a query in the picture
 REPORTED = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
+# Settings of the model that are settings of its training: a checkpoint does not know them.
+TRAINED_PARTS = ("drop_path_rate", "freeze_blocks", "head_only", "lora_rank", "lora_alpha", "lora_dropout")
 BEFORE, AFTER = "off the shelf", "after training"
 
 
@@ -79,6 +87,9 @@ def finetune(
     state = PartialState()
     _use_the_cores(state)
     with bad_input_as_message():
+        if state.is_main_process and args.output_dir:
+            remove_partial_folders(Path(args.output_dir))
+        state.wait_for_everyone()
         checkpoint = _checkpoint_to_resume(args)
         if not trusted_images and state.is_main_process:
             for split in dataset.values():
@@ -87,22 +98,27 @@ def finetune(
         set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
         model = model_args.build()
         evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
-        trainer = RetrievalTrainer(model, args, train_dataset=dataset["train"], eval_dataset=evaluation_set)
+        train_set = _train_set(dataset["train"], model, model_args, args)
+        trainer = RetrievalTrainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set)
+        if model_args.lora_rank and trainer.is_fsdp_enabled:
+            raise ValueError("lora_rank needs whole weights to add its adapters to; got sharded ones: leave FSDP out")
     evaluator, sampler = trainer.evaluator, trainer.sampler
     assert evaluator is not None
     assert sampler is not None
 
-    embeddings = []
     state.print(f"Evaluating {BEFORE} ...")
     before = trainer.evaluate()
-    embeddings.append(trainer.eval_embeddings)
+    shown = drawn_queries(evaluator)
+    neighbors = [trainer.eval_embeddings.neighbors(shown, NUM_SHOWN)]
     with bad_input_as_message():
         _check_measurable(before)
     state.print("Training ...")
     trained = trainer.train(resume_from_checkpoint=checkpoint)
+    if model_args.lora_rank:
+        trainer.model = model = merge_lora(model)  # what is scored from here on is what is written
     state.print(f"Evaluating {AFTER} ...")
     after = trainer.evaluate()
-    embeddings.append(trainer.eval_embeddings)
+    neighbors.append(trainer.eval_embeddings.neighbors(shown, NUM_SHOWN))
 
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
     results = {
@@ -121,6 +137,7 @@ def finetune(
         | {name: getattr(model.config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
         "scores": {BEFORE: _scores(before), AFTER: _scores(after)},
         "training": _settings(args, len(dataset["train"]), sampler.batch_size)
+        | {name: getattr(model_args, name) for name in TRAINED_PARTS}
         | {
             "best_step": trainer.state.best_global_step or trainer.state.global_step,
             "images_per_second": trained.metrics["train_samples_per_second"],
@@ -145,13 +162,35 @@ def finetune(
         trainer.save_model(str(partial))
         (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle: results.json says the same
         captions = [_caption(BEFORE, before), _caption(AFTER, after)]
-        strip = draw_retrieval_strip(evaluator, embeddings, captions)
+        strip = draw_retrieval_strip(evaluator, shown, neighbors, captions)
         strip.save(partial / PICTURE_NAME)
         (partial / RESULTS_NAME).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         write_model_card(partial, results, PICTURE_NAME)
     print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
     state.wait_for_everyone()
     return folder
+
+
+def _train_set(
+    dataset: Dataset, model: Any, model_args: ModelArguments, args: RetrievalTrainingArguments
+) -> Dataset | CachedFeatures:
+    """Return the training images, or for a head alone what the frozen backbone makes of them."""
+    if not model_args.head_only:
+        return dataset
+    world, rank = args.world_size, args.process_index
+    share = math.ceil(len(dataset) / world)
+    rows = [(rank * share + row) % len(dataset) for row in range(share)]  # equally many on each, as gathering needs
+    dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+    own = cache_pooled_features(
+        model.to(args.device),
+        dataset.select(rows),
+        batch_size=args.per_device_eval_batch_size,
+        num_workers=args.dataloader_num_workers,
+        dtype=dtype,
+        progress=rank == 0,
+    )
+    pooled = own.pooled if world == 1 else gather_rows(own.pooled.to(args.device))[: len(dataset)].cpu()
+    return CachedFeatures(pooled, torch.tensor(column_values(dataset, "label"), dtype=torch.int64))
 
 
 def _use_the_cores(state: PartialState) -> None:
@@ -169,15 +208,17 @@ def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:
     wanted = args.resume_from_checkpoint
     if wanted is None or wanted.lower() == "false":
         return None
-    parent = str(args.output_dir)
-    newest = get_last_checkpoint(parent) if Path(parent).is_dir() else None  # type: ignore[no-untyped-call]
-    found: str | None = newest if wanted.lower() in ("true", "last") else wanted
-    if found is None or not (Path(found) / TRAINER_STATE_NAME).is_file():
+    parent = Path(str(args.output_dir))
+    if wanted.lower() not in ("true", "last"):
+        check_whole(Path(wanted))
+        return wanted
+    newest = newest_whole_checkpoint(parent)
+    if newest is None:
         raise FileNotFoundError(
-            f"expected a checkpoint to resume from in {parent if found is None else found}; there is none. Leave "
-            "--resume_from_checkpoint out to start anew"
+            f"expected a checkpoint to resume from in {parent}; there is none. Leave --resume_from_checkpoint out to "
+            "start anew"
         )
-    return found
+    return str(newest)
 
 
 def _check_measurable(metrics: Mapping[str, float]) -> None:
@@ -206,10 +247,11 @@ def _settings(args: RetrievalTrainingArguments, num_images: int, global_batch: i
         *["max_steps", "learning_rate", "weight_decay", "lr_scheduler_type", "max_grad_norm"],
         *["gradient_accumulation_steps", "margin", "koleo_weight", "koleo_neighbors", "memory_weight"],
         *["images_per_class", "augmentation", "flip", "bf16", "fp16", "seed"],
+        *["loss", "temperature", "memory_start_step", "memory_momentum", "micro_batch_size", "layer_decay"],
     ]
     settings = {name: getattr(args, name) for name in names}
     settings["lr_scheduler_type"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
-    settings["memory_size"] = num_images if args.memory_size is None else args.memory_size
+    settings["memory_size"] = memory_rows(args, num_images)
     return settings | {"global_batch_size": global_batch}
 
 

@@ -68,6 +68,7 @@ def embed_images(
         num_workers=num_workers,
         collate_fn=_Preprocess(model.image_processor),
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # a loader draws a seed: not from the state that training goes on with
     )
     autocast = nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
     was_training = model.training

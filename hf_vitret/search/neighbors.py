@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -15,6 +15,8 @@ _QUERY_CHUNK = 1_024
 _GALLERY_CHUNK = 16_384
 # Rows of a tile turned into int64 keys at once because of ties: 64 x 16,384 are 8 MiB.
 _TIED_ROWS = 64
+# The largest index that a sort key holds.
+_NO_INDEX = 0xFFFFFFFF
 
 
 @torch.no_grad()
@@ -98,6 +100,38 @@ def nearest_neighbors(
     return scores, indices
 
 
+def merge_neighbors(found: Sequence[tuple[torch.Tensor, torch.Tensor]], k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Merge the neighbours of the same queries in the parts of a gallery into those in all of it.
+
+    Args:
+        found: For each part `scores` and `indices`, `(num_queries, any)`, as `nearest_neighbors` returns them with at
+            least k neighbours; the indices are rows of the whole gallery, -1 where there are no more.
+        k: How many neighbours, at least 1.
+
+    Returns:
+        scores: `(num_queries, k)` float32, descending, equal ones by the lower gallery row.
+        indices: `(num_queries, k)` int64, padded with -1 where the scores are -inf.
+
+    Raises:
+        ValueError: k is below 1, or there are no parts.
+
+    Example:
+        >>> parts = [(torch.tensor([[0.9, 0.5]]), torch.tensor([[1, 0]])), (torch.tensor([[0.7]]), torch.tensor([[2]]))]
+        >>> merge_neighbors(parts, k=2)
+        (tensor([[0.9000, 0.7000]]), tensor([[1, 2]]))
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}.")
+    if not found:
+        raise ValueError("found must hold the neighbours in at least one part of the gallery, got none.")
+    keys = [_pack(scores, indices.masked_fill(indices < 0, _NO_INDEX)) for scores, indices in found]
+    scores, indices = _unpack(torch.cat(keys, dim=1).sort(dim=1, descending=True).values[:, :k])
+    indices = indices.masked_fill(scores == -torch.inf, -1)
+    padding = (0, k - scores.shape[1])
+    pad = torch.nn.functional.pad
+    return pad(scores, padding, value=-torch.inf), pad(indices, padding, value=-1)
+
+
 def _leave_out(tile: torch.Tensor, query_codes: torch.Tensor, gallery_codes: torch.Tensor) -> None:
     """Set the scores of pairs with equal ids to -inf, in as many rounds as an id repeats in the gallery."""
     ids, columns = gallery_codes.sort(stable=True)
@@ -127,14 +161,14 @@ def _pack(scores: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Return int64 keys that sort like (score, -index): the score's bits above the inverted index."""
     bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0 into 0.0
     monotone = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-    return (monotone << 32) | (0xFFFFFFFF - indices)
+    return (monotone << 32) | (_NO_INDEX - indices)
 
 
 def _unpack(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Invert `_pack`."""
     monotone = (keys >> 32).to(torch.int32)
     scores = torch.where(monotone < 0, monotone ^ 0x7FFFFFFF, monotone).view(torch.float32)
-    return scores, 0xFFFFFFFF - (keys & 0xFFFFFFFF)
+    return scores, _NO_INDEX - (keys & _NO_INDEX)
 
 
 def _chunks(length: int, size: int) -> Iterator[slice]:

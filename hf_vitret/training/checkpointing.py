@@ -1,5 +1,6 @@
-"""Folders that are whole or not there: written aside, then renamed."""
+"""Folders that are whole or not there: written aside, flushed to the disk, then renamed."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,30 @@ def partial_folder(target: Path) -> Path:
 
 
 def commit_folder(target: Path) -> None:
-    """Rename the folder that `begin_folder` made to `target`, in the place of what was there."""
+    """Rename the folder that `begin_folder` made to `target`, in the place of what was there.
+
+    Its files reach the disk before the rename does, so that a machine that loses its power leaves no empty ones.
+    """
     outdated = target.with_name(OUTDATED_PREFIX + target.name)
+    partial = partial_folder(target)
+    for path in [*partial.rglob("*"), partial]:
+        _flush(path)
     if target.exists():
         target.rename(outdated)
-    partial_folder(target).rename(target)
+    partial.rename(target)
+    _flush(target.parent)
     if outdated.exists():
         shutil.rmtree(outdated)
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -48,8 +66,15 @@ def whole_folder(target: Path) -> Iterator[Path]:
     commit_folder(target)
 
 
+def remove_folder(target: Path) -> None:
+    """Remove a folder: renamed first, so that a kill in between leaves none with half of its files."""
+    shutil.rmtree(partial_folder(target), ignore_errors=True)
+    target.rename(partial_folder(target))
+    shutil.rmtree(partial_folder(target))
+
+
 def remove_partial_folders(parent: Path) -> None:
-    """Clear away what a killed process had begun to write under `parent`.
+    """Clear away what a killed process had begun to write, or to remove, under `parent`.
 
     One killed between the two renames of `commit_folder` left no target: what was there before it comes back.
     """

@@ -1,5 +1,6 @@
 """Rows of all ranks, gathered: the only file that knows torch.distributed."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -55,3 +56,41 @@ def gather_batch(embeddings: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
     self_index = dist.get_rank() * num_rows + torch.arange(num_rows, device=embeddings.device)  # (B,)
     gathered: torch.Tensor = _AllGather.apply(embeddings)
     return gathered, gather_rows(labels), self_index
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace the gradients of parameters that DDP does not know by their mean over all ranks, in place.
+
+    Args:
+        parameters: The same on every rank, with a gradient or without.
+    """
+    for parameter in parameters:
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return this process's rank and the number of processes; 0 and 1 where there is no process group."""
+    is_group = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if is_group else (0, 1)
+
+
+def broadcast_rows(rows: torch.Tensor, source: int) -> torch.Tensor:
+    """Give every rank the rows of one: a contiguous buffer of their shape, overwritten except on rank `source`."""
+    dist.broadcast(rows, source)
+    return rows
+
+
+def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Add a tensor of one shape over all ranks, without gradient; in int64 the sum is exact."""
+    total = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+def max_over_ranks(number: int, device: torch.device) -> int:
+    """Return the largest of the ranks' numbers; it travels as a tensor on `device`."""
+    largest = torch.tensor(number, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)

@@ -1,47 +1,58 @@
 """Hugging Face's Trainer with the retrieval loss, its memory, and retrieval evaluation."""
 
-import math
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedModel, Trainer
-from transformers.trainer_callback import ExportableState
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints, speed_metrics
+from transformers import PreTrainedModel
+from transformers.trainer_utils import speed_metrics
 
-from ..data.schema import COLUMNS, column_values
 from ..evaluation.evaluator import RetrievalEvaluator
-from ..losses.retrieval import RetrievalLoss
-from .checkpointing import begin_folder, commit_folder, partial_folder, remove_partial_folders
+from .cached_features import CachedFeatures
 from .distributed import gather_batch, gather_rows
+from .finite_guard import FiniteGuard
+from .gradient_caching import CachedBatch
+from .loss_log import LossLog
+from .module_states import load_module_states, module_states
+from .momentum_encoder import MomentumEncoder
+from .objective import adapt_loss, build_loss
+from .parameter_groups import parameter_groups
+from .resumable import ResumableTrainer
 from .sampler import ClassBalancedSampler
+from .sharded_evaluation import ShardedEmbeddings, embed_shares
+from .sharded_weights import shard_by_block
+from .step_hooks import StepHooks
 from .training_args import RetrievalTrainingArguments
-from .transforms import TrainTransform, collate
+from .training_images import DrawSampler, collate
+from .training_set import TrainingSet
+from .transforms import TrainTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-TRAINER_STATE_NAME = "trainer_state.json"  # transformers' own name for it
-LOSS_STATE_NAME = "loss_state.safetensors"
+INPUTS = ("pixel_values", "pooled")
+LOG_PREFIX = "log."
 
 
-class RetrievalTrainer(Trainer):
+class RetrievalTrainer(ResumableTrainer):
     """Fine-tune a retrieval model: P x K batches, contrastive loss with memory and KoLeo, R@K evaluation.
 
     Under several processes the batch of a step is that of all processes together: embeddings are gathered with their
     gradient, each process computes the loss of its own rows, and the memories of all processes hold the same.
 
     Args:
-        model: A `ViTRetModel`.
+        model: A `ViTRetModel`, or one with LoRA adapters.
         args: Settings of the run.
-        train_dataset: Columns `image`, `label`, `image_id`, as `load_retrieval_dataset` gives them.
+        train_dataset: Columns `image`, `label`, `image_id`, as `load_retrieval_dataset` gives them; or the
+            `CachedFeatures` of a frozen backbone, to train the projection alone.
         eval_dataset: The same columns (leave-one-out), or a mapping with `query` and `gallery`, or `test`.
-        loss: A loss with the signature of `RetrievalLoss`; `None` builds that from `args`, with a memory as large as
-            the training set unless `args.memory_size` says otherwise.
+        loss: A loss with the signature of `RetrievalLoss`, or one of pytorch-metric-learning; its labels are classes
+            from 0 to their number - 1. `None` builds what `args` asks for, with a memory as large as the training set
+            unless `args.memory_size` says otherwise.
         **kwargs: As for `transformers.Trainer`.
 
     Raises:
@@ -56,7 +67,7 @@ class RetrievalTrainer(Trainer):
         self,
         model: PreTrainedModel,
         args: RetrievalTrainingArguments,
-        train_dataset: "Dataset | None" = None,
+        train_dataset: "Dataset | CachedFeatures | None" = None,
         eval_dataset: "Dataset | Mapping[str, Dataset] | None" = None,
         loss: nn.Module | None = None,
         **kwargs: Any,
@@ -64,58 +75,59 @@ class RetrievalTrainer(Trainer):
         # The loss is ours and a mean over anchors: Trainer divides it by the accumulation steps, once.
         self.loss_is_scaled_for_ga = False
         self.sampler: ClassBalancedSampler | None = None
+        self.training_set: TrainingSet | None = None
         if train_dataset is not None:
-            missing = [name for name in COLUMNS[:2] if name not in train_dataset.column_names]
-            if missing:
-                raise ValueError(
-                    f"expected a training set with the columns {', '.join(COLUMNS)}; got "
-                    f"{', '.join(train_dataset.column_names)}. load_retrieval_dataset gives them"
-                )
-            labels = column_values(train_dataset, "label")
+            transform = TrainTransform(
+                args.augmentation,
+                image_size=model.config.image_size,
+                resize_size=model.config.resize_size,
+                resize_mode=model.config.resize_mode,
+                flip=args.flip,
+            )
+            self.training_set = TrainingSet(train_dataset, transform)
+            class_ids = self.training_set.class_ids  # (N,)
             global_batch = args.train_batch_size * args.world_size
-            self.sampler = ClassBalancedSampler(
-                labels, global_batch, args.images_per_class, args.seed if args.data_seed is None else args.data_seed
-            )
+            seed = args.seed if args.data_seed is None else args.data_seed
+            self.sampler = ClassBalancedSampler(class_ids, global_batch, args.images_per_class, seed)
             if loss is None:
-                memory_size = len(train_dataset) if args.memory_size is None else args.memory_size
-                if 0 < memory_size < global_batch:
-                    raise ValueError(
-                        f"memory_size must be 0 (no memory) or at least the images of one step ({global_batch}); "
-                        f"got {memory_size}"
-                    )
-                loss = RetrievalLoss(
-                    margin=args.margin,
-                    koleo_weight=args.koleo_weight,
-                    memory_size=memory_size,
+                loss = build_loss(
+                    args,
+                    num_images=len(class_ids),
+                    num_classes=self.training_set.num_classes,
                     embedding_dim=model.config.output_dim,
-                    memory_weight=args.memory_weight,
-                    koleo_neighbors=args.koleo_neighbors,  # type: ignore[arg-type]  # KoLeoLoss checks it
+                    global_batch=global_batch,
                 )
-            config = model.config
-            train_dataset = train_dataset.with_transform(
-                TrainTransform(
-                    args.augmentation,
-                    image_size=config.image_size,
-                    resize_size=config.resize_size,
-                    resize_mode=config.resize_mode,
-                    flip=args.flip,
-                )
-            )
+            kwargs["train_dataset"] = self.training_set.examples
         kwargs.setdefault("data_collator", collate)
-        super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, **kwargs)
-        self.loss = None if loss is None else loss.to(args.device)
+        super().__init__(model=model, args=args, eval_dataset=eval_dataset, **kwargs)
+        self.loss = None if loss is None else adapt_loss(loss).to(args.device)
+        if self.is_fsdp_enabled:
+            shard_by_block(self.accelerator.state.fsdp_plugin, model)
+        self.momentum_encoder = self._build_momentum_encoder() if args.memory_momentum else None
         self.evaluator = None if eval_dataset is None else self._build_evaluator(eval_dataset)
-        # Of the newest evaluation: queries (Q, dim) and gallery (N, dim) or None. For pictures and reports.
-        self.eval_embeddings: tuple[torch.Tensor, torch.Tensor | None]
-        self._term_sums: dict[str, torch.Tensor] = {}
-        self._num_terms = 0
-        if args.should_save:
-            remove_partial_folders(Path(args.output_dir or "."))
+        self.eval_embeddings: ShardedEmbeddings  # of the newest evaluation, for pictures
+        self._log = LossLog()
+        self._guard = FiniteGuard(self._image_ids, self.last_checkpoint)
+        self._cached: CachedBatch | None = None
+        self.callback_handler.callbacks.insert(0, StepHooks(self))  # first: others may look at the gradients
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
         """The type of mixed precision, for embedding; `None` for full precision."""
         return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
+
+    def _build_momentum_encoder(self) -> MomentumEncoder:
+        if getattr(self.loss, "memory", None) is None:
+            raise ValueError(
+                "memory_momentum needs a memory whose entries to make; got a loss without one: set memory_size, or "
+                "memory_momentum to 0"
+            )
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise ValueError(
+                "memory_momentum needs the whole model on each process, and it is sharded: train without sharding "
+                "(recipes/accelerate/multi_gpu.yaml), or set memory_momentum to 0"
+            )
+        return MomentumEncoder(self.model, self.args.memory_momentum, self.autocast_dtype).to(self.args.device)
 
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
         return RetrievalEvaluator(
@@ -125,8 +137,51 @@ class RetrievalTrainer(Trainer):
             dtype=self.autocast_dtype,
         )
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> ClassBalancedSampler | None:
-        return self.sampler
+    def _image_ids(self, rows: Sequence[int]) -> list[str]:
+        return [] if self.training_set is None else self.training_set.image_ids(rows)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> DrawSampler | ClassBalancedSampler | None:
+        return None if self.training_set is None or self.sampler is None else self.training_set.order(self.sampler)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Build the optimizer, with a learning rate for each depth and for the weights of the loss."""
+        is_new = self.optimizer is None
+        trained: Any = self.model if model is None else model
+        if is_new and self.args.layer_decay < 1:
+            optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            groups = parameter_groups(
+                trained,
+                learning_rate=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                layer_decay=self.args.layer_decay,
+                decay_names=self.get_decay_parameter_names(trained),
+            )
+            self.optimizer = optimizer_class(groups, **settings)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        own = [] if self.loss is None else list(self.loss.parameters())
+        if own and self.is_fsdp_enabled:
+            raise ValueError(
+                f"{type(self.loss).__name__} has weights of its own, which FSDP does not know; train without sharding "
+                "(recipes/accelerate/multi_gpu.yaml), or with a loss that has none"
+            )
+        if is_new and own:
+            optimizer.add_param_group({"params": own, "lr": self.args.loss_learning_rate, "weight_decay": 0.0})
+        return optimizer
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Take one batch forwards and backwards; see `transformers.Trainer.training_step`.
+
+        Raises:
+            FloatingPointError: The loss of the batch before was NaN or infinite.
+        """
+        self._guard.check()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._cached is not None:
+            self._cached.backward()
+            self._cached = None
+        return loss
 
     def compute_loss(
         self,
@@ -138,28 +193,72 @@ class RetrievalTrainer(Trainer):
         """Embed the batch and apply the loss; see `transformers.Trainer.compute_loss`."""
         if self.loss is None:
             raise ValueError("expected a train_dataset or a loss to train with; got neither")
-        outputs = model(inputs["pixel_values"])
-        embeddings, labels = outputs.embeddings, inputs["labels"]  # (B, D), (B,)
+        images = {name: inputs[name] for name in INPUTS if name in inputs}
+        labels = inputs["labels"]  # (B,)
+        memory_embeddings = (
+            None if self.momentum_encoder is None else self.momentum_encoder(images, self.args.micro_batch_size)
+        )
+        micro_batch_size = self.args.micro_batch_size
+        if model.training and micro_batch_size and micro_batch_size < len(labels):
+            no_sync = functools.partial(self.accelerator.no_sync, model)
+            outputs = self._cached = CachedBatch(model, images, micro_batch_size, no_sync)
+        else:
+            outputs = model(**images)
+        embeddings = outputs.embeddings  # (B, D)
         self.loss.train(model.training)
+        extra = {} if memory_embeddings is None else {"memory_embeddings": memory_embeddings}
         if self.args.world_size > 1:
             ref_embeddings, ref_labels, self_index = gather_batch(embeddings, labels)
-            terms = self.loss(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+            if memory_embeddings is not None:
+                extra["memory_embeddings"] = gather_rows(memory_embeddings)
+            terms = self.loss(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index, **extra)
         else:
-            terms = self.loss(embeddings, labels)
-        for name, value in terms.items():
-            if name != "loss":
-                self._term_sums[name] = self._term_sums.get(name, 0) + value.detach()
-        self._num_terms += 1
+            terms = self.loss(embeddings, labels, **extra)
+        terms = {"loss": terms} if isinstance(terms, torch.Tensor) else terms
+        if model.training:
+            self._log.add(terms)
+            self._guard.watch(self.state.global_step + 1, inputs["rows"], embeddings, terms["loss"])
         return (terms["loss"], outputs) if return_outputs else terms["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, and with each training loss its named terms, averaged since the last time over all processes."""
-        if "loss" in logs and self._num_terms:
-            for name, total in self._term_sums.items():
-                mean = self.accelerator.reduce(total / self._num_terms, reduction="mean")
-                logs[name] = mean.item()
-            self._term_sums, self._num_terms = {}, 0
+        """Log; each training loss with its named terms, averaged since the last time over all processes."""
+        average = functools.partial(self.accelerator.reduce, reduction="mean")
+        if "loss" in logs:
+            logs.update(self._log.means(average))
+        if "train_loss" in logs:
+            logs["train_loss"] = self._log.run_mean("loss", average) or logs["train_loss"]
         super().log(logs, start_time)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> Any:
+        """Measure the gradient where it is logged, not at every step: it costs a pass over all weights."""
+        steps = max(1, int(self.state.logging_steps))
+        is_logged = (self.state.global_step + 1) % steps == 0
+        measured = grad_norm is not None or is_logged
+        return super()._get_grad_norm(model, grad_norm) if measured else None  # type: ignore[no-untyped-call]
+
+    def extra_state(self) -> dict[str, torch.Tensor]:
+        """Return the loss's state (its memory), the momentum encoder, and the losses not yet logged."""
+        self._guard.check()
+        sums = {name: total.to(self.args.device).reshape(1) for name, total in self._log.state_dict().items()}
+        if self.args.world_size > 1:
+            sums = {name: gather_rows(total) for name, total in sums.items()}  # (world,) each
+        return module_states(self._stateful()) | {LOG_PREFIX + name: total for name, total in sums.items()}
+
+    def load_extra_state(self, state: dict[str, torch.Tensor], path: Path) -> None:
+        """Go on with the loss, the momentum encoder and the sums of a checkpoint.
+
+        Raises:
+            ValueError: The checkpoint is of a run with another loss or memory.
+        """
+        sums = {name.removeprefix(LOG_PREFIX): state.pop(name) for name in list(state) if name.startswith(LOG_PREFIX)}
+        load_module_states(self._stateful(), state, path)
+        rank, world = self.args.process_index, self.args.world_size
+        own = {name: total[rank] if len(total) == world else total.mean() for name, total in sums.items()}
+        self._log.load_state_dict({name: total.to(self.args.device) for name, total in own.items()})
+
+    def _stateful(self) -> dict[str, nn.Module]:
+        parts = {"loss": self.loss, "momentum_encoder": self.momentum_encoder}
+        return {name: module for name, module in parts.items() if module is not None}
 
     def evaluate(
         self,
@@ -177,110 +276,16 @@ class RetrievalTrainer(Trainer):
         Returns:
             The metrics of `retrieval_metrics`, prefixed, with the speed.
         """
+        self._guard.check()
         evaluator = self.evaluator if eval_dataset is None else self._build_evaluator(eval_dataset)
         if evaluator is None:
             raise ValueError("expected an eval_dataset, here or in the constructor; got none")
         start = time.time()
-        embedded = [self._embed(evaluator, part) for part in (evaluator.query, evaluator.gallery) if part is not None]
-        self.eval_embeddings = (embedded[0], embedded[1] if len(embedded) == 2 else None)
-        scores = evaluator.score(*self.eval_embeddings)
+        self.eval_embeddings = embed_shares(self.model, evaluator, self.args.device)
+        scores = self.eval_embeddings.metrics()
         metrics: dict[str, float] = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
-        num_samples = sum(map(len, embedded))
+        num_samples = len(evaluator.query) + (0 if evaluator.gallery is None else len(evaluator.gallery))
         metrics |= speed_metrics(metric_key_prefix, start, num_samples)  # type: ignore[no-untyped-call]
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _embed(self, evaluator: RetrievalEvaluator, dataset: "Dataset") -> torch.Tensor:
-        """Embed a data set over all processes; every process gets the whole table `(N, dim)`."""
-        world, rank, total = self.args.world_size, self.args.process_index, len(dataset)
-        if world == 1:
-            return evaluator.embed(self.model, dataset)
-        # Equally many rows on each rank, as sharded models and gathering need: the last ones may stand twice.
-        share = math.ceil(total / world)
-        rows = [(rank * share + row) % total for row in range(share)]
-        embeddings = evaluator.embed(self.model, dataset.select(rows)).to(self.args.device)
-        return gather_rows(embeddings)[:total].cpu()
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint aside and rename it when it is whole, so that a kill leaves the last good one."""
-        self.store_flos()
-        run_dir = Path(self._get_output_dir(trial=trial))
-        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        best = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
-        if self.state.best_global_step and (best.name == name or best.exists()):
-            self.state.best_model_checkpoint = str(best)
-        target = run_dir / name
-        if self.args.should_save:
-            begin_folder(target)
-        self.accelerator.wait_for_everyone()
-        self._write_checkpoint(partial_folder(target))
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            commit_folder(target)
-        if self.args.push_to_hub:
-            self._push_from_checkpoint(str(target))
-        if self.args.should_save:
-            rotate_checkpoints(
-                str(run_dir), self.args.save_total_limit, self.state.best_model_checkpoint, use_mtime=True
-            )
-
-    def _write_checkpoint(self, folder: Path) -> None:
-        """Write model, optimizer, schedule, scaler, random states, loss state and Trainer's own state."""
-        self.save_model(str(folder), _internal_call=True)
-        if not self.args.save_only_model:
-            self._save_optimizer_and_scheduler(str(folder))
-            self._save_scaler(str(folder))
-            self._save_rng_state(str(folder))
-        if not self.args.should_save:
-            return
-        if self.loss is not None and not self.args.save_only_model:
-            state = {name: tensor.contiguous() for name, tensor in self.loss.state_dict().items()}
-            save_file(state, folder / LOSS_STATE_NAME)
-        states: dict[str, Any] = self.state.stateful_callbacks  # type: ignore[assignment]  # a dict since its init
-        for callback in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(callback, ExportableState):
-                name = type(callback).__name__
-                if isinstance(states.get(name), list):  # several callbacks of one class
-                    states[name].append(callback.state())
-                else:
-                    states[name] = callback.state()
-        self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Restore the weights through `from_pretrained`; see `_load_weights`."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            self._load_weights(resume_from_checkpoint)
-
-    def _load_best_model(self) -> None:
-        """Restore the weights of the best evaluation through `from_pretrained`; see `_load_weights`."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            super()._load_best_model()
-        else:
-            self._load_weights(str(self.state.best_model_checkpoint))
-
-    def _load_weights(self, checkpoint: str) -> None:
-        """Load a checkpoint's weights into the model, every one of them.
-
-        transformers saves some backbones under other names than the modules bear (DINOv2: `attention.query` for
-        `q_proj`) and maps them back in `from_pretrained` alone. Its Trainer reads the file as it stands and leaves
-        out what does not fit, with no more than a warning.
-        """
-        loaded = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
-        self.model.load_state_dict(loaded.state_dict())
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Restore the loss state (the memory) beside the optimizer's."""
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None or self.loss is None:
-            return
-        path = Path(checkpoint) / LOSS_STATE_NAME
-        state = load_file(path) if path.exists() else {}
-        if state.keys() != self.loss.state_dict().keys():
-            raise ValueError(
-                f"expected the loss state {sorted(self.loss.state_dict())} in {path}; got {sorted(state)}: resume with "
-                "the loss that the run began with, or start a new run from the checkpoint's weights"
-            )
-        self.loss.load_state_dict(state)

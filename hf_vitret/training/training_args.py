@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from ..losses.retrieval import PAIR_LOSSES
 from .transforms import AUGMENTATIONS
+
+# A loss's proxies start at random, where the model does not: 100 times its learning rate, as in the code of
+# Proxy-Anchor (Kim et al. 2020, arXiv 2003.13911).
+PROXY_LEARNING_RATE_FACTOR = 100
 
 AUTO_WORKERS = -1
 MAX_AUTO_WORKERS = 8
@@ -27,7 +32,10 @@ class RetrievalTrainingArguments(TrainingArguments):
     (`max_grad_norm=0`), no warm-up.
 
     `per_device_train_batch_size` is a rank's part of the contrastive batch: W processes make one batch of W times
-    as many images. Gradient accumulation adds up several such batches; it does not make them one.
+    as many images. To make that batch larger than the device's memory allows, set `micro_batch_size`: all its images
+    are compared with each other, and their gradient is that of one large step (gradient caching; it costs a second
+    forward pass). `gradient_accumulation_steps` is another thing, and what Trainer means by it: the mean gradient of
+    several batches that never see each other, at no extra cost. Memory and KoLeo work with both.
 
     Raises:
         ValueError: A field is outside its domain; the message names it.
@@ -35,6 +43,15 @@ class RetrievalTrainingArguments(TrainingArguments):
 
     output_dir: str | None = field(default=None, metadata={"help": "Folder for checkpoints and the final model."})
 
+    loss: str = field(
+        default="contrastive",
+        metadata={
+            "help": f"What compares the images: {', '.join(PAIR_LOSSES)}. The paper's settings are for the first."
+        },
+    )
+    temperature: float | None = field(
+        default=None, metadata={"help": "Temperature of supcon and normalized_softmax; default: the loss's own."}
+    )
     margin: float = field(
         default=0.5, metadata={"help": "Cosine above which a negative pair costs, -1 to 1 (beta in the paper)."}
     )
@@ -45,11 +62,24 @@ class RetrievalTrainingArguments(TrainingArguments):
         default="all",
         metadata={"help": "Whom KoLeo pushes away: 'all' (the paper) or 'negatives' (other classes only)."},
     )
-    memory_size: int | None = field(
+    memory_size: float | None = field(
         default=None,
-        metadata={"help": "Embeddings in the cross-batch memory; 0 is none; default: the size of the training set."},
+        metadata={
+            "help": "Embeddings in the cross-batch memory; up to 1: that share of the training set; 0 is none; "
+            "default: the size of the training set (none for the losses that compare no pairs)."
+        },
     )
-    memory_weight: float = field(default=1.0, metadata={"help": "Weight of the memory's contrastive term."})
+    memory_weight: float = field(default=1.0, metadata={"help": "Weight of the memory's term."})
+    memory_start_step: int = field(
+        default=0, metadata={"help": "Optimiser steps before the memory is filled and compared with."}
+    )
+    memory_momentum: float = field(
+        default=0.0,
+        metadata={
+            "help": "Momentum of a slow copy of the model that makes the memory's entries (the paper: 0.999, for "
+            "In-Shop); 0: the model itself makes them."
+        },
+    )
     images_per_class: int = field(default=4, metadata={"help": "Images of each class in a batch (K)."})
     augmentation: str = field(
         default="random_crop", metadata={"help": f"Training augmentation: {' or '.join(AUGMENTATIONS)}."}
@@ -59,9 +89,24 @@ class RetrievalTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(
         default=64, metadata={"help": "Images in a batch on each device: classes times images_per_class."}
     )
+    micro_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "Images that pass through the model at once in training (gradient caching); default: the whole "
+            "batch of a device."
+        },
+    )
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images embedded at once."})
     learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of AdamW."})
     weight_decay: float = field(default=5e-4, metadata={"help": "Weight decay of AdamW."})
+    layer_decay: float = field(
+        default=1.0,
+        metadata={"help": "Factor by which the learning rate falls with each block towards the input; 1: no decay."},
+    )
+    loss_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Learning rate of a loss's own weights (proxies); default: 100 times the model's."},
+    )
     lr_scheduler_type: str = field(default="constant", metadata={"help": "Learning-rate schedule."})
     max_steps: int = field(default=35_000, metadata={"help": "Optimiser steps; above 0 it overrides the epochs."})
     max_grad_norm: float = field(default=0.0, metadata={"help": "Gradient clipping; 0 is none, as in the paper."})
@@ -95,13 +140,32 @@ class RetrievalTrainingArguments(TrainingArguments):
         },
     )
 
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "Kept off: every parameter of a retrieval model has a gradient."}
+    )
+
     def __post_init__(self) -> None:
         """Resolve what is automatic and check the retrieval settings."""
         if self.dataloader_num_workers == AUTO_WORKERS:
             on_gpu = torch.cuda.is_available() and not self.use_cpu
             self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process()) if on_gpu else 0
-        if self.memory_size is not None and self.memory_size < 0:
-            raise ValueError(f"memory_size must be 0 (no memory) or more; got {self.memory_size}")
+        if self.loss not in PAIR_LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(PAIR_LOSSES)}; got {self.loss!r}")
+        if self.memory_size is not None and (self.memory_size < 0 or (self.memory_size > 1 and self.memory_size % 1)):
+            raise ValueError(
+                "memory_size must be 0 (no memory), a share of the training set up to 1, or a whole number of "
+                f"embeddings; got {self.memory_size}"
+            )
+        if self.memory_start_step < 0:
+            raise ValueError(f"memory_start_step must be 0 or more; got {self.memory_start_step}")
+        if not 0 <= self.memory_momentum < 1:
+            raise ValueError(f"memory_momentum must be at least 0 and below 1; got {self.memory_momentum}")
+        if self.micro_batch_size is not None and self.micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size must be at least 1 image; got {self.micro_batch_size}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be above 0 and at most 1 (no decay); got {self.layer_decay}")
+        if self.loss_learning_rate is None:
+            self.loss_learning_rate = PROXY_LEARNING_RATE_FACTOR * self.learning_rate
         if self.augmentation not in AUGMENTATIONS:
             raise ValueError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {self.augmentation!r}")
         # Without an accelerator, saying so lets Trainer use bf16 on the CPU, where it doubles a ViT's speed.

@@ -35,7 +35,7 @@ AUGMENTATIONS = {"random_crop": random_crop, "random_resized_crop": random_resiz
 
 
 class TrainTransform:
-    """Turn rows of a retrieval data set into augmented training examples, for `Dataset.with_transform`.
+    """Augment an image for training, with random numbers of torch's generator of the CPU.
 
     Args:
         augmentation: `"random_crop"` (the paper's) or `"random_resized_crop"` (XBM's).
@@ -69,19 +69,7 @@ class TrainTransform:
             ]
         )
 
-    def augment(self, image: Image.Image) -> torch.Tensor:
-        """Return `(3, image_size, image_size)` uint8."""
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Return a crop of an image of any size and mode, `(3, image_size, image_size)` uint8."""
         augmented: torch.Tensor = self.transform(to_rgb(image))
         return augmented
-
-    def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Map columns `image`, `label` to `pixel_values` (uint8) and `labels`."""
-        return {"pixel_values": [self.augment(image) for image in rows["image"]], "labels": rows["label"]}
-
-
-def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack examples to `pixel_values` `(batch, 3, height, width)` uint8 and `labels` `(batch,)` int64."""
-    return {
-        "pixel_values": torch.stack([example["pixel_values"] for example in examples]),
-        "labels": torch.tensor([example["labels"] for example in examples], dtype=torch.int64),
-    }

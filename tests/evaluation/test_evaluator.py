@@ -50,6 +50,20 @@ def test_an_image_in_both_sets_does_not_find_itself(tiny_model: nn.Module, test_
     assert RetrievalEvaluator(test_split, test_split.select(range(19, -1, -1)))(tiny_model) == alone
 
 
+def test_neighbours_are_the_best_of_the_others(tiny_model: nn.Module, test_split: Dataset) -> None:
+    embeddings = embed_images(tiny_model, test_split, progress=False)
+    scores = (embeddings.double() @ embeddings.double().T).fill_diagonal_(-torch.inf)
+    rows = torch.tensor([3, 11])
+    found = RetrievalEvaluator(test_split).neighbors(rows, 4, embeddings)
+    assert torch.equal(found, scores[rows].argsort(dim=1, descending=True)[:, :4])
+    # Sought in a part of the set, by ids: rows 3 and 11 are its rows 1 and 9.
+    part = test_split.select(range(2, 14))
+    found = RetrievalEvaluator(test_split, part).neighbors(rows, 13, embeddings, embeddings[2:14])
+    expected = scores[rows, 2:14].argsort(dim=1, descending=True)[:, :11]
+    assert torch.equal(found[:, :11], expected)
+    assert (found[:, 11:] == -1).all()
+
+
 def test_ids_are_compared_as_text(test_split: Dataset) -> None:
     """As numbers, 1e3 and 1000 would be one image, and 9007199254740993 its neighbour; nan would equal nothing."""
     names = ["1e3", "1000", "1000.0", "9007199254740993", "9007199254740992", "nan"]

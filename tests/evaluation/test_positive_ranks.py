@@ -68,6 +68,46 @@ def test_an_item_with_the_id_of_the_query_is_absent_whatever_its_label(dataset, 
     assert _as_lists(blocks, 90) == [ranks.tolist() for ranks in expected]
 
 
+def _nearly_one_point(num_rows, dim):
+    """Scores that differ by less than float32 products do from one shape of operands to another."""
+    rows = torch.ones(num_rows, dim) + 8e-3 * torch.randn(num_rows, dim, generator=torch.Generator().manual_seed(2))
+    return torch.nn.functional.normalize(rows, dim=1)
+
+
+def test_ranks_are_exact_where_products_in_float32_are_not():
+    """The definition, spelt out: inner products rounded to float32 once, the tolerance taken off a positive's."""
+    embeddings, labels = _nearly_one_point(211, 384), torch.arange(211) % 30
+    scores = (embeddings.double() @ embeddings.double().T).float()
+    norms = embeddings.double().norm(dim=1).float()
+    thresholds = scores - norms * (module.TIE_TOLERANCE * norms[:, None])
+    expected, num_close = [], 0
+    for row in range(211):
+        is_right = labels == labels[row]
+        wrong = scores[row, ~is_right]
+        is_right[row] = False
+        limits = thresholds[row, is_right].sort(descending=True).values
+        expected.append([place + int((wrong >= limit).sum()) for place, limit in enumerate(limits)])
+        num_close += int(((wrong[:, None] - limits).abs() < 5e-7).sum())
+    assert num_close > 10_000  # what a product's error could turn over
+
+    ways = {
+        "tiles of 8": positive_ranks(embeddings, labels, every_rank=True, tile_size=8),
+        "one tile": positive_ranks(embeddings, labels, every_rank=True),
+        "against a gallery": positive_ranks(
+            embeddings, labels, embeddings, labels, query_ids=range(211), gallery_ids=range(211), every_rank=True
+        ),
+    }
+    for way, blocks in ways.items():
+        assert _as_lists(blocks, 211) == expected, way
+    by_sevens = [None] * 211
+    for rows in torch.arange(211).split(7):
+        blocks = positive_ranks(
+            embeddings[rows], labels[rows], embeddings, labels, query_ids=rows, gallery_ids=range(211), every_rank=True
+        )
+        by_sevens[rows[0] : rows[-1] + 1] = _as_lists(blocks, len(rows))
+    assert by_sevens == expected
+
+
 def test_a_block_never_holds_more_thresholds_than_allowed(monkeypatch):
     monkeypatch.setattr(module, "_MAX_THRESHOLDS", 1_000)
     monkeypatch.setattr(module, "_MAX_SYMMETRIC_THRESHOLDS", 1_000)

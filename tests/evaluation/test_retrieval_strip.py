@@ -8,7 +8,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from hf_vitret import RetrievalEvaluator
-from hf_vitret.evaluation.retrieval_strip import FRAME, GAP, HEADER, TILE, draw_retrieval_strip
+from hf_vitret.evaluation.retrieval_strip import FRAME, GAP, HEADER, TILE, draw_retrieval_strip, drawn_queries
 
 GREEN, RED, WHITE = (0x1A, 0x7F, 0x37), (0xCF, 0x22, 0x2E), (255, 255, 255)
 CELL = TILE + 2 * FRAME
@@ -35,6 +35,20 @@ def plain_images(labels: list[int], first: int = 0) -> Dataset:
 @pytest.fixture(scope="module")
 def evaluator() -> RetrievalEvaluator:
     return RetrievalEvaluator(plain_images(LABELS))
+
+
+def draw(
+    evaluator: RetrievalEvaluator,
+    models: list[tuple[torch.Tensor, torch.Tensor | None]],
+    titles: list[str],
+    num_queries: int = 8,
+    num_neighbors: int = NUM_COLUMNS,
+    seed: int = 0,
+) -> Image.Image:
+    """Draw the queries, search for them with each model, and paint."""
+    rows = drawn_queries(evaluator, num_queries, seed)
+    found = [evaluator.neighbors(rows, num_neighbors, *embeddings) for embeddings in models]
+    return draw_retrieval_strip(evaluator, rows, found, titles)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +79,7 @@ def tile_at(strip: Image.Image, left: int, line: int) -> tuple[tuple[int, ...], 
 def test_neighbours_stand_best_first_in_frames_of_their_colour(
     evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
 ) -> None:
-    strip = draw_retrieval_strip(evaluator, models, ["one", "two"], num_queries=6, num_neighbors=NUM_COLUMNS)
+    strip = draw(evaluator, models, ["one", "two"], num_queries=6)
     frames = set()
     for row in range(6):
         assert tile_at(strip, GAP, row)[1] == color(row)
@@ -84,7 +98,7 @@ def test_an_image_of_the_gallery_that_is_the_query_is_not_shown() -> None:
     gallery = plain_images([1, 0, 0, 1], first=1)  # its first image has the id of the second query
     evaluator = RetrievalEvaluator(query, gallery)
     queries, vectors = torch.eye(2), torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [0.9, 0.1]])
-    strip = draw_retrieval_strip(evaluator, [(queries, vectors)], ["one"], num_neighbors=NUM_COLUMNS)
+    strip = draw(evaluator, [(queries, vectors)], ["one"])
     shown = [[tile_at(strip, left_of(0, place), line) for place in range(NUM_COLUMNS)] for line in range(2)]
     assert shown[0] == [(RED, color(4)), (GREEN, color(3)), (GREEN, color(2))]
     assert shown[1] == [(RED, color(2)), (RED, color(3)), (GREEN, color(4))]
@@ -92,7 +106,7 @@ def test_an_image_of_the_gallery_that_is_the_query_is_not_shown() -> None:
 
 def test_a_small_gallery_leaves_columns_empty(evaluator: RetrievalEvaluator) -> None:
     few = RetrievalEvaluator(plain_images([0, 1]))
-    strip = draw_retrieval_strip(few, [(torch.eye(2), None)], ["one"], num_neighbors=NUM_COLUMNS)
+    strip = draw(few, [(torch.eye(2), None)], ["one"])
     assert strip.height == HEADER + 2 * (CELL + GAP)
     assert tile_at(strip, left_of(0, 0), 0) == (RED, color(1))
     assert (np.asarray(strip)[HEADER:, left_of(0, 1) :] == 255).all()
@@ -101,9 +115,8 @@ def test_a_small_gallery_leaves_columns_empty(evaluator: RetrievalEvaluator) -> 
 def test_titles_stand_above_their_columns(
     evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
 ) -> None:
-    settings = {"num_neighbors": NUM_COLUMNS, "num_queries": 2}
     strip, blank = (
-        np.asarray(draw_retrieval_strip(evaluator, models, titles, **settings))[:HEADER].astype(int)
+        np.asarray(draw(evaluator, models, titles, num_queries=2))[:HEADER].astype(int)
         for titles in (["off the shelf", "trained"], ["", ""])
     )
     changed = np.flatnonzero((strip != blank).any(axis=(0, 2)))
@@ -118,11 +131,30 @@ def test_titles_stand_above_their_columns(
 def test_the_draw_depends_on_the_seed_alone(
     evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
 ) -> None:
-    def draw(seed: int) -> bytes:
-        return draw_retrieval_strip(evaluator, models, ["a", "b"], num_queries=3, seed=seed).tobytes()
+    def picture(seed: int) -> bytes:
+        return draw(evaluator, models, ["a", "b"], num_queries=3, seed=seed).tobytes()
 
-    assert draw(0) == draw(0)
-    assert len({draw(seed) for seed in range(6)}) > 1
+    assert picture(0) == picture(0)
+    assert len({picture(seed) for seed in range(6)}) > 1
+
+
+def test_drawn_queries_are_ascending_each_once_and_of_all_the_set(evaluator: RetrievalEvaluator) -> None:
+    draws = [drawn_queries(evaluator, 3, seed).tolist() for seed in range(20)]
+    assert all(draw == sorted(set(draw)) and len(draw) == 3 for draw in draws)
+    assert {row for draw in draws for row in draw} == set(range(6))
+    assert drawn_queries(evaluator).tolist() == list(range(6))  # fewer images than asked for
+
+
+@pytest.mark.parametrize(
+    ("found", "shapes"),
+    [([], r"\[\]"), ([(3, 2)], r"\[\(3, 2\)\]"), ([(2, 5), (2, 4)], r"\[\(2, 4\), \(2, 5\)\]")],
+)
+def test_neighbours_of_other_queries_or_numbers_are_refused(
+    evaluator: RetrievalEvaluator, found: list[tuple[int, int]], shapes: str
+) -> None:
+    neighbors = [torch.zeros(shape, dtype=torch.int64) for shape in found]
+    with pytest.raises(ValueError, match=rf"\(2 queries, num_neighbors\) for each model, got {shapes}"):
+        draw_retrieval_strip(evaluator, torch.tensor([0, 1]), neighbors, ["title"] * len(found))
 
 
 def test_images_of_any_shape_and_mode_fit_their_tile() -> None:
@@ -131,7 +163,7 @@ def test_images_of_any_shape_and_mode_fit_their_tile() -> None:
         {"image": images, "label": [0, 0], "image_id": ["a", "b"]},
         features=Features({"image": ImageFeature(), "label": ClassLabel(num_classes=1), "image_id": Value("string")}),
     )
-    strip = draw_retrieval_strip(RetrievalEvaluator(dataset), [(torch.eye(2), None)], ["any"], num_neighbors=1)
+    strip = draw(RetrievalEvaluator(dataset), [(torch.eye(2), None)], ["any"], num_neighbors=1)
     wide, transparent = (tile_at(strip, GAP, line) for line in range(2))
     assert wide[1] == (0, 0, 0)
     assert transparent[1] == WHITE

@@ -2,46 +2,58 @@ import pytest
 import torch
 
 from hf_vitret.evaluation import threshold_counts as module
-from hf_vitret.evaluation.threshold_counts import ThresholdCounts, count_true
+from hf_vitret.evaluation.exact_scores import ExactScores
+from hf_vitret.evaluation.scored_tile import ScoredTile
+from hf_vitret.evaluation.threshold_counts import ThresholdCounts
 
-# Costs that make each of the three ways of counting the cheapest.
+# Costs that make each of the ways of counting the cheapest: all queries alike by picking, those down to one threshold
+# by one comparison, the others by comparing, picking or selecting.
 WAYS = {
+    "pick": {"_PICK_COST": 0.0},
     "compare": {"_COMPARE_COST": 0.0},
-    "pick": {"_COMPARE_COST": 1e9, "_PICK_COST": 0.0},
-    "select": {"_COMPARE_COST": 1e9, "_PICK_COST": 1e9, "_SELECT_COST": 0.0},
+    "pick the open ones": {"_PICK_COST": 1.0, "_SELECT_COST": 1e9, "_COMPARE_COST": 1e-3},
+    "select the open ones": {"_PICK_COST": 1.0, "_SELECT_COST": 0.0, "_COMPARE_COST": 1e-3},
 }
-
-
-@pytest.mark.parametrize("shape", [(3, 8), (600, 16), (5, 4096), (300, 2048)])
-@pytest.mark.parametrize("dim", [0, 1])
-@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
-def test_count_true_is_the_sum(shape, dim, density):
-    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
-    assert torch.equal(count_true(mask, dim), mask.sum(dim))
+NUM_QUERIES, WIDTH, NUM_ITEMS, DIM = 21, 9, 40, 5
+MARGIN = 0.1
 
 
 @pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("query_dim", [0, 1])
-def test_every_way_counts_what_a_loop_counts(way, query_dim, monkeypatch):
-    for name, cost in WAYS[way].items():
+@pytest.mark.parametrize("max_doubtful", [0.0, 1.0], ids=["whole rows", "pairs"])
+def test_every_way_counts_what_a_loop_counts_over_the_exact_scores(way, query_dim, max_doubtful, monkeypatch):
+    """The tiles are as wrong as they may be: by a tenth, among scores of standard deviation 2."""
+    for name, cost in {**WAYS[way], "_MAX_DOUBTFUL": max_doubtful}.items():
         monkeypatch.setattr(module, name, cost)
     generator = torch.Generator().manual_seed(3)
-    num_queries, width = 21, 9
-    num_thresholds = torch.randint(0, width + 1, (num_queries,), generator=generator)
-    thresholds = torch.randn(num_queries, width, generator=generator).sort(dim=1, descending=True).values
-    thresholds[torch.arange(width) >= num_thresholds[:, None]] = -torch.inf
-    limits = torch.full((num_queries,), 60)
+    num_thresholds = torch.randint(0, WIDTH + 1, (NUM_QUERIES,), generator=generator)
+    thresholds = torch.randn(NUM_QUERIES, WIDTH, generator=generator).sort(dim=1, descending=True).values
+    thresholds[torch.arange(WIDTH) >= num_thresholds[:, None]] = -torch.inf
+    limits = torch.full((NUM_QUERIES,), 60)
     counts = ThresholdCounts(thresholds.clone(), num_thresholds, limits)
-    tiles = [torch.randn(num_queries, 40, generator=generator) for _ in range(5)]
-    for tile in tiles:
-        scores = tile if query_dim == 0 else torch.nn.functional.pad(tile.T, (0, 3), value=9.0).contiguous()
-        counts.add(scores, torch.empty_like(scores, dtype=torch.bool), query_dim)
+    queries = torch.randn(NUM_QUERIES, DIM, generator=generator)
+    every, is_seen = [], []
+    for _ in range(5):
+        items = torch.randn(NUM_ITEMS, DIM, generator=generator)
+        right = (queries.double() @ items.double().T).float()
+        wrong = right + MARGIN * (2 * torch.rand(right.shape, generator=generator) - 1)
+        hidden = torch.rand(right.shape, generator=generator) < 0.2
+        wrong[hidden] = -torch.inf
+        scores = wrong if query_dim == 0 else torch.nn.functional.pad(wrong.T, (0, 3), value=9.0).contiguous()
+        hits = torch.empty_like(scores, dtype=torch.bool)
+        margins = torch.full((NUM_QUERIES,), MARGIN * 1.0001)
+        counts.add(ScoredTile(scores, hits, query_dim, ExactScores(queries, items), margins))
+        every.append(right)
+        is_seen.append(~hidden)
 
-    every = torch.cat(tiles, dim=1)
+    every, is_seen = torch.cat(every, dim=1), torch.cat(is_seen, dim=1)
     num_dropped = 0
-    for query in range(num_queries):
-        right = [int((every[query] >= thresholds[query, j]).sum()) for j in range(num_thresholds[query])]
-        for place, count in enumerate(right):
+    for query in range(NUM_QUERIES):
+        exact = [
+            int((every[query][is_seen[query]] >= thresholds[query, place]).sum())
+            for place in range(num_thresholds[query])
+        ]
+        for place, count in enumerate(exact):
             if place <= counts.level[query]:
                 assert counts.above[query, place] == count
             else:

@@ -12,7 +12,7 @@ from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from hf_vitret.experiment import finetune as job
 from hf_vitret.experiment.arguments import ModelArguments
-from hf_vitret.training import trainer
+from hf_vitret.training import resumable
 from tests.training import runs
 
 FACTS = job.DataFacts(name="drawn shapes", license="Public domain.", command="do this", next_command="do that")
@@ -58,7 +58,7 @@ def die(*_: Any, **__: Any) -> None:
 
 
 # Moments in the middle of writing a folder.
-DEADLY_MOMENTS = {"checkpoint": (trainer, "save_file"), "final": (job, "write_model_card")}
+DEADLY_MOMENTS = {"checkpoint": (resumable, "save_file"), "final": (job, "write_model_card")}
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def test_help_keeps_the_lines_of_the_docstring_and_shows_defaults(parse, capsys:
     ("line", "message"),
     [
         (["--colour", "red"], "--colour"),
-        (["--memory_size", "-1"], r"memory_size must be 0 \(no memory\) or more; got -1"),
+        (["--memory_size", "-1"], r"memory_size must be 0 \(no memory\), a share .* got -1"),
         (["--augmentation", "cutmix"], "augmentation must be one of random_crop, random_resized_crop; got 'cutmix'"),
         (["--eval_steps", "7", "--save_steps", "10"], "load_best_model_at_end"),
     ],

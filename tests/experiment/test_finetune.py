@@ -135,7 +135,7 @@ def test_goes_on_from_a_checkpoint(finished: Path, backbone: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("wanted", ["true", "nowhere/checkpoint-9"])
 def test_nothing_to_go_on_from(backbone: Path, tmp_path: Path, wanted: str) -> None:
-    with pytest.raises(SystemExit, match=r"^error: expected a checkpoint to resume from in .*there is none"):
+    with pytest.raises(SystemExit, match=r"^error: expected a checkpoint to resume from in .*there is no"):
         flow.run(tmp_path, backbone, resume_from_checkpoint=wanted)
     assert visible(tmp_path) == set()
 

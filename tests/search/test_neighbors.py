@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from hf_vitret.search import nearest_neighbors
+from hf_vitret.search.neighbors import merge_neighbors
 
 
 def _sorted_neighbors(queries, gallery, k, query_ids=None, gallery_ids=None):
@@ -73,6 +74,39 @@ def test_scores_of_any_sign_and_size_are_sorted():
     scores, indices = nearest_neighbors(torch.ones(1, 1), gallery, 8)
     assert indices.tolist() == [[5, 7, 3, 0, 1, 2, 6, 4]]
     assert torch.equal(scores[0], gallery[indices[0], 0])
+
+
+@pytest.mark.parametrize("make", [_random, _lattice])
+@pytest.mark.parametrize("k", [1, 5, 130])
+@pytest.mark.parametrize("cuts", [[], [40], [0, 3, 3, 60], [100]])
+def test_parts_of_the_gallery_merge_to_the_whole(make, k, cuts):
+    """Ties between parts go to the lower row, and short lists are padded; a part may have no row."""
+    queries, gallery, ids = make(30, 0), make(100, 1), torch.arange(130) % 50
+    found = []
+    for part, first in zip(torch.tensor_split(gallery, cuts), [0, *cuts], strict=True):
+        if len(part) == 0:
+            found.append((torch.full((30, k), -torch.inf), torch.full((30, k), -1)))
+            continue
+        gallery_ids = ids[30 + first : 30 + first + len(part)]
+        scores, indices = nearest_neighbors(queries, part, k, query_ids=ids[:30], gallery_ids=gallery_ids)
+        found.append((scores, torch.where(indices < 0, indices, indices + first)))
+    scores, indices = merge_neighbors(found[::-1], k)
+    expected = _sorted_neighbors(queries, gallery, k, ids[:30].tolist(), ids[30:].tolist())
+    assert np.array_equal(indices.numpy(), expected[1])
+    np.testing.assert_allclose(scores.numpy(), expected[0], atol=1e-6)
+
+
+def test_fewer_neighbours_than_asked_for_are_padded_by_the_merge():
+    scores, indices = merge_neighbors([(torch.tensor([[0.5]]), torch.tensor([[3]]))], k=3)
+    assert scores.tolist() == [[0.5, -np.inf, -np.inf]]
+    assert indices.tolist() == [[3, -1, -1]]
+
+
+def test_nothing_to_merge_is_refused():
+    with pytest.raises(ValueError, match="found must hold the neighbours in at least one part"):
+        merge_neighbors([], k=1)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        merge_neighbors([(torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.int64))], k=0)
 
 
 def test_faiss_agrees():

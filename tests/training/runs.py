@@ -1,7 +1,5 @@
-"""A small but real training run: drawn images, a tiny ViT, the actual trainer. Also a script, for several processes."""
+"""A small but real training run: drawn images, a tiny ViT, the actual trainer."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,28 +67,17 @@ def arguments(output_dir: Path, **changes: Any) -> RetrievalTrainingArguments:
     return RetrievalTrainingArguments(**{**settings, **changes})
 
 
+def new_trainer(output_dir: Path, model: ViTRetModel | None = None, **changes: Any) -> RetrievalTrainer:
+    """Build the trainer: `callbacks` and a `loss` object are its own, the other changes are settings of the run."""
+    own = {name: changes.pop(name) for name in ("loss", "callbacks") if not isinstance(changes.get(name, ""), str)}
+    dataset = shapes_dataset()
+    return RetrievalTrainer(
+        model or tiny_vit(), arguments(output_dir, **changes), dataset["train"], dataset["test"], **own
+    )
+
+
 def train(output_dir: Path, **changes: Any) -> RetrievalTrainer:
     """Run the training."""
-    dataset = shapes_dataset()
-    trainer = RetrievalTrainer(
-        tiny_vit(), arguments(output_dir, **changes), train_dataset=dataset["train"], eval_dataset=dataset["test"]
-    )
+    trainer = new_trainer(output_dir, **changes)
     trainer.train()
     return trainer
-
-
-def main() -> None:
-    """Train under `torchrun`; rank 0 writes what it saw. Arguments: output folder, settings as JSON."""
-    output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
-    trainer = train(output_dir, **changes)
-    memory = trainer.loss.memory
-    seen = {
-        "log": trainer.state.log_history,
-        "weights": {name: tensor.tolist() for name, tensor in trainer.model.state_dict().items()},
-        "memory": [tensor.tolist() for tensor in memory.contents()],
-    }
-    (output_dir / f"seen-{trainer.args.process_index}.json").write_text(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main()

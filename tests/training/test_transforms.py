@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hf_vitret.training.transforms import TrainTransform, collate
+from hf_vitret.training.transforms import TrainTransform
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]
 
@@ -13,7 +13,7 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]
 @pytest.mark.parametrize("augmentation", ["random_crop", "random_resized_crop"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (64, 48)])
 def test_any_size_gives_the_crop(augmentation: str, size: tuple[int, int]) -> None:
-    crop = TrainTransform(augmentation, image_size=24, resize_size=32).augment(Image.new("RGB", size, "red"))
+    crop = TrainTransform(augmentation, image_size=24, resize_size=32)(Image.new("RGB", size, "red"))
     assert crop.dtype == torch.uint8
     assert crop.shape == (3, 24, 24)
     assert (crop.float().mean(dim=(1, 2)) == torch.tensor([255.0, 0.0, 0.0])).all()
@@ -21,7 +21,7 @@ def test_any_size_gives_the_crop(augmentation: str, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("mode", MODES)
 def test_any_mode_gives_the_crop(mode: str) -> None:
-    crop = TrainTransform(image_size=24, resize_size=32).augment(Image.new(mode, (40, 30)))
+    crop = TrainTransform(image_size=24, resize_size=32)(Image.new(mode, (40, 30)))
     assert crop.shape == (3, 24, 24)
 
 
@@ -29,7 +29,7 @@ def test_random_crop_shows_the_short_side_whole_at_its_scale() -> None:
     """A horizontal ramp, 64 wide, resized to 32: a crop of 32 x 32 out of 64 x 32 keeps the slope of the ramp."""
     ramp = Image.fromarray(np.tile(np.arange(0, 256, 2, dtype=np.uint8), (64, 1))).convert("RGB")  # 128 x 64
     torch.manual_seed(0)
-    crop = TrainTransform(image_size=32, resize_size=32, flip=0).augment(ramp)[0].float()
+    crop = TrainTransform(image_size=32, resize_size=32, flip=0)(ramp)[0].float()
     steps = crop[16, 2:-2].diff()
     assert steps.min() >= 3
     assert steps.max() <= 5  # 2 a pixel at 128 wide is 4 at 64 wide
@@ -38,7 +38,7 @@ def test_random_crop_shows_the_short_side_whole_at_its_scale() -> None:
 def test_square_resize_squashes() -> None:
     image = Image.new("RGB", (100, 20), "white")
     image.paste("black", (0, 0, 50, 20))
-    crop = TrainTransform(image_size=16, resize_size=16, resize_mode="square", flip=0).augment(image)
+    crop = TrainTransform(image_size=16, resize_size=16, resize_mode="square", flip=0)(image)
     assert (crop[:, :, :7] == 0).all()
     assert (crop[:, :, 9:] == 255).all()
 
@@ -46,19 +46,9 @@ def test_square_resize_squashes() -> None:
 def test_flip_is_a_probability() -> None:
     image = Image.new("RGB", (16, 16), "white")
     image.paste("black", (0, 0, 8, 16))
-    always = TrainTransform(image_size=16, resize_size=16, flip=1).augment(image)
-    never = TrainTransform(image_size=16, resize_size=16, flip=0).augment(image)
+    always = TrainTransform(image_size=16, resize_size=16, flip=1)(image)
+    never = TrainTransform(image_size=16, resize_size=16, flip=0)(image)
     assert torch.equal(always, never.flip(2))
-
-
-def test_rows_become_a_batch() -> None:
-    rows = TrainTransform(image_size=8, resize_size=9)(
-        {"image": [Image.new("RGB", (9, 9)), Image.new("L", (30, 12))], "label": [7, 2**62]}
-    )
-    examples = [{name: values[row] for name, values in rows.items()} for row in range(2)]
-    batch = collate(examples)
-    assert batch["pixel_values"].shape == (2, 3, 8, 8)
-    assert batch["labels"].tolist() == [7, 2**62]
 
 
 @pytest.mark.parametrize(

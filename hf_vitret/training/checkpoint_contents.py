@@ -1,0 +1,61 @@
+"""What a checkpoint holds, written into it: so that one cut off on its way is never taken for a whole one."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+logger = logging.getLogger(__name__)
+
+CONTENTS_NAME = "contents.json"
+_CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
+
+
+def write_contents(folder: Path) -> None:
+    """List the files of a checkpoint with their sizes, last of all."""
+    sizes = {
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    (folder / CONTENTS_NAME).write_text(json.dumps({"bytes": sizes}, indent=2) + "\n", encoding="utf-8")
+
+
+def check_whole(folder: Path) -> None:
+    """Check that a checkpoint has every file that it was written with, at its full size.
+
+    Raises:
+        FileNotFoundError: It has not, or is no checkpoint of this package.
+    """
+    listing = folder / CONTENTS_NAME
+    if not listing.is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint to resume from in {folder}; there is no {CONTENTS_NAME}, which is written last. "
+            "Name another checkpoint, or leave --resume_from_checkpoint out to start anew"
+        )
+    for name, size in json.loads(listing.read_text(encoding="utf-8"))["bytes"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            found = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
+            raise FileNotFoundError(
+                f"expected {name} of {size} bytes in the checkpoint {folder}; got {found}. It was cut off on its way: "
+                "copy it again, or resume from another one"
+            )
+
+
+def checkpoints(parent: Path) -> list[Path]:
+    """Return the checkpoint folders under `parent` by ascending step, whole or not."""
+    found = [(int(match[1]), path) for path in parent.glob("*") if (match := _CHECKPOINT.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def newest_whole_checkpoint(parent: Path) -> Path | None:
+    """Return the checkpoint with the highest step that is whole, and warn of those that are not."""
+    for folder in reversed(checkpoints(parent)):
+        try:
+            check_whole(folder)
+        except FileNotFoundError as error:
+            logger.warning("passing over a checkpoint: %s", error)
+        else:
+            return folder
+    return None

@@ -1,0 +1,47 @@
+"""What a retrieval run does around Trainer's own steps."""
+
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .distributed import average_gradients
+
+if TYPE_CHECKING:
+    from .trainer import RetrievalTrainer
+
+
+class StepHooks(TrainerCallback):
+    """Keep sampler, loss and momentum encoder in step with the optimiser.
+
+    Args:
+        trainer: The run.
+    """
+
+    def __init__(self, trainer: "RetrievalTrainer") -> None:
+        self._trainer = trainer
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell the sampler its epoch: accelerate does not, where several processes resume in the middle of one."""
+        sampler = self._trainer.sampler
+        if sampler is not None:
+            batches = len(sampler) // sampler.batch_size
+            sampler.set_epoch(state.global_step // -(-batches // args.gradient_accumulation_steps))
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Average the gradients of the loss's own weights over the processes, as DDP does with the model's."""
+        if args.world_size > 1 and self._trainer.loss is not None:
+            average_gradients(self._trainer.loss.parameters())
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Clear those gradients (Trainer clears the model's), and let the momentum encoder follow the model."""
+        trainer = self._trainer
+        if trainer.loss is not None:
+            trainer.loss.zero_grad()
+        if trainer.momentum_encoder is not None:
+            trainer.momentum_encoder.update(trainer.model)

@@ -1,0 +1,76 @@
+"""Sums that no order of addition changes, against rational arithmetic."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from hf_vitret.evaluation.metric_sums import MetricSums, fixed_point_sum, row_sums
+
+KS = (1, 10)
+
+
+def numbers(*shape, seed=0):
+    """Numbers from 1/256 to 1: every one is a multiple of 2**-60."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 255 / 256 + 1 / 256
+
+
+def sums_of(values, num_without=0):
+    total = fixed_point_sum(values)
+    return MetricSums(KS, len(values) + num_without, len(values), (len(values) // 2, len(values)), total, total // 3)
+
+
+def test_the_sum_is_the_rational_number():
+    values = numbers(3_000)
+    assert Fraction(fixed_point_sum(values), 2**60) == sum(map(Fraction, values.tolist()))
+
+
+def test_small_numbers_are_rounded_to_the_unit():
+    values = torch.tensor([2.0**-59, 1e-30, 1.0, 0.0], dtype=torch.float64)
+    assert fixed_point_sum(values) == 2 + 0 + 2**60
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 7])
+def test_parts_in_any_order_and_any_number_give_the_same_metrics(num_parts):
+    values = numbers(1_000)
+    whole = sums_of(values)
+    order = torch.randperm(1_000, generator=torch.Generator().manual_seed(1))
+    total = MetricSums(KS, 0, 0, (0, 0), 0, 0)
+    for part in values[order].tensor_split(num_parts):
+        total += MetricSums(KS, len(part), len(part), (0, 0), fixed_point_sum(part), 0)
+    assert (total.num_queries, total.map_at_r) == (1_000, whole.map_at_r)
+    floats = [sum(part.tolist()) for part in values.split(1)]
+    assert total.metrics()["map_at_r"] == pytest.approx(sum(floats) / 1_000, abs=1e-12)
+
+
+def test_sums_travel_as_int64():
+    parts = [sums_of(numbers(400, seed=seed), num_without=seed) for seed in range(5)]
+    tensor = sum(part.to_tensor() for part in parts)
+    assert tensor.dtype == torch.int64
+    received = MetricSums.from_tensor(KS, tensor)
+    expected = parts[0] + parts[1] + parts[2] + parts[3] + parts[4]
+    assert received == expected
+    assert received.metrics() == expected.metrics()
+    assert received.metrics()["num_queries_without_positive"] == 0 + 1 + 2 + 3 + 4
+
+
+def test_sums_of_a_billion_queries_fit():
+    sums = MetricSums((1,), 10**9, 10**9, (10**9,), 10**9 << 60, 10**9 << 60)
+    total = MetricSums.from_tensor((1,), sums.to_tensor() + sums.to_tensor() + sums.to_tensor())
+    assert total.metrics()["map_at_r"] == total.metrics()["recall_at_1"] == 1.0
+    assert total.num_queries == 3 * 10**9
+
+
+def test_sums_of_other_cut_offs_are_refused():
+    other = MetricSums((5,), 0, 0, (0,), 0, 0)
+    with pytest.raises(ValueError, match=r"same cut-offs to be added, got \(1, 10\) and \(5,\)"):
+        sums_of(numbers(3)) + other
+
+
+def test_a_row_sums_alike_at_any_width():
+    """Summed as floats, a row may end in another digit once zeros are appended."""
+    values = numbers(200, 37)
+    right = [float(sum(map(Fraction, row))) for row in values.tolist()]
+    for padding in (0, 1, 3, 8, 27, 100):
+        padded = torch.nn.functional.pad(values, (0, padding))
+        assert row_sums(padded).tolist() == right

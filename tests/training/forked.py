@@ -1,0 +1,95 @@
+"""Real processes for tests, without the price of importing torch in each: one script imports it and forks the rest.
+
+`launch` runs the script; in it, every run is one forked process, or as many as it asks for with a process group.
+"""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Run(NamedTuple):
+    """A call of `module:function` with arguments that JSON can carry, in its own process or processes.
+
+    The first argument is the folder that it writes to, which is made. `kill_after` is a number of seconds after which
+    the processes are killed, wherever they are then; 0 lets them end.
+    """
+
+    function: str
+    arguments: list[Any]
+    processes: int = 1
+    kill_after: float = 0
+
+
+def launch(*runs: Run, may_die: bool = False) -> list[list[int]]:
+    """Make the runs one after another; return the exit code of each process, minus the signal that ended it."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.forked", json.dumps(runs)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-5000:]
+    codes: list[list[int]] = json.loads(result.stdout.splitlines()[-1])
+    assert may_die or not any(code for run in codes for code in run), result.stderr[-5000:]
+    return codes
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fork(run: Run) -> list[int]:
+    """Fork the processes of one run and wait for them; if one dies, the others, which would wait for it, are ended."""
+    port, children = free_port(), []
+    for rank in range(run.processes):
+        child = os.fork()
+        if child == 0:
+            if run.processes > 1:
+                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(run.processes)}
+                os.environ |= {"LOCAL_WORLD_SIZE": str(run.processes)}
+                os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            code = 1
+            try:
+                module, function = run.function.split(":")
+                Path(str(run.arguments[0])).mkdir(parents=True, exist_ok=True)
+                getattr(importlib.import_module(module), function)(*run.arguments)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        children.append(child)
+    if run.kill_after:
+        time.sleep(run.kill_after)
+        for child in children:
+            os.kill(child, signal.SIGKILL)  # of one that has ended too: it is not waited for yet
+    codes = {}
+    while len(codes) < len(children):
+        child, status = os.wait()
+        codes[child] = os.waitstatus_to_exitcode(status)
+        if codes[child]:
+            for other in set(children) - set(codes):
+                os.kill(other, signal.SIGKILL)
+    return [codes[child] for child in children]
+
+
+def main() -> None:
+    for warm in ("hf_vitret.training.trainer", "hf_vitret.models.modeling_vitret", "datasets", "transformers"):
+        importlib.import_module(warm)
+    print(json.dumps([fork(Run(*run)) for run in json.loads(sys.argv[1])]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""An image's augmentation depends on its draw alone: not on the process, the worker or what came before."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from hf_vitret import ClassBalancedSampler
+from hf_vitret.training.training_images import Draw, DrawSampler, TrainingImages, collate
+from hf_vitret.training.transforms import TrainTransform
+from tests.training import runs
+
+
+@pytest.fixture
+def images() -> TrainingImages:
+    dataset = runs.shapes_dataset()["train"]
+    transform = TrainTransform("random_resized_crop", image_size=16, resize_size=20)
+    return TrainingImages(dataset, transform, np.arange(len(dataset)) // 4)
+
+
+def draws(epoch: int = 0) -> list[Draw]:
+    sampler = DrawSampler(ClassBalancedSampler(np.arange(24) // 4, batch_size=8, images_per_class=2, seed=3))
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_rows_are_the_samplers() -> None:
+    sampler = ClassBalancedSampler(np.arange(24) // 4, batch_size=8, images_per_class=2, seed=3)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        assert [draw.row for draw in draws(epoch)] == list(sampler)
+    assert len(DrawSampler(sampler)) == len(draws())
+
+
+def test_seeds_differ_between_draws_and_epochs_and_repeat_otherwise() -> None:
+    seeds = [draw.seed for epoch in range(3) for draw in draws(epoch)]
+    assert len(set(seeds)) == len(seeds)
+    assert draws(1) == draws(1)
+
+
+def test_a_draw_is_augmented_alike_whatever_the_batch(images: TrainingImages) -> None:
+    some = draws()[:8]
+    torch.manual_seed(1)
+    together = images.__getitems__(some)
+    torch.manual_seed(2)
+    for draw, example in zip(reversed(some), reversed(together)):
+        assert torch.equal(images[draw]["pixel_values"], example["pixel_values"])
+    assert not torch.equal(images[some[0]]["pixel_values"], images[Draw(some[0].row, 5)]["pixel_values"])
+
+
+def test_workers_augment_like_the_main_process(images: TrainingImages) -> None:
+    sampler = DrawSampler(ClassBalancedSampler(images.class_ids, batch_size=8, images_per_class=2))
+    batches = [
+        list(DataLoader(images, 8, sampler=sampler, collate_fn=collate, num_workers=workers)) for workers in (0, 2)
+    ]
+    for alone, worker in zip(*batches):
+        assert torch.equal(alone["pixel_values"], worker["pixel_values"])
+
+
+def test_the_models_random_numbers_go_on_undisturbed(images: TrainingImages) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    images.__getitems__(draws()[:4])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_examples_carry_class_and_row(images: TrainingImages) -> None:
+    batch = collate(images.__getitems__([Draw(5, 0), Draw(22, 0)]))
+    assert batch["pixel_values"].shape == (2, 3, 16, 16)
+    assert batch["pixel_values"].dtype == torch.uint8
+    assert batch["labels"].tolist() == [1, 5]
+    assert batch["rows"].tolist() == [5, 22]
