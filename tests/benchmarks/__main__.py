@@ -8,6 +8,11 @@ BENCHMARKS = {
     "loss_step": [],
     "evaluation": ["--full", "--rivals"],
     "training_throughput": [],
+    "training_rivals": [],
+    "step_memory": [],
+    "distributed_gradient": [],
+    "gradient_caching": [],
+    "kill_and_resume": [],
     "dinov2_small": [],
 }
 
