@@ -14,11 +14,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
 from hf_vitret.experiment.finetune import DataFacts, finetune
+from hf_vitret.training.training_args import has_fast_bf16
 
 
 @dataclass
@@ -53,7 +52,7 @@ def main() -> None:
         max_steps=2000,
         eval_steps=500,
         save_steps=500,
-        bf16=not torch.cuda.is_available() or torch.cuda.is_bf16_supported(),
+        bf16=has_fast_bf16(),
     )
     with bad_input_as_message():
         dataset = load_retrieval_dataset(

@@ -76,14 +76,15 @@ class RetrievalEvaluator:
         gallery_embeddings = None if self.gallery is None else self.embed(model, self.gallery)
         return self.score(query_embeddings, gallery_embeddings)
 
-    def embed(self, model: nn.Module, dataset: "Dataset") -> torch.Tensor:
-        """Embed one data set, `(N, dim)` float32."""
+    def embed(self, model: nn.Module, dataset: "Dataset", *, progress: bool = True) -> torch.Tensor:
+        """Embed one data set, `(N, dim)` float32, with a bar or without."""
         return embed_images(
             model,
             dataset,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             dtype=self.dtype,
+            progress=progress,
         )
 
     def score(

@@ -42,11 +42,18 @@ class ScoredTile:
         Returns:
             `(num_queries,)` int64.
         """
-        num_queries, length = len(thresholds), self.scores.shape[self.query_dim]
-        if num_queries < length:  # nothing passes the padding
-            thresholds = torch.nn.functional.pad(thresholds, (0, length - num_queries), value=torch.inf)
-        torch.ge(self.scores, thresholds.unsqueeze(1 - self.query_dim), out=self.hits)
-        return count_true(self.hits, 1 - self.query_dim)[:num_queries]
+        torch.ge(self.scores, self._along_queries(thresholds), out=self.hits)
+        return count_true(self.hits, 1 - self.query_dim)[: len(thresholds)]
+
+    def hits_below(self, thresholds: torch.Tensor) -> torch.Tensor:
+        """Return which of the scores in `hits` are below another, higher threshold, of the tile's shape, bool."""
+        return torch.ge(self.scores, self._along_queries(thresholds)).logical_xor_(self.hits)
+
+    def _along_queries(self, thresholds: torch.Tensor) -> torch.Tensor:
+        missing = self.scores.shape[self.query_dim] - len(thresholds)
+        if missing:  # nothing passes the padding
+            thresholds = torch.nn.functional.pad(thresholds, (0, missing), value=torch.inf)
+        return thresholds.unsqueeze(1 - self.query_dim)
 
     def of_queries(self, rows: torch.Tensor) -> torch.Tensor:
         """Return all scores of some queries, `(num_rows,)` int64: `(num_rows, num_items)` float32."""
@@ -98,3 +105,21 @@ def count_true(mask: torch.Tensor, dim: int) -> torch.Tensor:
     shape = (num_groups, -1, words.shape[1]) if dim == 0 else (words.shape[0], num_groups, -1)
     lanes = words.reshape(shape).sum(dim + 1)  # (groups, columns / 8) or (rows, groups)
     return lanes.view(torch.uint8).sum(dim)
+
+
+def true_places(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the true entries of a mask of which few are, eight at a time as in `count_true`.
+
+    Args:
+        mask: `(rows, columns)` bool, contiguous, columns a multiple of 8.
+
+    Returns:
+        Their rows and their columns, `(num_true,)` int64 each, in order.
+
+    Example:
+        >>> true_places(torch.tensor([[False] * 8, [False, True, False, False, False, False, False, True]]))
+        (tensor([1, 1]), tensor([1, 7]))
+    """
+    row, word = mask.view(torch.int64).nonzero().unbind(dim=1)  # (num_words,) each
+    hit, byte = mask.view(len(mask), -1, 8)[row, word].nonzero().unbind(dim=1)  # (num_true,) each
+    return row[hit], word[hit] * 8 + byte

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hf_vitret.evaluation.scored_tile import ScoredTile
+from hf_vitret.evaluation.scored_tile import ScoredTile, count_true, true_places
 
 # Three ways to count what passes, by their cost on two cores with AVX-512: comparing a tile with one more
 # threshold takes 0.3 ns a score, and each is compared twice; picking a score out and sorting it in 50 ns, selecting
@@ -55,18 +55,17 @@ class ThresholdCounts:
 
     def add(self, tile: ScoredTile) -> None:
         """Count one tile of scores of the block's queries."""
-        found = tile.count_at_least(self._cut - tile.margins)
+        lowest = self._cut - tile.margins
+        found = tile.count_at_least(lowest)
         is_open = found > 0
-        is_closed = None
         if int(found.sum()) * _PICK_COST > tile.scores.numel() * _COMPARE_COST:
             # One comparison counts for all the queries that are down to one threshold.
             is_closed = self.level == 0
             is_open &= ~is_closed
+            self._compare(0, is_closed, lowest, found, tile)
         rows = is_open.nonzero().squeeze(1)
         if len(rows):
             self._add_to(rows, found[rows], tile)
-        if is_closed is not None:
-            self._compare(0, is_closed, found, tile)
 
     def _add_to(self, rows: torch.Tensor, found: torch.Tensor, tile: ScoredTile) -> None:
         """Count for the queries `rows`, of whose scores the tile's hits show `found`, in the cheapest of three ways."""
@@ -78,7 +77,7 @@ class ThresholdCounts:
             for column in range(width):
                 is_counted = is_row & (self.level >= column)
                 lowest = self._thresholds[:, column].masked_fill(~is_counted, torch.inf) - tile.margins
-                self._compare(column, is_counted, tile.count_at_least(lowest), tile)
+                self._compare(column, is_counted, lowest, tile.count_at_least(lowest), tile)
         else:
             is_picked = pick <= select
             passed, items = tile.picked(rows, found) if is_picked else tile.selected(rows, int(found.max()))
@@ -91,32 +90,33 @@ class ThresholdCounts:
         self.level[rows] = torch.minimum((is_alive.sum(dim=1) - 1).clamp(min=0), self.level[rows])
         self._set_cut()
 
-    def _compare(self, column: int, is_counted: torch.Tensor, num_possible: torch.Tensor, tile: ScoredTile) -> None:
-        """Compare the whole tile with one threshold of some queries.
+    def _compare(
+        self, column: int, is_counted: torch.Tensor, lowest: torch.Tensor, num_possible: torch.Tensor, tile: ScoredTile
+    ) -> None:
+        """Count with one threshold of some queries.
 
         Args:
             column: Which threshold.
             is_counted: `(num_queries,)` bool, which queries.
-            num_possible: `(num_queries,)` int64, how many of a query's scores are at or above the threshold less the
-                margin.
-            tile: The scores.
+            lowest: `(num_queries,)` float32, of these the threshold less the margin.
+            num_possible: `(num_queries,)` int64, how many scores are at or above `lowest`.
+            tile: The scores; its `hits` show which these are.
         """
-        thresholds = self._thresholds[:, column].masked_fill(~is_counted, torch.inf)
-        num_certain = tile.count_at_least(thresholds + tile.margins)
-        self.above[:, column] += num_certain
-        num_doubtful = (num_possible - num_certain).masked_fill(~is_counted, 0)
-        rows = num_doubtful.nonzero().squeeze(1)
-        if len(rows) == 0:
+        thresholds = self._thresholds[:, column]
+        is_doubtful = tile.hits_below(torch.where(is_counted, thresholds + tile.margins, lowest))
+        num_doubtful = count_true(is_doubtful, 1 - tile.query_dim)[: len(thresholds)]
+        self.above[:, column] += (num_possible - num_doubtful).masked_fill_(~is_counted, 0)
+        total = int(num_doubtful.sum())
+        if total == 0:
             return
-        scores = tile.of_queries(rows)
-        low, high = ((thresholds + sign * tile.margins)[rows, None] for sign in (-1, 1))
-        is_doubtful = (scores >= low) & (scores < high)
-        if int(num_doubtful.sum()) > _MAX_DOUBTFUL * scores.numel():
-            is_above = is_doubtful & (tile.exact.of_rows(rows) >= thresholds[rows, None])
+        if total > _MAX_DOUBTFUL * is_doubtful.numel():
+            rows = num_doubtful.nonzero().squeeze(1)
+            some = is_doubtful.index_select(tile.query_dim, rows)
+            is_above = (some.T if tile.query_dim == 1 else some) & (tile.exact.of_rows(rows) >= thresholds[rows, None])
             self.above[rows, column] += is_above.sum(dim=1)
         else:
-            query, item = is_doubtful.nonzero().unbind(dim=1)  # (num_pairs,) each
-            query = rows[query]
+            row, place = true_places(is_doubtful)  # (num_pairs,) each
+            query, item = (row, place) if tile.query_dim == 0 else (place, row)
             is_above = tile.exact.of_pairs(query, item) >= thresholds[query]
             self.above[:, column].index_add_(0, query, is_above.long())
 

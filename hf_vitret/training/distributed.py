@@ -94,3 +94,9 @@ def max_over_ranks(number: int, device: torch.device) -> int:
     largest = torch.tensor(number, device=device)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
     return int(largest)
+
+
+def broadcast_parameters(module: torch.nn.Module) -> None:
+    """Give every rank the parameters that rank 0 drew, in place, as DDP does with a model's."""
+    for parameter in module.parameters():
+        dist.broadcast(parameter.detach(), 0)

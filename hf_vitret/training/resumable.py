@@ -60,6 +60,13 @@ class ResumableTrainer(Trainer):
             check_whole(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint or None, *args, **kwargs)
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Run no step more where the checkpoint is that of the last one; Trainer looks only after a step."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside and rename it when it is whole, so that a kill leaves the last good one."""
         self.store_flos()

@@ -188,7 +188,9 @@ def _embed_share(model: nn.Module, evaluator: RetrievalEvaluator, dataset: Datas
         return evaluator.embed(model, dataset)
     shares = Shares(len(dataset), evaluator.batch_size, world)
     start, stop = shares.bounds(rank)
-    embedded = [evaluator.embed(model, dataset.select(range(start, stop)))] if start < stop else []
+    embedded = []
+    if start < stop:
+        embedded.append(evaluator.embed(model, dataset.select(range(start, stop)), progress=rank == 0))
     num_missing = shares.num_batches - -(-(stop - start) // evaluator.batch_size)
     if num_missing:  # batches of one image, which is another rank's
         stand_in = dataset.select([0] * num_missing)

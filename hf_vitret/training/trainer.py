@@ -13,7 +13,7 @@ from transformers.trainer_utils import speed_metrics
 
 from ..evaluation.evaluator import RetrievalEvaluator
 from .cached_features import CachedFeatures
-from .distributed import gather_batch, gather_rows
+from .distributed import broadcast_parameters, gather_batch, gather_rows
 from .finite_guard import FiniteGuard
 from .gradient_caching import CachedBatch
 from .loss_log import LossLog
@@ -101,6 +101,8 @@ class RetrievalTrainer(ResumableTrainer):
         kwargs.setdefault("data_collator", collate)
         super().__init__(model=model, args=args, eval_dataset=eval_dataset, **kwargs)
         self.loss = None if loss is None else adapt_loss(loss).to(args.device)
+        if self.loss is not None and args.world_size > 1:
+            broadcast_parameters(self.loss)
         if self.is_fsdp_enabled:
             shard_by_block(self.accelerator.state.fsdp_plugin, model)
         self.momentum_encoder = self._build_momentum_encoder() if args.memory_momentum else None
@@ -221,7 +223,12 @@ class RetrievalTrainer(ResumableTrainer):
         return (terms["loss"], outputs) if return_outputs else terms["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log; each training loss with its named terms, averaged since the last time over all processes."""
+        """Log; each training loss with its named terms, averaged since the last time over all processes.
+
+        Raises:
+            FloatingPointError: The loss of the last batch was NaN or infinite.
+        """
+        self._guard.check()
         average = functools.partial(self.accelerator.reduce, reduction="mean")
         if "loss" in logs:
             logs.update(self._log.means(average))
@@ -231,14 +238,16 @@ class RetrievalTrainer(ResumableTrainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> Any:
         """Measure the gradient where it is logged, not at every step: it costs a pass over all weights."""
-        steps = max(1, int(self.state.logging_steps))
-        is_logged = (self.state.global_step + 1) % steps == 0
+        is_logged = (self.state.global_step + 1) % max(1, int(self.state.logging_steps)) == 0
         measured = grad_norm is not None or is_logged
         return super()._get_grad_norm(model, grad_norm) if measured else None  # type: ignore[no-untyped-call]
 
+    def _write_checkpoint(self, folder: Path) -> None:
+        self._guard.check()  # no checkpoint holds weights that a broken loss has touched
+        super()._write_checkpoint(folder)
+
     def extra_state(self) -> dict[str, torch.Tensor]:
         """Return the loss's state (its memory), the momentum encoder, and the losses not yet logged."""
-        self._guard.check()
         sums = {name: total.to(self.args.device).reshape(1) for name, total in self._log.state_dict().items()}
         if self.args.world_size > 1:
             sums = {name: gather_rows(total) for name, total in sums.items()}  # (world,) each

@@ -2,8 +2,8 @@
 
 Gradient: an effective batch in micro-batches against one graph over all of it, in float32, with the backbone's
 dropout and drop-path on. All-reduces: DDP on two processes (gloo), counted by a communication hook. Memory: the
-resident peak of a step of the trainer's own (memory of 59,551, KoLeo, AdamW, bf16), each in a fresh process, for the
-effective batch in micro-batches and for the micro-batch alone.
+resident peak of a step of the trainer's own (memory of 59,551, KoLeo, AdamW, bf16 where the CPU is fast in it), each in
+a fresh process, for the effective batch in micro-batches and for the micro-batch alone.
 
 Usage: python -m tests.benchmarks.gradient_caching [--batch 1024] [--micro_batch 32] [--rounds 3]
 """
@@ -28,6 +28,7 @@ from hf_vitret import (
     load_retrieval_dataset,
 )
 from hf_vitret.training.gradient_caching import CachedBatch
+from hf_vitret.training.training_args import has_fast_bf16
 from tests.training.all_reduce_run import Counter
 from tests.training.forked import Run, launch
 
@@ -92,7 +93,7 @@ def new_trainer(folder: str, batch: int, micro_batch: int, callbacks: list[Any] 
         per_device_train_batch_size=batch,
         micro_batch_size=micro_batch,
         memory_size=MEMORY,
-        bf16=True,
+        bf16=has_fast_bf16(),
         eval_strategy="no",
         save_strategy="no",
         load_best_model_at_end=False,

@@ -1,7 +1,8 @@
 """Images a second of fine-tuning one ViT-S on the same images: ours, two other libraries, and the bare loop.
 
 All of them, alternated in one process on the CPU: the pretrained ViT-S in float32 under bf16 autocast, 98 px, labelled
-batches of 64, AdamW (fused) at 3e-5 without clipping, one implementation of attention, the same threads and workers.
+batches of 64, AdamW (fused) at 3e-5 without clipping, one implementation of attention, the same threads and workers
+(`training_throughput` says when `--float32` is to be preferred).
 What each does in a step, beside forward and backward of the backbone and AdamW:
 
 * bare loop: its batches lie in memory, cropped and normalised; one 64 x 64 matrix product for a loss.
@@ -18,9 +19,10 @@ What each does in a step, beside forward and backward of the backbone and AdamW:
 Each run is checked: what the backbone got (shape, autocast), and that all its weights changed.
 
 Usage: python -m tests.benchmarks.training_rivals [--steps 20] [--rounds 3] [--workers 0] [--threads 2]
-       [--attention eager]
+       [--attention eager] [--float32]
 """
 
+import argparse
 import gc
 import io
 import statistics
@@ -60,6 +62,7 @@ from .training_throughput import (
     StepTimes,
     bare_loop,
     build_model,
+    header,
     images_per_second,
     parse_options,
     retrieval_trainer,
@@ -92,10 +95,11 @@ class Witness:
         attention = self.backbone.config._attn_implementation
         self.seen.add((tuple(pixels.shape), precision, attention, module.training))
 
-    def testify(self, name: str, attention: str) -> None:
+    def testify(self, name: str, options: argparse.Namespace) -> None:
         """End the benchmark where the run was not like the others."""
         self.hook.remove()
-        expected = {((BATCH, 3, SIDE, SIDE), torch.bfloat16, attention, True)}
+        precision = torch.float32 if options.float32 else torch.bfloat16
+        expected = {((BATCH, 3, SIDE, SIDE), precision, options.attention, True)}
         if self.seen != expected:
             sys.exit(f"{name} is not like for like: its backbone got {self.seen}, expected {expected}")
         same = [weight_name for weight_name, weight in self._weights() if weight.equal(self.before[weight_name])]
@@ -115,14 +119,14 @@ def sentence_transformer(attention: str) -> SentenceTransformer:
 
 
 def sentence_transformers_trainer(
-    model: SentenceTransformer, images: datasets.Dataset, steps: int, workers: int
+    model: SentenceTransformer, images: datasets.Dataset, options: argparse.Namespace
 ) -> list[float]:
     """Train with `SentenceTransformerTrainer` on a column of images and one of labels."""
     loss = BatchAllTripletLoss(model, BatchHardTripletLossDistanceFunction.cosine_distance, margin=MARGIN)
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
         args = SentenceTransformerTrainingArguments(
-            **run_settings(folder, steps, workers), batch_sampler=BatchSamplers.GROUP_BY_LABEL
+            **run_settings(folder, options), batch_sampler=BatchSamplers.GROUP_BY_LABEL
         )
         # A further column would be taken for a further input. With no column of text, its model card (6.2) finds no
         # row in a data set that is a selection of another, and stops the run: hence the flat copy.
@@ -157,11 +161,11 @@ class EncodedImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         return self.transform(image), self.labels[row]
 
 
-def metric_learning_loop(backbone: nn.Module, images: datasets.Dataset, steps: int, workers: int) -> list[float]:
+def metric_learning_loop(backbone: nn.Module, images: datasets.Dataset, options: argparse.Namespace) -> list[float]:
     """Train with pytorch-metric-learning's sampler, loss and memory in a plain loop."""
     train, dim = EncodedImages(images), backbone.config.hidden_size
-    sampler = MPerClassSampler(train.labels, IMAGES_PER_CLASS, BATCH, length_before_new_iter=steps * BATCH)
-    loader = DataLoader(train, BATCH, sampler=sampler, num_workers=workers, drop_last=True)
+    sampler = MPerClassSampler(train.labels, IMAGES_PER_CLASS, BATCH, length_before_new_iter=options.steps * BATCH)
+    loader = DataLoader(train, BATCH, sampler=sampler, num_workers=options.workers, drop_last=True)
     pairs = ContrastiveLoss(pos_margin=1, neg_margin=MARGIN, distance=CosineSimilarity())
     loss_function = CrossBatchMemory(pairs, embedding_size=dim, memory_size=len(train))
     loss_function.embedding_memory = F.normalize(torch.randn(len(train), dim), dim=1)
@@ -171,7 +175,7 @@ def metric_learning_loop(backbone: nn.Module, images: datasets.Dataset, steps: i
     ends = []
     for pixels, labels in loader:
         optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not options.float32):
             hidden = backbone(pixels).last_hidden_state
         loss = loss_function(F.normalize(hidden[:, 0].float(), dim=1), labels)
         loss.backward()
@@ -180,24 +184,24 @@ def metric_learning_loop(backbone: nn.Module, images: datasets.Dataset, steps: i
     return ends
 
 
-def contestants(images: datasets.Dataset, steps: int, workers: int, attention: str) -> dict[str, Callable[[], Any]]:
+def contestants(images: datasets.Dataset, options: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     """Return, by name, what builds a fresh model: it gives its backbone and its run."""
 
     def bare() -> tuple[nn.Module, Run]:
-        model = build_model(attention)
-        return model.backbone, lambda: bare_loop(model, steps)
+        model = build_model(options.attention)
+        return model.backbone, lambda: bare_loop(model, options)
 
     def ours() -> tuple[nn.Module, Run]:
-        model = build_model(attention)
-        return model.backbone, lambda: retrieval_trainer(model, images, steps, workers)
+        model = build_model(options.attention)
+        return model.backbone, lambda: retrieval_trainer(model, images, options)
 
     def sentence_transformers() -> tuple[nn.Module, Run]:
-        model = sentence_transformer(attention)
-        return model[0].model, lambda: sentence_transformers_trainer(model, images, steps, workers)
+        model = sentence_transformer(options.attention)
+        return model[0].model, lambda: sentence_transformers_trainer(model, images, options)
 
     def metric_learning() -> tuple[nn.Module, Run]:
-        model = AutoModel.from_pretrained(BACKBONE, dtype=torch.float32, attn_implementation=attention)
-        return model, lambda: metric_learning_loop(model, images, steps, workers)
+        model = AutoModel.from_pretrained(BACKBONE, dtype=torch.float32, attn_implementation=options.attention)
+        return model, lambda: metric_learning_loop(model, images, options)
 
     return {
         BARE: bare,
@@ -211,19 +215,18 @@ def main() -> None:
     """Print the table, and whether ours is the fastest of the three that train on images."""
     options = parse_options(__doc__)
     images = train_images()
-    compared = contestants(images, options.steps, options.workers, options.attention)
+    compared = contestants(images, options)
     rates: dict[str, list[float]] = {name: [] for name in compared}
     for _ in range(options.rounds):
         for name, build in compared.items():
             backbone, run = build()
             witness = Witness(backbone)
             rates[name].append(images_per_second(run()))
-            witness.testify(name, options.attention)
+            witness.testify(name, options)
             del backbone, run, witness
             gc.collect()
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"ViT-S, {SIDE} px, batch {BATCH}, bf16, {options.attention} attention, {options.threads} threads,")
-    print(f"{options.workers} workers; {options.rounds} alternated rounds of {options.steps} steps\n")
+    print(header(options))
     print("| | images a second, median | least | most | / ours | / bare loop |\n|---|---|---|---|---|---|")
     for name, values in rates.items():
         against = [statistics.median(one / other for one, other in zip(values, rates[unit])) for unit in (OURS, BARE)]

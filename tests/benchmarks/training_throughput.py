@@ -4,10 +4,12 @@ The bare loop has its batches in memory, already cropped and normalised, and doe
 forward and backward of the backbone, one matrix product for a loss, the AdamW step. The trainer reads, decodes and
 augments its images, compares with a memory of the whole training set (full from the first step on, as it is for
 nearly all of a run), adds KoLeo, logs. Both in bf16 autocast, with one implementation of attention: by default the
-one that the recipes choose on a CPU, which is the faster, so that what is left to the trainer weighs more.
+one that the recipes choose on a CPU, which is the faster, so that what is left to the trainer weighs more. For the same
+reason, a processor without bf16 of its own, which is slower in it than in float32, shows ratios that flatter: the
+header says so, and `--float32` is for it.
 
 Usage: python -m tests.benchmarks.training_throughput [--steps 20] [--rounds 3] [--workers 0] [--threads 2]
-       [--attention eager]
+       [--attention eager] [--float32]
 """
 
 import argparse
@@ -60,28 +62,28 @@ def build_model(attention: str) -> ViTRetModel:
     return ViTRetModel.from_backbone(BACKBONE, image_size=SIDE, resize_size=RESIZED, attn_implementation=attention)
 
 
-def run_settings(folder: str, steps: int, workers: int) -> dict[str, Any]:
+def run_settings(folder: str, options: argparse.Namespace) -> dict[str, Any]:
     """Give what any trainer of transformers' kind is told: the same optimiser and precision, and no more work."""
     return {
         "output_dir": folder,
-        "max_steps": steps,
+        "max_steps": options.steps,
         "per_device_train_batch_size": BATCH,
         "learning_rate": LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
         "lr_scheduler_type": "constant",
         "max_grad_norm": 0.0,
-        "bf16": True,
+        "bf16": not options.float32,
         "use_cpu": True,
         "eval_strategy": "no",
         "save_strategy": "no",
         "logging_steps": 50,
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_num_workers": workers,
+        "dataloader_num_workers": options.workers,
     }
 
 
-def bare_loop(model: ViTRetModel, steps: int) -> list[float]:
+def bare_loop(model: ViTRetModel, options: argparse.Namespace) -> list[float]:
     """Train on four batches in memory; return the ends of the steps."""
     pixels = torch.randn(4, BATCH, 3, SIDE, SIDE)
     labels = torch.arange(BATCH).div(IMAGES_PER_CLASS, rounding_mode="floor")  # (batch,)
@@ -89,8 +91,8 @@ def bare_loop(model: ViTRetModel, steps: int) -> list[float]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     model.train()
     ends = []
-    for step in range(steps):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+    for step in range(options.steps):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not options.float32):
             hidden = model.backbone(pixels[step % len(pixels)]).last_hidden_state
         embeddings = F.normalize(hidden[:, 0].float(), dim=1)
         scores = embeddings @ embeddings.T
@@ -102,7 +104,7 @@ def bare_loop(model: ViTRetModel, steps: int) -> list[float]:
     return ends
 
 
-def retrieval_trainer(model: ViTRetModel, images: Dataset, steps: int, workers: int) -> list[float]:
+def retrieval_trainer(model: ViTRetModel, images: Dataset, options: argparse.Namespace) -> list[float]:
     """Train with `RetrievalTrainer` and its default objective, the memory full; return the ends of the steps."""
     dim = model.config.output_dim
     loss = RetrievalLoss(memory_size=len(images), embedding_dim=dim)
@@ -111,7 +113,7 @@ def retrieval_trainer(model: ViTRetModel, images: Dataset, steps: int, workers: 
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
         args = RetrievalTrainingArguments(
-            **run_settings(folder, steps, workers), images_per_class=IMAGES_PER_CLASS, load_best_model_at_end=False
+            **run_settings(folder, options), images_per_class=IMAGES_PER_CLASS, load_best_model_at_end=False
         )
         RetrievalTrainer(model, args, images, loss=loss, callbacks=[times]).train()
     return times.ends
@@ -125,11 +127,33 @@ def parse_options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that decode; 0: none beside the model's")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--attention", default="eager", help="eager or sdpa, for all")
+    parser.add_argument("--float32", action="store_true", help="without autocast")
     options = parser.parse_args()
     if options.steps < WARM_UP + 2:
         parser.error(f"expected at least {WARM_UP + 2} steps, of which {WARM_UP + 1} warm up; got {options.steps}")
     torch.set_num_threads(options.threads)
     return options
+
+
+def header(options: argparse.Namespace) -> str:
+    """Say what is compared, and how fast bf16 is here."""
+    line = (
+        f"ViT-S, {SIDE} px, batch {BATCH}, {'float32' if options.float32 else 'bf16'}, {options.attention} attention, "
+    )
+    line += f"{options.threads} threads, {options.workers} workers, {options.rounds} rounds of {options.steps} steps\n"
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        tokens, weight = torch.randn(BATCH * 50, 384).to(dtype), torch.randn(1_536, 384).to(dtype)  # of one layer
+        times = []
+        for _ in range(11):
+            start = time.perf_counter()
+            F.linear(tokens, weight)
+            times.append(time.perf_counter() - start)
+        seconds[dtype] = statistics.median(times)
+    ratio = seconds[torch.bfloat16] / seconds[torch.float32]
+    line += f"a product in bf16 takes {ratio:.2f} times as long as in float32"
+    slow = ratio > 1 and not options.float32
+    return line + (": this processor has no bf16, and the ratios below FLATTER; use --float32\n" if slow else "\n")
 
 
 def main() -> None:
@@ -139,10 +163,10 @@ def main() -> None:
     model = build_model(options.attention)
     bare, ours = [], []
     for _ in range(options.rounds):
-        bare.append(images_per_second(bare_loop(model, options.steps)))
-        ours.append(images_per_second(retrieval_trainer(model, images, options.steps, options.workers)))
+        bare.append(images_per_second(bare_loop(model, options)))
+        ours.append(images_per_second(retrieval_trainer(model, images, options)))
     ratios = [one / other for one, other in zip(ours, bare)]
-    print(f"ViT-S, {SIDE} px, batch {BATCH}, bf16, {options.attention} attention, {options.threads} threads")
+    print(header(options))
     print("| | images a second, median | least | most |\n|---|---|---|---|")
     for name, values in (("bare loop", bare), ("RetrievalTrainer", ours)):
         print(f"| {name} | {statistics.median(values):.1f} | {min(values):.1f} | {max(values):.1f} |")

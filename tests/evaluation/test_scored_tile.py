@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hf_vitret.evaluation.exact_scores import ExactScores
-from hf_vitret.evaluation.scored_tile import ScoredTile, count_true
+from hf_vitret.evaluation.scored_tile import ScoredTile, count_true, true_places
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (600, 16), (5, 4096), (300, 2048)])
@@ -13,6 +13,13 @@ from hf_vitret.evaluation.scored_tile import ScoredTile, count_true
 def test_count_true_is_the_sum(shape, dim, density):
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
     assert torch.equal(count_true(mask, dim), mask.sum(dim))
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (600, 16), (5, 4096)])
+@pytest.mark.parametrize("density", [0.0, 0.01, 1.0])
+def test_true_places_are_those_of_nonzero(shape, density):
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
+    assert torch.equal(torch.stack(true_places(mask), dim=1), mask.nonzero())
 
 
 @pytest.mark.parametrize("query_dim", [0, 1])
@@ -27,6 +34,10 @@ def test_queries_are_read_from_rows_and_from_columns(query_dim):
     passes = table >= thresholds[:, None]
     found = tile.count_at_least(thresholds)
     assert torch.equal(found, passes.sum(dim=1))
+
+    below = tile.hits_below(thresholds + 0.5)
+    below = below if query_dim == 0 else below.T[:13]
+    assert torch.equal(below, passes & (table < thresholds[:, None] + 0.5))
 
     rows = torch.tensor([0, 5, 12])
     assert torch.equal(tile.of_queries(rows), table[rows])

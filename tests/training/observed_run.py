@@ -79,8 +79,10 @@ def run(folder: str, changes: dict[str, Any], fsdp: bool = False, loss: str = ""
         torch.manual_seed(0)
         arguments = {"num_classes": 6, "embedding_size": 16} if loss == "ProxyAnchorLoss" else {}
         foreign = getattr(losses, loss)(**arguments)
+    model = runs.tiny_vit()
+    torch.manual_seed(int(os.environ.get("RANK", "0")))  # what the loss draws is the first process's, on all
     trainer = observer.trainer = RetrievalTrainer(
-        runs.tiny_vit(),
+        model,
         runs.arguments(Path(folder), **{**settings, **changes}),
         train_dataset=dataset["train"],
         eval_dataset=dataset["test"].select(range(19)),  # divisible by no number of processes

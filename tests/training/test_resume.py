@@ -42,6 +42,16 @@ def test_killed_twice_and_resumed(variant: str, tmp_path: Path) -> None:
     assert len(digests(whole)[0]["log"]) > resume_run.STEPS // 3
 
 
+def test_resumed_after_its_last_step_it_takes_no_other(tmp_path: Path) -> None:
+    """A kill in the last evaluation, say: the last checkpoint is there, the end is not."""
+    changes = {"max_steps": 4}
+    launch(Run(RUN, [str(tmp_path), changes, 0]))
+    first = digests(tmp_path)
+    launch(Run(RUN, [str(tmp_path), changes, 0]))
+    assert digests(tmp_path) == first
+    assert first[0]["log"][-1]["step"] == 4
+
+
 def test_two_processes_killed_and_resumed(tmp_path: Path) -> None:
     changes = {"per_device_train_batch_size": 4}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
