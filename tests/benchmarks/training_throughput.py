@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,12 @@ class StepTimes(TrainerCallback):
 
 
 def images_per_second(ends: list[float]) -> float:
-    """Compute the rate from the ends of the steps, the first of which warm up."""
-    return BATCH * (len(ends) - 1 - WARM_UP) / (ends[-1] - ends[WARM_UP])
+    """Compute the rate of the median step from the ends of the steps, the first of which warm up.
+
+    A mean would tell of the one step in which another program had the machine.
+    """
+    measured = ends[WARM_UP:]
+    return BATCH / statistics.median(end - begin for begin, end in pairwise(measured))
 
 
 def train_images() -> Dataset:

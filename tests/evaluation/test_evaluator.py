@@ -92,11 +92,11 @@ def test_settings_reach_the_embedding(
 
     def spy(model, dataset, **settings):
         seen.update(settings)
-        return embed_images(model, dataset, progress=False, dtype=settings["dtype"])
+        return embed_images(model, dataset, progress=settings["progress"], dtype=settings["dtype"])
 
     monkeypatch.setattr("hf_vitret.evaluation.evaluator.embed_images", spy)
     RetrievalEvaluator(test_split, batch_size=5, num_workers=3, dtype=torch.bfloat16)(tiny_model)
-    assert seen == {"batch_size": 5, "num_workers": 3, "dtype": torch.bfloat16}
+    assert seen == {"batch_size": 5, "num_workers": 3, "dtype": torch.bfloat16, "progress": True}
 
 
 @pytest.mark.parametrize("is_gallery", [False, True])
