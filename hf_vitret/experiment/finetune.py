@@ -20,7 +20,7 @@ from ..data.schema import column_values, describe_split
 from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
 from ..hub.model_card import write_model_card
 from ..training.cached_features import CachedFeatures, cache_pooled_features
-from ..training.checkpoint_contents import check_whole, newest_whole_checkpoint
+from ..training.checkpoint_contents import check_whole, checkpoint_to_resume
 from ..training.checkpointing import remove_partial_folders, whole_folder
 from ..training.distributed import gather_rows
 from ..training.lora import merge_lora
@@ -208,17 +208,10 @@ def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:
     wanted = args.resume_from_checkpoint
     if wanted is None or wanted.lower() == "false":
         return None
-    parent = Path(str(args.output_dir))
     if wanted.lower() not in ("true", "last"):
         check_whole(Path(wanted))
         return wanted
-    newest = newest_whole_checkpoint(parent)
-    if newest is None:
-        raise FileNotFoundError(
-            f"expected a checkpoint to resume from in {parent}; there is none. Leave --resume_from_checkpoint out to "
-            "start anew"
-        )
-    return str(newest)
+    return str(checkpoint_to_resume(Path(str(args.output_dir))))
 
 
 def _check_measurable(metrics: Mapping[str, float]) -> None:

@@ -59,3 +59,18 @@ def newest_whole_checkpoint(parent: Path) -> Path | None:
         else:
             return folder
     return None
+
+
+def checkpoint_to_resume(parent: Path) -> Path:
+    """Return the newest whole checkpoint under `parent`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    newest = newest_whole_checkpoint(parent)
+    if newest is None:
+        raise FileNotFoundError(
+            f"expected a checkpoint to resume from in {parent}; there is none. Leave --resume_from_checkpoint out to "
+            "start anew"
+        )
+    return newest

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .checkpoint_contents import check_whole, checkpoints, newest_whole_checkpoint, write_contents
+from .checkpoint_contents import check_whole, checkpoint_to_resume, checkpoints, newest_whole_checkpoint, write_contents
 from .checkpointing import begin_folder, commit_folder, partial_folder, remove_folder, remove_partial_folders
 from .sharded_weights import plain_model
 
@@ -50,12 +50,7 @@ class ResumableTrainer(Trainer):
             FileNotFoundError: There is no such checkpoint, or it was cut off on its way.
         """
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = self.last_checkpoint()
-            if resume_from_checkpoint is None:
-                raise FileNotFoundError(
-                    f"expected a checkpoint to resume from in {self.args.output_dir}; there is none. Leave "
-                    "resume_from_checkpoint out to start anew"
-                )
+            resume_from_checkpoint = str(checkpoint_to_resume(Path(self.args.output_dir or ".")))
         if resume_from_checkpoint:
             check_whole(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint or None, *args, **kwargs)
