@@ -180,13 +180,12 @@ def _train_set(
     world, rank = args.world_size, args.process_index
     share = math.ceil(len(dataset) / world)
     rows = [(rank * share + row) % len(dataset) for row in range(share)]  # equally many on each, as gathering needs
-    dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
     own = cache_pooled_features(
         model.to(args.device),
         dataset.select(rows),
         batch_size=args.per_device_eval_batch_size,
         num_workers=args.dataloader_num_workers,
-        dtype=dtype,
+        dtype=args.autocast_dtype,
         progress=rank == 0,
     )
     pooled = own.pooled if world == 1 else gather_rows(own.pooled.to(args.device))[: len(dataset)].cpu()

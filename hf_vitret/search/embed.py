@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..data.images import to_rgb
+from .class_token import class_token_only
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,8 +75,9 @@ def embed_images(
     was_training = model.training
     model.eval()
     batches = []
+    bar = tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False)
     try:
-        with tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False) as bar:
+        with bar, class_token_only(model):
             for pixels in loader:
                 with torch.inference_mode(), autocast:
                     output = model(pixels.to(device, non_blocking=True))

@@ -96,7 +96,7 @@ class _PooledOutput(nn.Module):
         super().__init__()
         self.model = model
         self.training = model.training  # what embed_images restores at its end
-        self.image_processor = model.image_processor
+        self.image_processor, self.config = model.image_processor, model.config
 
     def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
         network: Any = self.model

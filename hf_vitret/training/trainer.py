@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers.trainer_utils import speed_metrics
 
 from ..evaluation.evaluator import RetrievalEvaluator
+from ..search.class_token import class_token_only
 from .cached_features import CachedFeatures
 from .distributed import broadcast_parameters, gather_batch, gather_rows
 from .finite_guard import FiniteGuard
@@ -113,11 +114,6 @@ class RetrievalTrainer(ResumableTrainer):
         self._cached: CachedBatch | None = None
         self.callback_handler.callbacks.insert(0, StepHooks(self))  # first: others may look at the gradients
 
-    @property
-    def autocast_dtype(self) -> torch.dtype | None:
-        """The type of mixed precision, for embedding; `None` for full precision."""
-        return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
-
     def _build_momentum_encoder(self) -> MomentumEncoder:
         if getattr(self.loss, "memory", None) is None:
             raise ValueError(
@@ -129,14 +125,14 @@ class RetrievalTrainer(ResumableTrainer):
                 "memory_momentum needs the whole model on each process, and it is sharded: train without sharding "
                 "(recipes/accelerate/multi_gpu.yaml), or set memory_momentum to 0"
             )
-        return MomentumEncoder(self.model, self.args.memory_momentum, self.autocast_dtype).to(self.args.device)
+        return MomentumEncoder(self.model, self.args.memory_momentum, self.args.autocast_dtype).to(self.args.device)
 
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
         return RetrievalEvaluator(
             eval_dataset,
             batch_size=self.args.per_device_eval_batch_size,
             num_workers=self.args.dataloader_num_workers,
-            dtype=self.autocast_dtype,
+            dtype=self.args.autocast_dtype,
         )
 
     def _image_ids(self, rows: Sequence[int]) -> list[str]:
@@ -169,6 +165,12 @@ class RetrievalTrainer(ResumableTrainer):
         if is_new and own:
             optimizer.add_param_group({"params": own, "lr": self.args.loss_learning_rate, "weight_decay": 0.0})
         return optimizer
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, or go on from a checkpoint; see `ResumableTrainer.train`."""
+        encoders = [] if self.momentum_encoder is None else [self.momentum_encoder.encoder]
+        with class_token_only(self.model, *encoders):
+            return super().train(*args, **kwargs)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None

@@ -183,3 +183,8 @@ class RetrievalTrainingArguments(TrainingArguments):
         # Without an accelerator, saying so lets Trainer use bf16 on the CPU, where it doubles a ViT's speed.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()  # type: ignore[no-untyped-call]
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """The type of mixed precision; `None` for full precision."""
+        return torch.bfloat16 if self.bf16 else torch.float16 if self.fp16 else None

@@ -7,7 +7,6 @@ BENCHMARKS = {
     "import_time": [],
     "loss_step": [],
     "evaluation": ["--full", "--rivals"],
-    "training_throughput": [],
     "training_rivals": [],
     "step_memory": [],
     "distributed_gradient": [],

@@ -3,8 +3,9 @@
 The bare step is forward and backward of the backbone alone, on a batch of normalised float32 pixels in memory. The
 trainer's is a whole step of `RetrievalTrainer.train()`: reading and augmenting the batch, embedding, the contrastive
 loss against the batch and a full memory of 59,551 x 384, KoLeo, backward, the optimizer's step and the log. Both train
-a ViT-S/14 in float32 under bf16 autocast, batch 64. The optimizer is plain SGD, which keeps nothing: AdamW would add
-the same 8 bytes a weight to both, and so bring the ratio nearer to 1.
+a ViT-S/14 in float32 under bf16 autocast (`--float32`: without, for processors that are slow in bf16), batch 64. The
+optimizer is plain SGD, which keeps nothing: AdamW would add the same 8 bytes a weight to both, and so bring the ratio
+nearer to 1.
 
 Both processes import the same, build the same model and run one bare step. What is resident then is the base; a peak
 is the largest resident size during the measured steps (VmHWM, reset before them: Linux only) less the base, so it holds
@@ -12,6 +13,7 @@ all that the trainer and the loss keep, and the gradients and activations of bot
 subtracted. glibc is told to give freed memory back at once, else the figures depend on what it holds on to.
 
 Usage: python -m tests.benchmarks.step_memory [--sides 98 224] [--repeats 3] [--threads 2] [--attention eager]
+       [--float32]
 """
 
 import argparse
@@ -72,9 +74,9 @@ def build_model(side: int, attention: str) -> ViTRetModel:
     return ViTRetModel(config)
 
 
-def bare_step(model: ViTRetModel, pixels: torch.Tensor) -> None:
+def bare_step(model: ViTRetModel, pixels: torch.Tensor, precision: str) -> None:
     """Run forward and backward of the backbone, and drop the gradients."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         hidden = model.backbone(pixels).last_hidden_state
     hidden[:, 0].sum().backward()
     model.zero_grad()
@@ -119,20 +121,20 @@ class Measure(TrainerCallback):
         self.peak = self.counter.read() if state.global_step > WARM_UP else 0.0
 
 
-def measure(variant: str, side: int, threads: int, attention: str) -> dict[str, float | bool]:
+def measure(variant: str, side: int, threads: int, attention: str, precision: str) -> dict[str, float | bool]:
     """Measure one variant in this process, in MiB above the base."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = build_model(side, attention).train()
-    bare_step(model, torch.randn(BATCH, 3, side, side))
+    bare_step(model, torch.randn(BATCH, 3, side, side), precision)
     base = resident("VmRSS")
     if variant == "bare":
         pixels = torch.randn(BATCH, 3, side, side)
         for _ in range(WARM_UP):
-            bare_step(model, pixels)
+            bare_step(model, pixels, precision)
         at_rest, counter = resident("VmRSS"), Peak()
         for _ in range(MEASURED):
-            bare_step(model, pixels)
+            bare_step(model, pixels, precision)
         return {"peak": counter.read() - base, "at_rest": at_rest - base, "is_reset": counter.is_reset}
     watch = Measure()
     with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +145,7 @@ def measure(variant: str, side: int, threads: int, attention: str) -> dict[str, 
             images_per_class=IMAGES_PER_CLASS,
             optim="sgd",
             weight_decay=0.0,
-            bf16=True,
+            bf16=precision == "bf16",
             use_cpu=True,
             eval_strategy="no",
             save_strategy="no",
@@ -172,16 +174,15 @@ def in_a_process(*case: str) -> dict[str, Any]:
     return seen
 
 
-def table(side: int, repeats: int, threads: int, attention: str) -> float:
+def table(side: int, repeats: int, threads: int, attention: str, precision: str) -> float:
     """Print the peaks at one size of image; return by which part the trainer's is larger."""
     seen: dict[str, list[dict[str, Any]]] = {"bare": [], "trainer": []}
     for _ in range(repeats):
         for variant, results in seen.items():
-            results.append(in_a_process(variant, str(side), str(threads), attention))
+            results.append(in_a_process(variant, str(side), str(threads), attention, precision))
     bare = statistics.median(result["peak"] for result in seen["bare"])
-    print(
-        f"\n{side} px, batch {BATCH}, bf16, {attention} attention, {threads} threads; MiB, {repeats} processes each\n"
-    )
+    setting = f"{side} px, batch {BATCH}, {precision}, {attention} attention, {threads} threads"
+    print(f"\n{setting}; MiB, {repeats} processes each\n")
     print("| | peak, median | least | most | / bare | at rest, median |\n|---|---|---|---|---|---|")
     names = {"bare": "forward and backward of the backbone", "trainer": "a step of RetrievalTrainer, less the memory"}
     for variant, results in seen.items():
@@ -201,14 +202,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--attention", default="eager", help="eager or sdpa")
-    parser.add_argument("--case", nargs=4, help=argparse.SUPPRESS)  # what a process of its own measures
+    parser.add_argument("--float32", action="store_true", help="without autocast")
+    parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)  # what a process of its own measures
     options = parser.parse_args()
     if options.case:
-        variant, side, threads, attention = options.case
-        print(json.dumps(measure(variant, int(side), int(threads), attention)))
+        variant, side, threads, attention, precision = options.case
+        print(json.dumps(measure(variant, int(side), int(threads), attention, precision)))
         return
     print(f"memory of {MEMORY:,} x {DIM}: {MEMORY * 4 * DIM / MIB:.1f} MiB of rows, {MEMORY * 8 / MIB:.1f} of labels")
-    more = [table(side, options.repeats, options.threads, options.attention) for side in options.sides]
+    precision = "float32" if options.float32 else "bf16"
+    more = [table(side, options.repeats, options.threads, options.attention, precision) for side in options.sides]
     print(f"\nmore than the backbone's, at most: {max(more):+.1%} (bar: at most {BAR:.0%})")
 
 
