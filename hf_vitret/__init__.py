@@ -14,6 +14,7 @@ _MODULES = {
     "ClassBalancedSampler": "training.sampler",
     "ContrastiveLoss": "losses.contrastive",
     "CrossBatchMemory": "losses.cross_batch_memory",
+    "Diffusion": "search.diffusion",
     "ExternalLoss": "losses.external",
     "KoLeoLoss": "losses.koleo",
     "NormalizedSoftmaxLoss": "losses.normalized_softmax",
@@ -25,9 +26,12 @@ _MODULES = {
     "SupConLoss": "losses.supcon",
     "ViTRetConfig": "models.configuration_vitret",
     "ViTRetModel": "models.modeling_vitret",
+    "augment_database": "search.query_expansion",
     "embed_images": "search.embed",
+    "expand_queries": "search.query_expansion",
     "load_retrieval_dataset": "data.loading",
     "nearest_neighbors": "search.neighbors",
+    "rerank_reciprocal": "search.reciprocal_reranking",
     "retrieval_metrics": "evaluation.metrics",
 }
 __all__ = sorted(_MODULES)
@@ -46,8 +50,12 @@ if TYPE_CHECKING:
     from .losses.supcon import SupConLoss as SupConLoss
     from .models.configuration_vitret import ViTRetConfig as ViTRetConfig
     from .models.modeling_vitret import ViTRetModel as ViTRetModel
+    from .search.diffusion import Diffusion as Diffusion
     from .search.embed import embed_images as embed_images
     from .search.neighbors import nearest_neighbors as nearest_neighbors
+    from .search.query_expansion import augment_database as augment_database
+    from .search.query_expansion import expand_queries as expand_queries
+    from .search.reciprocal_reranking import rerank_reciprocal as rerank_reciprocal
     from .training.sampler import ClassBalancedSampler as ClassBalancedSampler
     from .training.trainer import RetrievalTrainer as RetrievalTrainer
     from .training.training_args import RetrievalTrainingArguments as RetrievalTrainingArguments

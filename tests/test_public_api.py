@@ -16,6 +16,7 @@ NAMES = [
     "ClassBalancedSampler",
     "ContrastiveLoss",
     "CrossBatchMemory",
+    "Diffusion",
     "ExternalLoss",
     "KoLeoLoss",
     "NormalizedSoftmaxLoss",
@@ -27,9 +28,12 @@ NAMES = [
     "SupConLoss",
     "ViTRetConfig",
     "ViTRetModel",
+    "augment_database",
     "embed_images",
+    "expand_queries",
     "load_retrieval_dataset",
     "nearest_neighbors",
+    "rerank_reciprocal",
     "retrieval_metrics",
 ]
 HEAVY = ["torch", "torchvision", "transformers", "datasets", "faiss", "matplotlib", "numpy", "PIL", "gradio"]
