@@ -1,7 +1,8 @@
 """Data sets for image retrieval: one schema, one loader per file, and checks that run before training."""
 
 from .icon_fonts import ICON_FONT_LICENSES
-from .images import check_images, to_rgb
+from .image_checks import check_images, find_bad_images
+from .images import read_image, to_rgb
 from .loading import DATASETS, load_retrieval_dataset
 from .schema import COLUMNS, SPLITS, check_schema, describe_split
 from .splits import choose_test_classes, split_by_class
@@ -15,7 +16,9 @@ __all__ = [
     "check_schema",
     "choose_test_classes",
     "describe_split",
+    "find_bad_images",
     "load_retrieval_dataset",
+    "read_image",
     "split_by_class",
     "to_rgb",
 ]

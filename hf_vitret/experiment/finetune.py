@@ -15,7 +15,6 @@ from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 
 from .. import __version__
-from ..data.images import check_images
 from ..data.schema import column_values, describe_split
 from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
 from ..hub.model_card import write_model_card
@@ -28,6 +27,7 @@ from ..training.objective import memory_rows
 from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
+from .readable_images import readable_images
 
 FINAL_FOLDER = "final"
 PICTURE_NAME = "retrieval.png"
@@ -91,10 +91,7 @@ def finetune(
             remove_partial_folders(Path(args.output_dir))
         state.wait_for_everyone()
         checkpoint = _checkpoint_to_resume(args)
-        if not trusted_images and state.is_main_process:
-            for split in dataset.values():
-                check_images(split)
-        state.wait_for_everyone()
+        dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
         set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
         model = model_args.build()
         evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
@@ -127,6 +124,7 @@ def finetune(
             "license": facts.license,
             "splits": {name: describe_split(part) for name, part in dataset.items()},
             "num_shared_classes": _num_shared_classes(dataset),
+            "left_out": {name: [image.image_id for image in images] for name, images in left_out.items()},
         },
         "base_model": facts.base_model,
         # A folder's path is its maker's own business: the results are published.
@@ -260,9 +258,12 @@ def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
     rows = [["", *REPORTED.values()]]
     for title, scores in results["scores"].items():
         rows.append([title, *(f"{100 * scores[name]:.1f}" for name in REPORTED)])
+    unread = {name: len(images) for name, images in results["data"]["left_out"].items()}
+    counts = ", ".join(f"{count} of {name}" for name, count in unread.items())
+    left_out = f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}\n" if unread else ""
     table = "\n".join(f"  {row[0]:<16}" + "".join(f"{cell:>8}" for cell in row[1:]) for row in rows)
     return (
-        f"\n{table}\n\n"
+        f"\n{table}\n\n{left_out}"
         f"Checkpoint   {folder}\n"
         f"Model card   {folder / 'README.md'}\n"
         f"Picture      {folder / PICTURE_NAME}\n"

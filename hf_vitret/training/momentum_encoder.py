@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from .training_args import RetrievalTrainingArguments
+
 
 class MomentumEncoder(nn.Module):
     """Follow a model by an exponential moving average of its weights.
@@ -65,3 +67,35 @@ class MomentumEncoder(nn.Module):
         with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
             embedded = [self.encoder(**dict(zip(images, part))).embeddings for part in zip(*parts)]
         return torch.cat(embedded)
+
+
+def build_momentum_encoder(
+    model: nn.Module, args: RetrievalTrainingArguments, loss: nn.Module | None, *, is_sharded: bool
+) -> MomentumEncoder | None:
+    """Build the momentum encoder that a run's settings ask for.
+
+    Args:
+        model: The model to follow.
+        args: The run.
+        loss: The run's loss, whose memory the encoder serves.
+        is_sharded: Whether each process has a part of the model only.
+
+    Returns:
+        The encoder on the run's device; `None` where `args.memory_momentum` is 0.
+
+    Raises:
+        ValueError: The loss has no memory, or the model is sharded.
+    """
+    if not args.memory_momentum:
+        return None
+    if getattr(loss, "memory", None) is None:
+        raise ValueError(
+            "memory_momentum needs a memory whose entries to make; got a loss without one: set memory_size, or "
+            "memory_momentum to 0"
+        )
+    if is_sharded:
+        raise ValueError(
+            "memory_momentum needs the whole model on each process, and it is sharded: train without sharding "
+            "(recipes/accelerate/multi_gpu.yaml), or set memory_momentum to 0"
+        )
+    return MomentumEncoder(model, args.memory_momentum, args.autocast_dtype).to(args.device)

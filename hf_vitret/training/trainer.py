@@ -14,12 +14,13 @@ from transformers.trainer_utils import speed_metrics
 from ..evaluation.evaluator import RetrievalEvaluator
 from ..search.class_token import class_token_only
 from .cached_features import CachedFeatures
+from .data_wait import DataWait
 from .distributed import broadcast_parameters, gather_batch, gather_rows
 from .finite_guard import FiniteGuard
 from .gradient_caching import CachedBatch
 from .loss_log import LossLog
 from .module_states import load_module_states, module_states
-from .momentum_encoder import MomentumEncoder
+from .momentum_encoder import build_momentum_encoder
 from .objective import adapt_loss, build_loss
 from .parameter_groups import parameter_groups
 from .resumable import ResumableTrainer
@@ -106,26 +107,15 @@ class RetrievalTrainer(ResumableTrainer):
             broadcast_parameters(self.loss)
         if self.is_fsdp_enabled:
             shard_by_block(self.accelerator.state.fsdp_plugin, model)
-        self.momentum_encoder = self._build_momentum_encoder() if args.memory_momentum else None
+        is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        self.momentum_encoder = build_momentum_encoder(self.model, args, self.loss, is_sharded=is_sharded)
         self.evaluator = None if eval_dataset is None else self._build_evaluator(eval_dataset)
         self.eval_embeddings: ShardedEmbeddings  # of the newest evaluation, for pictures
         self._log = LossLog()
+        self._data_wait = DataWait()
         self._guard = FiniteGuard(self._image_ids, self.last_checkpoint)
         self._cached: CachedBatch | None = None
         self.callback_handler.callbacks.insert(0, StepHooks(self))  # first: others may look at the gradients
-
-    def _build_momentum_encoder(self) -> MomentumEncoder:
-        if getattr(self.loss, "memory", None) is None:
-            raise ValueError(
-                "memory_momentum needs a memory whose entries to make; got a loss without one: set memory_size, or "
-                "memory_momentum to 0"
-            )
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise ValueError(
-                "memory_momentum needs the whole model on each process, and it is sharded: train without sharding "
-                "(recipes/accelerate/multi_gpu.yaml), or set memory_momentum to 0"
-            )
-        return MomentumEncoder(self.model, self.args.memory_momentum, self.args.autocast_dtype).to(self.args.device)
 
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
         return RetrievalEvaluator(
@@ -171,6 +161,11 @@ class RetrievalTrainer(ResumableTrainer):
         encoders = [] if self.momentum_encoder is None else [self.momentum_encoder.encoder]
         with class_token_only(self.model, *encoders):
             return super().train(*args, **kwargs)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the batches of a step, on the clock; see `transformers.Trainer.get_batch_samples`."""
+        with self._data_wait.of_batch():
+            return super().get_batch_samples(*args, **kwargs)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
@@ -227,15 +222,18 @@ class RetrievalTrainer(ResumableTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log; each training loss with its named terms, averaged since the last time over all processes.
 
+        `data_wait` beside it is the share of this process's time since then that went by waiting for batches.
+
         Raises:
             FloatingPointError: The loss of the last batch was NaN or infinite.
         """
         self._guard.check()
         average = functools.partial(self.accelerator.reduce, reduction="mean")
         if "loss" in logs:
-            logs.update(self._log.means(average))
+            logs.update(self._log.means(average), data_wait=self._data_wait.recent_share())
         if "train_loss" in logs:
             logs["train_loss"] = self._log.run_mean("loss", average) or logs["train_loss"]
+            logs["train_data_wait"] = self._data_wait.share()
         super().log(logs, start_time)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> Any:

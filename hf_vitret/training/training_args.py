@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from ..data.image_checks import ON_BAD_IMAGE
 from ..losses.retrieval import PAIR_LOSSES
 from .transforms import AUGMENTATIONS
 
@@ -152,6 +153,14 @@ class RetrievalTrainingArguments(TrainingArguments):
         },
     )
 
+    on_bad_image: str = field(
+        default="error",
+        metadata={
+            "help": "What a recipe does with an image that cannot be read, before it trains: 'error' names them and "
+            "stops, 'skip' leaves them out and says so."
+        },
+    )
+
     ddp_find_unused_parameters: bool | None = field(
         default=False, metadata={"help": "Kept off: every parameter of a retrieval model has a gradient."}
     )
@@ -178,6 +187,8 @@ class RetrievalTrainingArguments(TrainingArguments):
             raise ValueError(f"layer_decay must be above 0 and at most 1 (no decay); got {self.layer_decay}")
         if self.loss_learning_rate is None:
             self.loss_learning_rate = PROXY_LEARNING_RATE_FACTOR * self.learning_rate
+        if self.on_bad_image not in ON_BAD_IMAGE:
+            raise ValueError(f"on_bad_image must be one of {', '.join(ON_BAD_IMAGE)}; got {self.on_bad_image!r}")
         if self.augmentation not in AUGMENTATIONS:
             raise ValueError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {self.augmentation!r}")
         # Without an accelerator, saying so lets Trainer use bf16 on the CPU, where it doubles a ViT's speed.

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
+from ..data.images import read_image
 from .sampler import ClassBalancedSampler
 from .transforms import TrainTransform
 
@@ -68,7 +69,9 @@ class TrainingImages(TorchDataset[dict[str, Any]]):
     """
 
     def __init__(self, dataset: "Dataset", transform: TrainTransform, class_ids: np.ndarray) -> None:
-        self.images = dataset.select_columns(["image"])
+        from datasets import Image
+
+        self.images = dataset.select_columns(["image"]).cast_column("image", Image(decode=False))
         self.transform = transform
         self.class_ids = class_ids
 
@@ -82,7 +85,7 @@ class TrainingImages(TorchDataset[dict[str, Any]]):
 
     def __getitems__(self, draws: Sequence[Draw]) -> list[dict[str, Any]]:
         """Read a batch of draws. torch's generator is left as it was: the model's dropout goes on where it stood."""
-        images = self.images[[draw.row for draw in draws]]["image"]
+        images = self.images[[draw.row for draw in draws]]["image"]  # encoded
         state = torch.get_rng_state()
         try:
             return [self._example(draw, image) for draw, image in zip(draws, images)]
@@ -92,7 +95,7 @@ class TrainingImages(TorchDataset[dict[str, Any]]):
     def _example(self, draw: Draw, image: Any) -> dict[str, Any]:
         torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the GPU too
         return {
-            "pixel_values": self.transform(image),
+            "pixel_values": self.transform.of_rgb(read_image(image, self.transform.short_side)),
             "labels": int(self.class_ids[draw.row]),
             "rows": draw.row,
         }
@@ -101,8 +104,12 @@ class TrainingImages(TorchDataset[dict[str, Any]]):
 def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Stack examples: their `pixel_values` uint8 or `pooled` float32, `labels` and `rows` `(batch,)` int64."""
     (inputs,) = [name for name in ("pixel_values", "pooled") if name in examples[0]]
+    if inputs == "pixel_values":  # in the order in which a decoder writes: a copy of whole rows
+        values = torch.stack([example[inputs].permute(1, 2, 0) for example in examples]).permute(0, 3, 1, 2)
+    else:
+        values = torch.stack([example[inputs] for example in examples])
     return {
-        inputs: torch.stack([example[inputs] for example in examples]),
+        inputs: values,
         "labels": torch.tensor([example["labels"] for example in examples], dtype=torch.int64),
         "rows": torch.tensor([example["rows"] for example in examples], dtype=torch.int64),
     }

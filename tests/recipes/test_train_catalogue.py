@@ -138,7 +138,7 @@ def as_it_is(photos: Path) -> Path:
     [
         (one_image_per_class, [], "each of the 8 classes has one image .a folder with one image per class.*"),
         (as_it_is, ["--per_device_train_batch_size", "64"], "64 images needs 32 classes .* has 4 classes .* at most"),
-        (unreadable_image, [], r"1 of 16 images cannot be read:\n  row \d+, class 3/2.png: .*[Tt]runcated"),
+        (unreadable_image, [], r"\w+: 1 of 16 images cannot be read:\n  row \d+, class 3/2.png: .*[Tt]runcated"),
         (null_labels, [], "column 'label' is null in 2 rows: 30, 31"),
         (missing_column, [], "no column 'label'; it has image, kind. Name the label column with label_column"),
         (missing_file, [], "1 of 33 images are not there: class 0/gone.png"),

@@ -68,7 +68,7 @@ def digest(trainer: RetrievalTrainer) -> dict[str, Any]:
     for tensors in (trainer.model.state_dict(), trainer.extra_state()):
         for name, tensor in sorted(tensors.items()):
             sha.update(name.encode() + tensor.detach().contiguous().cpu().numpy().tobytes())
-    timed = ("runtime", "per_second", "flos")
+    timed = ("runtime", "per_second", "flos", "data_wait")
     log = [
         {name: value for name, value in line.items() if not any(word in name for word in timed)}
         for line in trainer.state.log_history

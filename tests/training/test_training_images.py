@@ -1,8 +1,12 @@
 """An image's augmentation depends on its draw alone: not on the process, the worker or what came before."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset, Features, Image, Value
+from PIL import Image as Pillow
 from torch.utils.data import DataLoader
 
 from hf_vitret import ClassBalancedSampler
@@ -71,3 +75,24 @@ def test_examples_carry_class_and_row(images: TrainingImages) -> None:
     assert batch["pixel_values"].dtype == torch.uint8
     assert batch["labels"].tolist() == [1, 5]
     assert batch["rows"].tolist() == [5, 22]
+
+
+def test_large_jpegs_are_augmented_as_if_decoded_at_their_size() -> None:
+    """They are decoded smaller; what comes out is nearly the same crop, at the same place and scale."""
+    rng = np.random.default_rng(0)
+    layers = [
+        Pillow.fromarray(rng.integers(0, 256, (2**n, 2**n, 3), dtype=np.uint8)).resize((900, 600)) for n in range(1, 8)
+    ]
+    picture = Pillow.fromarray(np.mean([np.asarray(layer, dtype=np.float32) for layer in layers], 0).astype(np.uint8))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=95)
+    features = Features({"image": Image(), "label": Value("int64")})
+    dataset = Dataset.from_dict({"image": [{"bytes": stream.getvalue(), "path": None}], "label": [0]}, features)
+    transform = TrainTransform(image_size=48, resize_size=56)
+    images = TrainingImages(dataset, transform, np.zeros(1, dtype=np.int64))
+    for seed in range(8):
+        pixels = images[Draw(0, seed)]["pixel_values"].float()
+        torch.manual_seed(seed)
+        whole = transform(Pillow.open(io.BytesIO(stream.getvalue()))).float()
+        assert (pixels - whole).abs().mean() < 6
+        assert (pixels - whole.flip(2)).abs().mean() > 8
