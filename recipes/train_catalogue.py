@@ -3,7 +3,8 @@
 Paper:    the method of arXiv 2102.05644; its losses and optimiser settings, a shorter run
 Command:  accelerate launch recipes/train_catalogue.py --data_dir photos
           accelerate launch recipes/train_catalogue.py --data_dir products.csv --image_column file --label_column sku
-          accelerate launch recipes/train_catalogue.py --data_dir user/dataset --label_column category
+          accelerate launch recipes/train_catalogue.py --dataset_name user/dataset --label_column category
+          accelerate launch recipes/train_catalogue.py --dataset_name user/dataset --streaming
 Hardware: one GPU; a CPU does for a small model at a small --image_size
 Hours:    not yet measured: depends on your images; 2,000 steps are what the paper gives CUB's 5,864 images
 Score:    printed before and after, on classes set aside for testing where you name no test split
@@ -13,8 +14,12 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
+from datasets import DatasetDict
+from transformers import AutoConfig
+
+from hf_vitret import RetrievalTrainingArguments, ViTRetConfig, load_retrieval_dataset
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
 from hf_vitret.experiment.finetune import DataFacts, finetune
 from hf_vitret.training.training_args import has_fast_bf16
@@ -24,8 +29,18 @@ from hf_vitret.training.training_args import has_fast_bf16
 class DataArguments:
     """Where the images are, and what tells their class."""
 
-    data_dir: str = field(
-        metadata={"help": "Folder with a folder for each class; .csv or .parquet file; or a data set of the Hub."}
+    data_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder with a folder for each class, .csv or .parquet file, or what hf-vitret prepare wrote."
+        },
+    )
+    dataset_name: str | None = field(default=None, metadata={"help": "Data set of the Hub, in place of --data_dir."})
+    dataset_config: str | None = field(default=None, metadata={"help": "Its configuration, where it has several."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Its branch, tag or commit."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read it once as a stream and keep small copies only, in --output_dir: for small disks."},
     )
     image_column: str = field(default="image", metadata={"help": "Column of the images or of their paths."})
     label_column: str = field(default="label", metadata={"help": "Column of the class: text or whole numbers."})
@@ -38,6 +53,50 @@ class DataArguments:
     test_fraction: float = field(default=0.5, metadata={"help": "Share of the classes to set aside for testing."})
     split_seed: int = field(default=0, metadata={"help": "Seed of the choice of those classes."})
     data_license: str = field(default="", metadata={"help": "Licence of the images, for the model card."})
+
+
+def load(data_args: DataArguments, model_args: ModelArguments, output_dir: str) -> DatasetDict:
+    """Load the images from this machine or from the Hub; with `--streaming`, by way of copies in the output folder.
+
+    The copies have the size that the model resizes to. Of several processes one makes them and the others wait.
+    """
+    if (data_args.data_dir is None) == (data_args.dataset_name is None):
+        raise ValueError("expected --data_dir (images of this machine) or --dataset_name (of the Hub), one of them")
+    for_hub = ("dataset_config", "dataset_revision", "streaming")
+    unused = [name for name in for_hub if getattr(data_args, name) and data_args.dataset_name is None]
+    if unused:
+        raise ValueError(f"--{unused[0]} is for a data set of the Hub: give its --dataset_name, or leave it out")
+    options: dict[str, Any] = {}
+    if data_args.dataset_revision is not None:
+        options["revision"] = data_args.dataset_revision
+    if data_args.streaming:
+        side = resize_size(model_args)
+        options |= {"streaming": True, "short_side": side, "prepared_dir": Path(output_dir) / f"images-{side}"}
+    return load_retrieval_dataset(
+        "catalogue",
+        data_dir=data_args.data_dir,
+        dataset_name=data_args.dataset_name,
+        dataset_config=data_args.dataset_config,
+        image_column=data_args.image_column,
+        label_column=data_args.label_column,
+        train_split=data_args.train_split,
+        test_split=data_args.test_split,
+        query_split=data_args.query_split,
+        gallery_split=data_args.gallery_split,
+        test_fraction=data_args.test_fraction,
+        seed=data_args.split_seed,
+        **options,
+    )
+
+
+def resize_size(model_args: ModelArguments) -> int:
+    """Return the side in pixels to which the model will resize images: asked for, a checkpoint's, or the default."""
+    if model_args.resize_size is not None:
+        return model_args.resize_size
+    source = AutoConfig.from_pretrained(model_args.backbone, revision=model_args.backbone_revision)
+    if source.model_type == ViTRetConfig.model_type:
+        return int(source.resize_size)
+    return int(ViTRetConfig(image_size=model_args.image_size).resize_size)
 
 
 def main() -> None:
@@ -55,24 +114,13 @@ def main() -> None:
         bf16=has_fast_bf16(),
     )
     with bad_input_as_message():
-        dataset = load_retrieval_dataset(
-            "catalogue",
-            data_dir=data_args.data_dir,
-            image_column=data_args.image_column,
-            label_column=data_args.label_column,
-            train_split=data_args.train_split,
-            test_split=data_args.test_split,
-            query_split=data_args.query_split,
-            gallery_split=data_args.gallery_split,
-            test_fraction=data_args.test_fraction,
-            seed=data_args.split_seed,
-        )
-    load = f"import hf_vitret; print(hf_vitret.ViTRetModel.from_pretrained({f'{args.output_dir}/final'!r}))"
+        dataset = load(data_args, model_args, str(args.output_dir))
+    next_code = f"import hf_vitret; print(hf_vitret.ViTRetModel.from_pretrained({f'{args.output_dir}/final'!r}))"
     facts = DataFacts(
-        name=Path(data_args.data_dir).resolve().name,  # of "." too
+        name=data_args.dataset_name or Path(str(data_args.data_dir)).resolve().name,  # of "." too
         license=data_args.data_license,
         command=shlex.join(["accelerate", "launch", *sys.argv]),
-        next_command=shlex.join(["python", "-c", load]),
+        next_command=shlex.join(["python", "-c", next_code]),
         base_model=model_args.base_model,
     )
     finetune(dataset, model_args, args, facts)

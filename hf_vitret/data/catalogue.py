@@ -17,7 +17,10 @@ from .catalogue_sources import (
     read_table,
     require_columns,
 )
-from .schema import SPLITS, column_values, describe_split
+from .catalogue_splits import SplitNames
+from .catalogue_stream import prepare_stream
+from .prepared_folder import is_prepared
+from .schema import COLUMNS, column_values, describe_split
 from .splits import split_by_class
 
 if TYPE_CHECKING:
@@ -39,6 +42,11 @@ def load_catalogue(
     gallery_split: str | None = None,
     test_fraction: float = 0.5,
     seed: int = 0,
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+    streaming: bool = False,
+    prepared_dir: str | PathLike[str] | None = None,
+    short_side: int = 256,
     **options: Any,
 ) -> DatasetDict:
     """Load the user's own images, from whatever form they are kept in.
@@ -46,7 +54,7 @@ def load_catalogue(
     Args:
         data_dir: One of: a folder with one folder of images per class (`read_folder`), optionally under
             `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv` or `.parquet` file
-            (`read_table`); a folder written by `save_to_disk`; the name of a data set on the Hub.
+            (`read_table`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set on the Hub.
         image_column: Column of the images, in a table or data set.
         label_column: Column of the classes: text, whole numbers (any, also with gaps) or `ClassLabel`.
         train_split: Name of the split to train on, where the source has several.
@@ -56,28 +64,60 @@ def load_catalogue(
         gallery_split: What is searched; default "gallery".
         test_fraction: Share of the classes to set aside where there is no test split (`choose_test_classes`).
         seed: Seed of that choice.
+        dataset_name: In place of `data_dir`: the name of a data set on the Hub, whatever is on this machine.
+        dataset_config: Which of its configurations, where it has several.
+        streaming: Whether to read a data set of the Hub that the disk has no room for: once, as a stream, of which
+            small copies of the images are kept (`prepare_stream`). An interrupted call is repeated.
+        prepared_dir: With `streaming`: the folder of the copies.
+        short_side: With `streaming`: pixels of their short side.
         **options: Passed to `datasets.load_dataset` where the source is the Hub, as `revision="..."`.
 
     Returns:
         A `DatasetDict` with `train` and `test` (or `train`, `query`, `gallery`); `label` is a `ClassLabel`
         with the sorted class names, the same in all splits. `image_id` is the source's `image_id` column if
-        it has one, else the path of the file, else `<split>/<row>`.
+        it has one, else the path of the file, else `<split>/<row>`. A folder that `prepare_dataset` wrote keeps the
+        labels that it has.
 
     Raises:
-        FileNotFoundError: There is nothing at `data_dir`.
+        FileNotFoundError: There is nothing at `data_dir`, or no such data set on the Hub.
         ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or
-            none of them has two images; splits are named that are not there.
+            none of them has two images; splits are named that are not there; options do not go together.
+
+    Examples:
+        >>> load_catalogue("photos")  # doctest: +SKIP
+        >>> load_catalogue(dataset_name="user/x", streaming=True, prepared_dir="x-256")  # doctest: +SKIP
     """
-    if data_dir is None:
+    from datasets import DatasetDict
+
+    if data_dir is not None and dataset_name is not None:
+        raise ValueError(f"name data_dir or dataset_name, not both; got {str(data_dir)!r} and {dataset_name!r}")
+    if data_dir is None and dataset_name is None:
         raise ValueError(
-            "the catalogue needs data_dir: a folder of class folders, a .csv or .parquet, or a Hub data set"
+            "the catalogue needs data_dir, a folder of class folders or a .csv or .parquet; or dataset_name, a data "
+            "set of the Hub"
         )
-    source = str(data_dir)
-    found = _read(source, image_column, label_column, options)
-    splits = _choose_splits(found, source, train_split, test_split, query_split, gallery_split)
+    if streaming != (prepared_dir is not None):
+        raise ValueError(
+            "streaming needs prepared_dir, the folder for the copies of the images, and is what it is for; got "
+            f"streaming={streaming}, prepared_dir={prepared_dir!r}"
+        )
+    source = dataset_name or str(data_dir)
+    names = SplitNames(train_split, test_split, query_split, gallery_split)
+    columns = {"image": image_column, "label": label_column}
+    options |= {"name": dataset_config} if dataset_config else {}
+    if streaming:
+        folder = prepare_stream(source, str(prepared_dir), names, columns, hub_options=options, short_side=short_side)
+        splits, columns = read_hub(str(folder)), {"image": "image", "label": "label"}
+    elif dataset_name is not None:
+        splits = names.choose(read_hub(source, **options), source)
+    else:
+        splits = names.choose(_read(source, image_column, label_column, options), source)
     for split in splits.values():
-        require_columns(split, {"image": image_column, "label": label_column}, source)
-    catalogue = to_schema(splits, image_column, label_column, source)
+        require_columns(split, columns, source)
+    if dataset_name is None and is_prepared(source) and _has_schema(splits):
+        catalogue = DatasetDict(splits)
+    else:
+        catalogue = to_schema(splits, columns["image"], columns["label"], source)
     _check_classes(catalogue["train"], source)
     if set(catalogue) == {"train"}:
         catalogue = split_by_class(catalogue["train"], test_fraction, seed)
@@ -89,8 +129,10 @@ def load_catalogue(
 
 
 def _read(source: str, image_column: str, label_column: str, options: dict[str, Any]) -> dict[str, Dataset]:
-    """Read the source in the form it has: file, saved data set, folder of images, else `load_dataset`."""
+    """Read the source in the form it has: prepared, file, saved data set, folder of images, else `load_dataset`."""
     path = Path(source).expanduser()
+    if is_prepared(path):
+        return read_hub(str(path))
     if path.is_file():
         if path.suffix.lower() not in TABLE_SUFFIXES:
             raise ValueError(
@@ -112,34 +154,13 @@ def _read(source: str, image_column: str, label_column: str, options: dict[str, 
     return read_hub(str(path) if path.exists() else source, **options)
 
 
-def _choose_splits(
-    found: dict[str, Dataset],
-    source: str,
-    train: str,
-    test: str | None,
-    query: str | None,
-    gallery: str | None,
-) -> dict[str, Dataset]:
-    """Give the source's splits the schema's names: those the user named, else those that have these names."""
-    if (query is None) != (gallery is None) or (test and query):
-        raise ValueError(f"name test_split, or query_split and gallery_split; got {test!r}, {query!r}, {gallery!r}")
-    if test:
-        wanted = {"train": train, "test": test}
-    elif query and gallery:
-        wanted = {"train": train, "query": query, "gallery": gallery}
-    else:
-        rest = set(found) - {train}
-        names = next((names for names in SPLITS if rest == set(names[1:])), ("train",))
-        wanted = {"train": train, **{name: name for name in names[1:]}}
-        if len(wanted) <= len(rest):
-            raise ValueError(
-                f"{source}: has the splits {', '.join(found)}; say which to use with train_split and "
-                "test_split, or query_split and gallery_split"
-            )
-    absent = [split for split in wanted.values() if split not in found]
-    if absent:
-        raise ValueError(f"{source}: no split {', '.join(map(repr, absent))}; it has {', '.join(found)}")
-    return {name: found[split] for name, split in wanted.items()}
+def _has_schema(splits: dict[str, Dataset]) -> bool:
+    """Say whether splits need no other columns and labels; halving the classes takes labels with names."""
+    from datasets import ClassLabel
+
+    label = splits["train"].features["label"]
+    is_label = isinstance(label, ClassLabel) or (len(splits) > 1 and label.dtype == "int64")
+    return is_label and all(set(split.column_names) == set(COLUMNS) for split in splits.values())
 
 
 def _check_classes(train: Dataset, source: str) -> None:

@@ -69,11 +69,9 @@ def _class_order(names: dict[str, list[str]]) -> Callable[[str], Any]:
 
 def _read_class_names(split: Dataset, label_column: str, source: str) -> list[str]:
     """Return the class name of each row, whatever the type of the label column."""
-    from datasets import ClassLabel, Value
+    from datasets import ClassLabel
 
     feature = split.features[label_column]
-    is_whole = isinstance(feature, Value) and feature.dtype.startswith(("int", "uint"))
-    is_text = feature in (Value("string"), Value("large_string"))
     labels = column_values(split, label_column)
     if isinstance(feature, ClassLabel):
         # -1 is how `datasets` writes a label that is not given.
@@ -84,13 +82,26 @@ def _read_class_names(split: Dataset, label_column: str, source: str) -> list[st
             f"{source}: column {label_column!r} is null in {len(null_rows)} rows: {name_some(null_rows)}. "
             "Give each image a class, or drop those rows"
         )
+    check_label_feature(feature, label_column, source)
+    return [str(label) for label in labels]
+
+
+def check_label_feature(feature: Any, label_column: str, source: str) -> None:
+    """Check that a column can hold the names of classes.
+
+    Raises:
+        ValueError: It holds neither text nor whole numbers nor is it a `ClassLabel`.
+    """
+    from datasets import ClassLabel, Value
+
+    is_whole = isinstance(feature, Value) and feature.dtype.startswith(("int", "uint"))
+    is_text = feature in (Value("string"), Value("large_string"))
     if not (is_whole or is_text or isinstance(feature, ClassLabel)):
         raise ValueError(
             f"{source}: column {label_column!r} is {getattr(feature, 'dtype', feature)}; expected text, "
             "whole numbers or ClassLabel. A class is a name: write fractions as text (pandas makes whole "
             "numbers fractions where some are missing)"
         )
-    return [str(label) for label in labels]
 
 
 def _make_image_ids(splits: dict[str, Dataset], image_column: str) -> dict[str, list[str | None]]:

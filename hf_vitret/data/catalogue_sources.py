@@ -201,6 +201,10 @@ def read_saved(folder: Path) -> dict[str, Dataset]:
 def read_hub(name: str, **options: Any) -> dict[str, Dataset]:
     """Read a data set of the Hub, or a local folder in the Hub's layout, with `datasets.load_dataset`.
 
+    Args:
+        name: Owner and name, or a folder.
+        **options: Of `load_dataset`; with `streaming=True` the splits are `IterableDataset`.
+
     Raises:
         FileNotFoundError: There is neither such a path nor such a data set, or the Hub cannot be reached.
     """
@@ -213,5 +217,5 @@ def read_hub(name: str, **options: Any) -> dict[str, Dataset]:
         raise FileNotFoundError(
             f"{name!r} is no folder or table on this machine, and datasets.load_dataset found no such data "
             "set. Check the path (data_dir) or the name on the Hub (owner/name), and the connection if it is "
-            "on the Hub"
+            "on the Hub; a private one needs a token (hf auth login, or HF_TOKEN)"
         ) from error

@@ -370,6 +370,28 @@ def test_without_a_place():
         load(None)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data_dir": "x", "dataset_name": "user/x"}, "name data_dir or dataset_name, not both; got 'x' and 'user/x'"),
+        ({"data_dir": None, "streaming": True}, "the catalogue needs data_dir, a folder .* or dataset_name"),
+        ({"data_dir": "user/x", "streaming": True}, "streaming needs prepared_dir, .* got streaming=True, .*None"),
+        ({"data_dir": "user/x", "prepared_dir": "y"}, "streaming needs prepared_dir, .* got streaming=False, .*'y'"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    with pytest.raises(ValueError, match=message):
+        load(**options)
+
+
+def test_a_hub_name_is_not_a_folder_of_that_name(tmp_path, write_images, monkeypatch):
+    write_images(tmp_path / "user" / "x", FILES)
+    monkeypatch.chdir(tmp_path)
+    assert set(load("user/x")) == {"train", "test"}
+    with pytest.raises(FileNotFoundError, match="expected a data set 'user/x' on the Hub"):
+        load(None, dataset_name="user/x", streaming=True, prepared_dir="y")
+
+
 @pytest.mark.skipif(not EMOJI.is_file(), reason="the development data (../shared/data/emoji.parquet) is not here")
 def test_emoji_split_is_the_one_its_readme_describes():
     dataset = load(EMOJI, label_column="name")

@@ -1,0 +1,193 @@
+"""Write a data set once as Parquet shards of small images, so that no epoch decodes large ones again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .durable_files import flush, write_whole
+from .image_checks import ON_BAD_IMAGE
+from .parquet_shards import DATA_FOLDER, find_shards, parquet_shard, write_group
+from .prepare_checks import check_same, check_settings, check_splits, source_ids
+from .prepared_folder import FORMAT, MANIFEST_NAME, is_prepared, read_manifest, write_manifest
+from .reencoding import DEFAULT_QUALITY, Encoding
+from .row_groups import encode_groups
+from .row_source import START, RowSource
+from .schema import name_some
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from datasets import Dataset, IterableDataset
+
+WORK_PREFIX = ".preparing-"
+SETTINGS_NAME = "settings.json"
+# About 13,000 photographs of 256 pixels: few enough files for any data set, and minutes of work to lose.
+SHARD_SIZE = 256 * 2**20
+
+
+def prepare_dataset(
+    dataset: Mapping[str, Dataset | IterableDataset],
+    output_dir: str | PathLike[str],
+    *,
+    short_side: int = 256,
+    image_format: str = "jpeg",
+    quality: int = DEFAULT_QUALITY,
+    shard_size: int = SHARD_SIZE,
+    num_workers: int | None = None,
+    on_bad_image: str = "error",
+    source: str = "",
+    progress: bool = True,
+) -> Path:
+    """Write a data set with its images re-encoded at a small size, in the Hub's layout.
+
+    An interrupted call is repeated with the same arguments: finished shards are kept, and the result is the same byte
+    for byte. Until all is there the folder stands beside `output_dir` under another name. Of several processes that
+    call at once one works and the others wait for it.
+
+    Args:
+        dataset: Split name to its rows, whole or streamed (`DatasetDict`, `IterableDatasetDict`), with the columns
+            `image`, `label` and `image_id`, as `load_retrieval_dataset` gives them; `label` may be text, and without
+            `image_id` images are called `<split>/<row>`.
+        output_dir: The folder to make: `data/<split>-00000-of-00003.parquet` ... and `prepare.json`.
+        short_side: Pixels of an image's short side; smaller images are not enlarged. Prepare at the model's resize size
+            (256 for 224 pixels, as in the paper).
+        image_format: `"jpeg"`, `"webp"` or `"png"`.
+        quality: Of JPEG and WebP, 1 to 100.
+        shard_size: Bytes of images after which a shard is closed.
+        num_workers: Threads that decode and encode (Pillow lets go of the interpreter's lock meanwhile); default: one
+            per CPU, 16 at most. At most a few hundred encoded images are in memory.
+        on_bad_image: `"error"`, or `"skip"`: leave unreadable images out and note them in `prepare.json`.
+        source: Where the data comes from, for the notes: a name, an id on the Hub, an address.
+        progress: Whether to show a bar.
+
+    Returns:
+        `output_dir`. `load_retrieval_dataset("catalogue", data_dir=output_dir)` loads it with the same splits, labels
+        and ids, `datasets.load_dataset(output_dir)` with the same features.
+
+    Raises:
+        ValueError: A setting is outside its domain; an image is unreadable; the splits have other columns or do not
+            agree; `output_dir`, whole or begun, was prepared with other settings or from other images.
+        FileExistsError: Something else is at `output_dir`.
+    """
+    from filelock import FileLock
+
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise ValueError(f"on_bad_image is one of {', '.join(ON_BAD_IMAGE)}; got {on_bad_image!r}")
+    if shard_size < 1:
+        raise ValueError(f"shard_size is in bytes, at least 1; got {shard_size}")
+    encoding = Encoding(short_side, image_format, quality)
+    settings = {**asdict(encoding), "shard_size": shard_size, "on_bad_image": on_bad_image, "source": source}
+    check_splits(dataset)
+    output_dir = Path(output_dir).expanduser().resolve()
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    work = output_dir.with_name(WORK_PREFIX + output_dir.name)
+    lock = work.with_name(f"{work.name}.lock")
+    with FileLock(lock):
+        if is_prepared(output_dir):
+            check_same(output_dir, dataset, settings)
+        elif output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+            raise FileExistsError(f"{output_dir} is there and is no prepared data set; name another output_dir")
+        else:
+            if is_prepared(work):  # killed in the last moments
+                check_same(work, dataset, settings)
+            else:
+                _begin(work, settings)
+                facts = {
+                    name: _write_split(work, name, split, encoding, settings, num_workers, progress)
+                    for name, split in dataset.items()
+                }
+                write_manifest(work, settings, facts)
+            _finish(work, output_dir)
+    # Who waits for the lock finds the folder whole, and so does who comes later.
+    with suppress(PermissionError):  # Windows, while another process holds it: that one removes it
+        lock.unlink(missing_ok=True)
+    return output_dir
+
+
+def _begin(work: Path, settings: Mapping[str, Any]) -> None:
+    """Make the folder to work in, or check that the one that is there was begun with these settings."""
+    noted = work / SETTINGS_NAME
+    if noted.is_file():
+        check_settings(work, json.loads(noted.read_text(encoding="utf-8")), settings)
+        return
+    shutil.rmtree(work, ignore_errors=True)  # killed before it had settings: it has nothing else
+    (work / DATA_FOLDER).mkdir(parents=True)
+    write_whole(noted, json.dumps({"format": FORMAT, "settings": settings}))
+
+
+def _write_split(
+    work: Path,
+    name: str,
+    split: Dataset | IterableDataset,
+    encoding: Encoding,
+    settings: Mapping[str, Any],
+    num_workers: int | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """Write the shards of a split that are not there yet; beside each, in a file of its own, how far it reaches.
+
+    Returns:
+        For the manifest: `num_source_images` and `skipped`.
+    """
+    from tqdm.auto import tqdm
+
+    position, skipped, data = START, [], work / DATA_FOLDER
+    number = len(find_shards(data, name))
+    if number:
+        position, skipped = json.loads(_note_path(work, name, number - 1).read_text(encoding="utf-8"))
+    rows = RowSource(split, name, position)
+    rows.check_ids(source_ids(work, name, skipped))
+    groups = encode_groups(rows, encoding, num_workers, skip=settings["on_bad_image"] == "skip")
+    with tqdm(
+        total=rows.expected_rows, initial=position["rows"], desc=f"Preparing {name}", unit="image", disable=not progress
+    ) as bar:
+        group = next(groups, None)
+        while group is not None:
+            with parquet_shard(data / f"{name}-{number:05d}.parquet", rows.features) as writer:
+                num_bytes = 0
+                while group is not None:
+                    write_group(writer, group.rows)
+                    bar.update(group.position["rows"] - position["rows"])
+                    skipped, position, num_bytes = skipped + group.skipped, group.position, num_bytes + group.num_bytes
+                    if num_bytes >= settings["shard_size"]:  # it is finished before what follows can fail
+                        break
+                    group = next(groups, None)
+                # Before the shard has its name: a shard without a note would be lost work.
+                write_whole(_note_path(work, name, number), json.dumps([position, skipped], ensure_ascii=False))
+            number += 1
+            group = next(groups, None)
+    if not number:
+        raise ValueError(f"split {name!r} has no images that can be read")
+    return {"num_source_images": position["rows"], "skipped": skipped}
+
+
+def _note_path(work: Path, split: str, number: int) -> Path:
+    return work / f"{split}-{number:05d}.json"
+
+
+def _finish(work: Path, output_dir: Path) -> None:
+    """Clear away what only the work needed, and give the folder its name."""
+    for note in work.glob("*.json"):
+        if note.name != MANIFEST_NAME:
+            note.unlink()
+    if output_dir.exists():
+        output_dir.rmdir()  # empty
+    flush(work)
+    work.rename(output_dir)
+    flush(output_dir.parent)
+
+
+def report_skipped(folder: str | PathLike[str]) -> str:
+    """Say in one line a split which images were left out; empty where none was."""
+    lines = []
+    for name, facts in read_manifest(folder)["splits"].items():
+        if facts["skipped"]:
+            named = name_some([f"{one['image_id']} ({one['reason']})" for one in facts["skipped"]])
+            lines.append(f"{name}: left out {len(facts['skipped'])} unreadable images: {named}")
+    return "\n".join(lines)

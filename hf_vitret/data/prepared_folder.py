@@ -1,0 +1,93 @@
+"""What `prepare_dataset` says of a folder that it has written: settings, counts and checksums, in `prepare.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .durable_files import sha256_of, write_whole
+from .parquet_shards import DATA_FOLDER, name_shards, read_column
+from .schema import describe_split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+MANIFEST_NAME = "prepare.json"
+# Raise it when the same settings would give other files: folders written before are then refused.
+FORMAT = 1
+
+
+def is_prepared(folder: str | PathLike[str]) -> bool:
+    """Say whether a folder is one that `prepare_dataset` has written."""
+    return (Path(folder) / MANIFEST_NAME).is_file()
+
+
+def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
+    """Read `prepare.json`.
+
+    Returns:
+        `format`; `settings`: the arguments of `prepare_dataset`, and its `source`; `splits`: name to the counts of
+        `describe_split`, `num_source_images` and `skipped`, the images left out, each with `row`, `image_id` and
+        `reason`; `files`: path to `num_images`, `num_bytes` and `sha256`.
+
+    Raises:
+        FileNotFoundError: The folder is not a prepared one.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} is not a prepared data set: expected {MANIFEST_NAME} in it. Write one with prepare_dataset or "
+            "hf-vitret prepare"
+        )
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give the shards their final names, and count and sum what they hold.
+
+    Args:
+        folder: With all shards in `data`.
+        settings: For the manifest.
+        splits: Name to what the shards do not say: `num_source_images` and `skipped`.
+    """
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    manifest: dict[str, Any] = {"format": FORMAT, "settings": settings, "splits": {}, "files": {}}
+    for name, facts in splits.items():
+        shards = name_shards(folder / DATA_FOLDER, name)
+        counts = describe_split(Dataset.from_dict({"label": read_column(shards, "label")}))
+        manifest["splits"][name] = {**counts, **facts}
+        for shard in shards:
+            manifest["files"][shard.relative_to(folder).as_posix()] = {
+                "num_images": pq.read_metadata(shard).num_rows,
+                "num_bytes": shard.stat().st_size,
+                "sha256": sha256_of(shard),
+            }
+    write_whole(folder / MANIFEST_NAME, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_files(folder: str | PathLike[str]) -> dict[str, Any]:
+    """Check that each file of a prepared folder is there and is what it was when it was written.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        FileNotFoundError: The folder is not a prepared one, or files are missing.
+        ValueError: Files have changed.
+    """
+    manifest = read_manifest(folder)
+    absent = [name for name in manifest["files"] if not (Path(folder) / name).is_file()]
+    if absent:
+        raise FileNotFoundError(f"{folder}: {', '.join(absent)} missing; remove the folder and prepare it again")
+    changed = [name for name, facts in manifest["files"].items() if sha256_of(Path(folder) / name) != facts["sha256"]]
+    if changed:
+        raise ValueError(
+            f"{folder}: {', '.join(changed)} changed since they were written (another SHA-256 than in "
+            f"{MANIFEST_NAME}); remove the folder and prepare it again"
+        )
+    return manifest
