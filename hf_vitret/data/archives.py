@@ -1,32 +1,41 @@
-"""Unpack a zip archive safely: nothing leaves the target, nothing is half there, no bomb fills the disk."""
+"""Unpack an archive safely: nothing leaves the target, nothing is half there, no bomb fills the disk."""
 
 from __future__ import annotations
 
 import shutil
-import stat
-import tempfile
-import zipfile
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from .archive_members import UNOFFICIAL, ArchiveError, Limits, Member
 from .schema import name_some
+from .tar_members import TAR_DAMAGE, tar_members
+from .zip_members import ZIP_DAMAGE, zip_members
 
-MAX_MEMBERS = 1_000_000  # Stanford Online Products has 120,053 images
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path, PurePosixPath
+
+MAX_MEMBERS = 1_000_000  # iNaturalist 2018, the largest, has 461,939 images
 MAX_BYTES = 20 * 2**30  # unpacked; Stanford Online Products takes about 3 GiB
+PARTIAL_PREFIX = ".extracting-"
+ZIP_MAGIC = b"PK"
+MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
 
 
-def extract_zip(
+def extract_archive(
     archive: Path, target: Path, root: str, *, max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
 ) -> Path:
-    """Extract the folder `root` of a zip archive to `target`, wholly or not at all.
+    """Extract the folder `root` of a zip or tar archive to `target`, wholly or not at all.
 
-    The members are written to a new folder beside `target`, which is renamed at the end. So an interrupted
-    call can be repeated, and of several processes that extract at once one wins and the others find its
-    result.
+    The members are written to a folder beside `target`, which is renamed at the end. So an interrupted call can be
+    repeated: what a killed one left is removed first. Of several processes that call at once one extracts and the
+    others wait for it.
 
     Args:
-        archive: The zip file.
+        archive: A zip or tar file, or a gzipped tar; its name does not matter.
         target: The folder to make; if it exists, nothing is done.
-        root: The top folder inside the archive; members outside it (as `__MACOSX`) are left out.
+        root: The top folder inside the archive; members outside it and what macOS adds (`__MACOSX`, `._*`) are left
+            out.
         max_bytes: Largest size of all members together, unpacked.
         max_members: Largest number of members.
 
@@ -34,66 +43,75 @@ def extract_zip(
         `target`.
 
     Raises:
-        ValueError: The file is no zip or is damaged; a member is absolute, climbs with `..` or is a link; the
-            limits are exceeded; there is no folder `root`.
+        ValueError: The file is no archive, is damaged, cut off or encrypted; a member is absolute, climbs with `..`,
+            is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
     """
-    from tqdm.auto import tqdm
+    from filelock import FileLock
 
     if target.exists():
         return target
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = _choose_members(opened, root, max_bytes, max_members)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
-                size = sum(member.file_size for member in members)
-                with tqdm(total=size, desc=f"Extracting {archive.name}", unit="B", unit_scale=True) as bar:
-                    for member in members:
-                        path = Path(aside, member.filename)
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        with opened.open(member) as source, path.open("wb") as sink:
-                            shutil.copyfileobj(source, sink)
-                        bar.update(member.file_size)
-                _rename_unless_there(Path(aside, root), target)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(
-            f"{archive} is no zip archive or is damaged ({error}): was the download cut off? Download it again"
-        ) from error
+    partial = target.with_name(PARTIAL_PREFIX + target.name)
+    lock = partial.with_name(f"{partial.name}.lock")
+    with FileLock(lock):
+        try:
+            if not target.exists():
+                shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
+                _extract(archive, partial, root, Limits(max_members, max_bytes))
+                (partial / root).rename(target)
+        except ArchiveError as error:
+            raise ValueError(f"{archive} {error}") from error
+        except (*ZIP_DAMAGE, *TAR_DAMAGE) as error:
+            raise ValueError(_damage(archive, error)) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(PermissionError):  # Windows removes no file that is open, and filelock does it there
+                lock.unlink(missing_ok=True)  # who waits for it takes a new one, and finds the target
     return target
 
 
-def _choose_members(opened: zipfile.ZipFile, root: str, max_bytes: int, max_members: int) -> list[zipfile.ZipInfo]:
-    """Return the files under `root`, having checked every member before any byte is written."""
-    infos = opened.infolist()
-    unsafe = [info.filename for info in infos if not _is_safe(info)]
-    if unsafe:
-        raise ValueError(
-            f"{opened.filename} has members that would land outside its folder, or are links: "
-            f"{name_some(unsafe)}. This is not the official archive; nothing was extracted"
-        )
-    size = sum(info.file_size for info in infos)  # zipfile never reads more of a member than this
-    if len(infos) > max_members or size > max_bytes:
-        raise ValueError(
-            f"{opened.filename} would unpack to {len(infos):,} files of {size:,} bytes, over the limits of "
-            f"{max_members:,} and {max_bytes:,}. This is not the official archive; nothing was extracted"
-        )
-    members = [info for info in infos if not info.is_dir() and PurePosixPath(info.filename).parts[:1] == (root,)]
-    if not members:
-        tops = sorted({PurePosixPath(info.filename).parts[0] for info in infos})
-        raise ValueError(f"{opened.filename} has no folder {root!r}; at its top are: {name_some(tops) or 'nothing'}")
-    return members
+def _extract(archive: Path, folder: Path, root: str, limits: Limits) -> None:
+    """Write the members below `root` into a folder."""
+    from tqdm.auto import tqdm
+
+    tops: set[str] = set()
+    with tqdm(total=archive.stat().st_size, desc=f"Extracting {archive.name}", unit="B", unit_scale=True) as bar:
+        for member in _members(archive, limits):
+            tops.add(member.path.parts[0])
+            if member.path.parts[0] == root and len(member.path.parts) > 1 and not _is_macos(member.path):
+                _write(member, folder)
+            bar.update(member.position - bar.n)
+    if not (folder / root).is_dir():
+        raise ArchiveError(f"has no folder {root!r}; at its top are: {name_some(sorted(tops)) or 'nothing'}")
 
 
-def _is_safe(info: zipfile.ZipInfo) -> bool:
-    """Say whether a member is a file or folder below the archive's own top, on every operating system."""
-    path = PurePosixPath(info.filename.replace("\\", "/"))
-    is_inside = path.parts and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
-    return bool(is_inside) and not stat.S_ISLNK(info.external_attr >> 16)
+def _members(archive: Path, limits: Limits) -> Iterator[Member]:
+    with archive.open("rb") as stream:
+        is_zip = stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    return (zip_members if is_zip else tar_members)(archive, limits)
 
 
-def _rename_unless_there(source: Path, target: Path) -> None:
-    """Rename a folder; where another process has made the target in the meantime, keep that one."""
+def _is_macos(path: PurePosixPath) -> bool:
+    return MACOS_FOLDER in path.parts or path.name.startswith(MACOS_PREFIX)
+
+
+def _write(member: Member, folder: Path) -> None:
+    """Write a member to a place where nothing is; on some disks that is one for `A` and `a`."""
+    path = folder / member.path
     try:
-        source.rename(target)  # fails on a folder that is not empty, also on POSIX
-    except OSError:
-        if not target.is_dir():
-            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sink = path.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArchiveError(f"has two members in one place, {str(member.path)!r}. {UNOFFICIAL}") from error
+    with sink:
+        shutil.copyfileobj(member.content, sink)
+
+
+def _damage(archive: Path, error: Exception) -> str:
+    with archive.open("rb") as stream:
+        is_page = stream.read(64).lstrip().startswith(b"<")
+    if is_page:
+        return f"{archive} is a web page and no archive: open it in a browser to see what the download asks for"
+    return (
+        f"{archive} is no zip or tar archive, or is damaged ({type(error).__name__}: {error}): was the download cut "
+        "off? Download it again"
+    )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .catalogue import load_catalogue
+from .cub import load_cub
 from .icons import load_icons
+from .inat2018 import load_inat2018
+from .inshop import load_inshop
 from .schema import check_schema
 from .sop import load_sop
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
 
 DATASETS: dict[str, Callable[..., DatasetDict]] = {
     "catalogue": load_catalogue,
+    "cub": load_cub,
     "icons": load_icons,
+    "inat2018": load_inat2018,
+    "inshop": load_inshop,
     "sop": load_sop,
 }
 
@@ -26,11 +32,12 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
     """Load a data set for image retrieval by name, without decoding an image.
 
     Args:
-        name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"catalogue"` (your own images) or
-            `"icons"` (the embedded set, which needs no download).
+        name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
+            (CUB-200-2011), `"inat2018"` (iNaturalist 2018), `"catalogue"` (your own images) or `"icons"` (the embedded
+            set, which needs no download).
         data_dir: Where the data is: a folder, an archive, a table or, for `"catalogue"`, a data set of the
             Hub. `"icons"` needs none.
-        **options: Options of the loader: see `load_sop`, `load_catalogue` and `load_icons`.
+        **options: Options of the loader, as `load_sop`, `load_catalogue` and the others document them.
 
     Returns:
         A `DatasetDict` with the splits `train` and `test` (or `train`, `query` and `gallery`) and the columns

@@ -12,7 +12,9 @@ from hf_vitret.data import DATASETS, check_schema, load_retrieval_dataset
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown data set 'cars': the known ones are catalogue, icons, sop"):
+    with pytest.raises(
+        ValueError, match=r"unknown data set 'cars': the known ones are catalogue, cub, icons, inat2018, inshop, sop"
+    ):
         load_retrieval_dataset("cars")
 
 
