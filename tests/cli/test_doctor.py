@@ -1,0 +1,193 @@
+"""`hf-vitret doctor` from the folder to the files, and its exit status."""
+
+import json
+import subprocess
+import sys
+
+import datasets
+import pytest
+from datasets import Dataset
+
+from hf_vitret import doctor
+from hf_vitret.cli.doctor import LIMITS
+from hf_vitret.cli.main import main
+from hf_vitret.doctor import Settings, examine
+from tests.doctor.pictures import encode, picture
+
+
+@pytest.fixture(autouse=True)
+def quiet_and_private(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf-cache")
+    monkeypatch.chdir(tmp_path)
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+def write_catalogue(folder):
+    """Write `train` and `test` with two classes of two pictures each."""
+    seed = 0
+    for split, names in (("train", ("cup", "pot")), ("test", ("jug", "lid"))):
+        for name in names:
+            (folder / split / name).mkdir(parents=True)
+            for number in range(2):
+                (folder / split / name / f"{number}.png").write_bytes(encode(picture(seed)))
+                seed += 1
+    return folder
+
+
+def write_sop(folder):
+    """Write two products a split in the official format."""
+    (folder / "cup_final").mkdir(parents=True)
+    number = 0
+    for split, class_ids in (("train", (1, 2)), ("test", (3, 4))):
+        lines = ["image_id class_id super_class_id path"]
+        for class_id in class_ids:
+            for place in range(2):
+                number += 1
+                name = f"cup_final/{class_id}_{place}.JPG"
+                lines.append(f"{number} {class_id} 1 {name}")
+                (folder / name).write_bytes(encode(picture(number), "JPEG"))
+        (folder / f"Ebay_{split}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def findings_of(folder):
+    content = json.loads((folder / "doctor.json").read_text())
+    return [(one["kind"], one["scope"], [image["image_id"] for image in one["images"]]) for one in content["findings"]]
+
+
+def test_a_clean_catalogue(tmp_path, capsys):
+    write_catalogue(tmp_path / "photos")
+    assert main(["doctor", "catalogue", "--data_dir", "photos"]) == 0
+    out = capsys.readouterr().out
+    assert "Nothing found." in out
+    assert out.endswith("Wrote outputs/doctor/doctor.json and outputs/doctor/doctor.html.\nNext: train on it.\n")
+    assert findings_of(tmp_path / "outputs/doctor") == []
+
+
+def test_a_leak_is_found(tmp_path, capsys):
+    folder = write_catalogue(tmp_path / "photos")
+    (folder / "test/jug/0.png").write_bytes((folder / "train/cup/0.png").read_bytes())
+    assert main(["doctor", "catalogue", "--data_dir", "photos", "--output_dir", "found"]) == 1
+    [(kind, scope, image_ids)] = findings_of(tmp_path / "found")
+    assert (kind, scope) == ("same_file", "across_splits")
+    assert [image_id[-9:] for image_id in image_ids] == ["cup/0.png", "jug/0.png"]
+    out = capsys.readouterr().out
+    assert "error     the same file in several splits (leakage)" in out
+    assert "Next: open found/doctor.html" in out
+    assert "data:image/jpeg" in (tmp_path / "found/doctor.html").read_text()
+
+
+@pytest.mark.parametrize(("severity", "status"), [("note", 1), ("warning", 1), ("error", 0)])
+def test_what_makes_it_fail_can_be_chosen(tmp_path, severity, status):
+    folder = write_catalogue(tmp_path / "photos")
+    (folder / "train/cup/0.png").write_bytes(encode(picture(50, (30, 30))))  # tiny: a warning
+    assert main(["doctor", "catalogue", "--data_dir", "photos", "--fail_on", severity]) == status
+
+
+def test_columns_splits_and_limits_are_handed_on(tmp_path):
+    for split, seeds in (("learn", (0, 1, 2, 3)), ("check", (4, 5, 6, 7))):
+        Dataset.from_dict(
+            {
+                "photo": [str(tmp_path / f"{seed}.png") for seed in seeds],
+                "sku": [f"{split}{seed // 2}" for seed in seeds],
+            }
+        ).to_parquet(tmp_path / f"{split}.parquet")
+        for seed in seeds:
+            (tmp_path / f"{seed}.png").write_bytes(encode(picture(seed)))
+    folder = tmp_path / "saved"
+    datasets.DatasetDict(
+        {split: Dataset.from_parquet(str(tmp_path / f"{split}.parquet")) for split in ("learn", "check")}
+    ).save_to_disk(folder)
+    options = ["--image_column", "photo", "--label_column", "sku", "--train_split", "learn", "--test_split", "check"]
+    arguments = ["doctor", "catalogue", "--data_dir", str(folder), *options]
+    assert main(arguments) == 0
+    assert main([*arguments, "--min_side", "90"]) == 1  # the pictures are 96 x 80
+    assert {kind for kind, _, _ in findings_of(tmp_path / "outputs/doctor")} == {"tiny"}
+
+
+def test_counts_of_sop_are_a_finding(tmp_path, capsys):
+    write_sop(tmp_path / "Stanford_Online_Products")
+    assert main(["doctor", "sop", "--data_dir", str(tmp_path)]) == 1
+    assert findings_of(tmp_path / "outputs/doctor") == [("counts", None, []), ("counts", None, [])]
+    out = capsys.readouterr().out.splitlines()
+    assert out[2].split() == ["train", "4", "2", "59,551", "11,318"]
+    assert out[3].split() == ["test", "4", "2", "60,502", "11,316"]
+
+
+def test_a_model_is_loaded(tmp_path, tiny_model):
+    """Every picture of a class is its motif with a red pixel somewhere; one cup is labelled as a pot."""
+    folder = write_catalogue(tmp_path / "photos")
+    for motif, label in enumerate(("train/cup", "train/pot", "test/jug", "test/lid"), start=100):
+        for number in range(6):
+            image = picture(motif)
+            image.putpixel((number, 3), (255, 0, 0))
+            (folder / label / f"{number}.png").write_bytes(encode(image))
+    image = picture(100)
+    image.putpixel((50, 60), (0, 0, 255))
+    (folder / "train/pot/wrong.png").write_bytes(encode(image))
+    tiny_model.save_pretrained(tmp_path / "model")
+    assert main(["doctor", "catalogue", "--data_dir", "photos", "--model", "model", "--num_neighbors", "3"]) == 1
+    [image_ids] = [ids for kind, _, ids in findings_of(tmp_path / "outputs/doctor") if kind == "mislabelled"]
+    assert [image_id.rpartition("/")[2] for image_id in image_ids] == ["wrong.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sop"], "Stanford Online Products is not at data_dir=None"),
+        (["sop", "--label_column", "sku", "--seed", "3"], "sop takes no --label_column, --seed; leave it out"),
+        (["spo", "--data_dir", "x"], "unknown data set 'spo': the known ones are catalogue, "),
+        (["catalogue", "--data_dir", "nowhere"], "'nowhere' is no folder or table on this machine"),
+        (["catalogue", "--data_dir", "photos", "--min_side", "0"], "min_side must be at least 1 pixel; got 0"),
+        (["catalogue", "--data_dir", "photos", "--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_a_message(tmp_path, capsys, arguments, message):
+    write_catalogue(tmp_path / "photos")
+    assert main(["doctor", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("error: ")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_what_is_asked_for_is_done(tmp_path, monkeypatch):
+    write_catalogue(tmp_path / "photos")
+    asked = []
+    monkeypatch.setattr(doctor, "examine", lambda dataset, **options: asked.append(options) or examine(dataset))
+    arguments = ["--batch_size", "3", "--num_threads", "2", "--max_distance", "5", "--min_correlation", "0.9"]
+    assert main(["doctor", "catalogue", "--data_dir", "photos", *arguments]) == 0
+    assert asked == [
+        {
+            "name": "catalogue",
+            "official_counts": None,
+            "model": None,
+            "settings": Settings(max_distance=5, min_correlation=0.9),
+            "batch_size": 3,
+            "num_threads": 2,
+        }
+    ]
+
+
+def test_every_limit_is_an_option():
+    assert set(LIMITS) == set(Settings.__dataclass_fields__)
+
+
+def test_as_a_program(tmp_path):
+    """Bars go to the standard error, the table alone to the standard output; the status is that of the run."""
+    folder = write_catalogue(tmp_path / "photos")
+    (folder / "train/pot/1.png").write_bytes(b"")
+    result = subprocess.run(
+        [sys.executable, "-m", "hf_vitret.cli.main", "doctor", "catalogue", "--data_dir", str(folder)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stderr
+    assert result.stdout.startswith("split  images  classes")
+    assert "error     images that cannot be read" in result.stdout
+    assert "Reading images" in result.stderr
