@@ -38,6 +38,7 @@ def main() -> None:
         output_dir="outputs/cub",
         max_steps=2000,
         eval_steps=200,
+        eval_ks=[1, 2, 4, 8, 10],
         save_steps=200,
     )
     with bad_input_as_message():

@@ -37,6 +37,7 @@ def main() -> None:
         ModelArguments,
         RetrievalTrainingArguments,
         output_dir="outputs/inshop",
+        eval_ks=[1, 10, 20, 30],
         memory_size=0.2,
         memory_momentum=0.999,
     )

@@ -17,7 +17,7 @@ from datasets import Dataset, DatasetDict
 from .. import __version__
 from ..data.schema import column_values, describe_split
 from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
-from ..hub.model_card import write_model_card
+from ..hub.model_card import metric_names, write_model_card
 from ..training.cached_features import CachedFeatures, cache_pooled_features
 from ..training.checkpoint_contents import check_whole, checkpoint_to_resume
 from ..training.checkpointing import remove_partial_folders, whole_folder
@@ -33,7 +33,6 @@ FINAL_FOLDER = "final"
 PICTURE_NAME = "retrieval.png"
 RESULTS_NAME = "results.json"
 NUM_SHOWN = 5  # neighbours of a query in the picture
-REPORTED = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
 # Settings of the model that are settings of its training: a checkpoint does not know them.
 TRAINED_PARTS = ("drop_path_rate", "freeze_blocks", "head_only", "lora_rank", "lora_alpha", "lora_dropout")
 BEFORE, AFTER = "off the shelf", "after training"
@@ -255,13 +254,14 @@ def _caption(title: str, metrics: Mapping[str, float]) -> str:
 
 def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
     """Lay out the scores and what was written where."""
-    rows = [["", *REPORTED.values()]]
+    reported = metric_names(results["scores"][AFTER])
+    rows = [["", *reported.values()]]
     for title, scores in results["scores"].items():
-        rows.append([title, *(f"{100 * scores[name]:.1f}" for name in REPORTED)])
+        rows.append([title, *(f"{100 * scores[name]:.1f}" for name in reported)])
     unread = {name: len(images) for name, images in results["data"]["left_out"].items()}
     counts = ", ".join(f"{count} of {name}" for name, count in unread.items())
     left_out = f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}\n" if unread else ""
-    table = "\n".join(f"  {row[0]:<16}" + "".join(f"{cell:>8}" for cell in row[1:]) for row in rows)
+    table = "\n".join(f"  {row[0]:<16}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)
     return (
         f"\n{table}\n\n{left_out}"
         f"Checkpoint   {folder}\n"

@@ -8,14 +8,22 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 CARD_NAME = "README.md"
-# Results of a run -> the name that readers know and the Hub's metric type.
-METRICS = {
-    "recall_at_1": ("R@1", "recall_at_1"),
-    "recall_at_10": ("R@10", "recall_at_10"),
-    "recall_at_100": ("R@100", "recall_at_100"),
-    "map_at_r": ("MAP@R", "map_at_r"),
-    "r_precision": ("R-precision", "r_precision"),
-}
+RECALL = "recall_at_"
+
+
+def metric_names(scores: Mapping[str, float]) -> dict[str, str]:
+    """Name the scores of a run as readers know them: R@K in order, then MAP@R and R-precision.
+
+    Args:
+        scores: As in `results.json`, by the names of `retrieval_metrics`.
+
+    Example:
+        >>> metric_names({"map_at_r": 0.4, "recall_at_10": 0.9, "recall_at_1": 0.7, "num_queries": 5})
+        {'recall_at_1': 'R@1', 'recall_at_10': 'R@10', 'map_at_r': 'MAP@R'}
+    """
+    ks = sorted(int(name.removeprefix(RECALL)) for name in scores if name.startswith(RECALL))
+    others = {"map_at_r": "MAP@R", "r_precision": "R-precision"}
+    return {f"{RECALL}{k}": f"R@{k}" for k in ks} | {key: name for key, name in others.items() if key in scores}
 
 
 def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | None = None) -> Path:
@@ -30,7 +38,7 @@ def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | No
         The card's path.
     """
     last = list(results["scores"].values())[-1]
-    metrics = {key: name for key, (name, _) in METRICS.items() if key in last}
+    metrics = metric_names(last)
     # A backbone in a folder is named after it: its path is its maker's own business.
     backbone = results["base_model"] or Path(results["backbone"]).name
     data = ModelCardData(
@@ -46,7 +54,7 @@ def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | No
                 task_type="image-retrieval",
                 dataset_type="custom",
                 dataset_name=results["title"],
-                metric_type=METRICS[key][1],
+                metric_type=key,
                 metric_name=name,
                 metric_value=last[key],
             )

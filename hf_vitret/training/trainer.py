@@ -120,6 +120,7 @@ class RetrievalTrainer(ResumableTrainer):
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
         return RetrievalEvaluator(
             eval_dataset,
+            ks=self.args.eval_ks,
             batch_size=self.args.per_device_eval_batch_size,
             num_workers=self.args.dataloader_num_workers,
             dtype=self.args.autocast_dtype,
@@ -157,9 +158,9 @@ class RetrievalTrainer(ResumableTrainer):
         return optimizer
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, or go on from a checkpoint; see `ResumableTrainer.train`."""
-        encoders = [] if self.momentum_encoder is None else [self.momentum_encoder.encoder]
-        with class_token_only(self.model, *encoders):
+        """Train; see `ResumableTrainer.train`."""
+        followers = [] if self.momentum_encoder is None else [self.momentum_encoder.encoder]
+        with class_token_only(self.model, *followers):
             return super().train(*args, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:

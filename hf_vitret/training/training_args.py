@@ -7,6 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..data.image_checks import ON_BAD_IMAGE
+from ..evaluation.evaluator import DEFAULT_KS
 from ..losses.retrieval import PAIR_LOSSES
 from .transforms import AUGMENTATIONS
 
@@ -129,6 +130,10 @@ class RetrievalTrainingArguments(TrainingArguments):
     )
     eval_strategy: str = field(default="steps", metadata={"help": "When to evaluate: no, steps or epoch."})
     eval_steps: float | None = field(default=1000, metadata={"help": "Steps between two evaluations."})
+    eval_ks: list[int] = field(
+        default_factory=lambda: list(DEFAULT_KS),
+        metadata={"help": "Ranks K of the R@K that an evaluation reports; 1 among them."},
+    )
     save_strategy: str = field(default="steps", metadata={"help": "When to save: no, steps, epoch or best."})
     save_steps: float = field(default=1000, metadata={"help": "Steps between two checkpoints."})
     save_total_limit: int | None = field(
@@ -187,6 +192,8 @@ class RetrievalTrainingArguments(TrainingArguments):
             raise ValueError(f"layer_decay must be above 0 and at most 1 (no decay); got {self.layer_decay}")
         if self.loss_learning_rate is None:
             self.loss_learning_rate = PROXY_LEARNING_RATE_FACTOR * self.learning_rate
+        if 1 not in self.eval_ks or min(self.eval_ks) < 1:
+            raise ValueError(f"eval_ks must be ranks of 1 and more, 1 among them; got {self.eval_ks}")
         if self.on_bad_image not in ON_BAD_IMAGE:
             raise ValueError(f"on_bad_image must be one of {', '.join(ON_BAD_IMAGE)}; got {self.on_bad_image!r}")
         if self.augmentation not in AUGMENTATIONS:

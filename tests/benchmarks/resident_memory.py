@@ -47,7 +47,14 @@ def read(images: Dataset, folder: Path) -> dict[str, list[float]]:
     backbone = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16)
     model = ViTRetModel(ViTRetConfig(backbone, image_size=224))
     args = RetrievalTrainingArguments(
-        output_dir=str(folder), max_steps=1, per_device_train_batch_size=BATCH, use_cpu=True, memory_size=0
+        output_dir=str(folder),
+        max_steps=1,
+        per_device_train_batch_size=BATCH,
+        use_cpu=True,
+        memory_size=0,
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
     )
     trainer = RetrievalTrainer(model, args, images)
     loader = trainer.get_train_dataloader()

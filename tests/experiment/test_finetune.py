@@ -101,9 +101,11 @@ def test_prints_the_table_and_what_to_do_next(
 ) -> None:
     folder = flow.run(tmp_path, backbone, max_steps=3)
     lines = capsys.readouterr().out.splitlines()
-    header = next(place for place, line in enumerate(lines) if line.split() == ["R@1", "R@10", "MAP@R"])
+    columns = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
+    header = next(place for place, line in enumerate(lines) if line.split() == columns)
     for line, (title, scores) in zip(lines[header + 1 :], flow.results_of(folder)["scores"].items()):
-        values = [scores[name] for name in ("recall_at_1", "recall_at_10", "map_at_r")]
+        recalls = [scores[f"recall_at_{k}"] for k in (1, 10, 100, 1000)]
+        values = [*recalls, scores["map_at_r"], scores["r_precision"]]
         assert line.split() == [*title.split(), *(f"{100 * value:.1f}" for value in values)]
     assert lines[-4:] == [
         f"Checkpoint   {folder}",

@@ -14,9 +14,12 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from hf_vitret import ViTRetModel, embed_images
-from hf_vitret.hub.model_card import METRICS, write_model_card
+from hf_vitret.hub.model_card import metric_names, write_model_card
 from tests.experiment import flow
 from tests.training.runs import draw
+
+NAMES = ["recall_at_1", "recall_at_10", "recall_at_100", "recall_at_1000", "map_at_r", "r_precision"]
+COLUMNS = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +51,13 @@ def test_metadata_equal_the_results_exactly(folder: Path, results: dict[str, Any
     data = ModelCard.load(folder / "README.md").data
     after = results["scores"]["after training"]
     assert {entry.metric_type: entry.metric_value for entry in data.eval_results} == {
-        name: after[name] for name in METRICS
+        name: after[name] for name in NAMES
     }
-    assert {entry.metric_name for entry in data.eval_results} == {"R@1", "R@10", "R@100", "MAP@R", "R-precision"}
+    assert {entry.metric_name for entry in data.eval_results} == {*COLUMNS}
     assert {entry.dataset_name for entry in data.eval_results} == {"drawn shapes"}
     assert data.library_name == "transformers"
     assert data.pipeline_tag == "image-feature-extraction"
-    assert data.metrics == list(METRICS)
+    assert data.metrics == NAMES
     assert data.model_name == "tiny-backbone for drawn shapes"
 
 
@@ -88,17 +91,17 @@ def test_every_number_in_a_table_is_one_of_the_results(folder: Path, results: di
             for number in re.findall(r"(?<![\w@-])-?\d[\d.]*(?:e-?\d+)?", row):
                 assert number in known, (section, row)
                 num_seen += 1
-    assert num_seen == 2 * 5 + 2 * 5 + len(numbers_in(results["training"]))
+    assert num_seen == 2 * 6 + 2 * 5 + len(numbers_in(results["training"]))
 
 
 def test_each_score_stands_in_its_row_and_column(folder: Path, results: dict[str, Any]) -> None:
     lines = ModelCard.load(folder / "README.md").text.splitlines()
     head = next(place for place, line in enumerate(lines) if "R@1 |" in line)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head : head + 4]]
-    assert cells[0] == ["", "R@1", "R@10", "R@100", "MAP@R", "R-precision"]
+    assert cells[0] == ["", *COLUMNS]
     assert len(cells[1]) == len(cells[0])
     for row, (title, scores) in zip(cells[2:], results["scores"].items()):
-        assert row == [title, *(f"{100 * scores[name]:.1f}" for name in METRICS)]
+        assert row == [title, *(f"{100 * scores[name]:.1f}" for name in NAMES)]
 
 
 def test_each_table_is_one_block_that_markdown_reads_as_such(folder: Path) -> None:
@@ -165,3 +168,8 @@ def test_the_code_in_the_card_runs(folder: Path, tmp_path: Path) -> None:
     embeddings = embed_images(ViTRetModel.from_pretrained(folder), images, progress=False)
     similarity = torch.tensor(json.loads(result.stdout.splitlines()[-1]))
     torch.testing.assert_close(similarity, embeddings @ embeddings.T, atol=1e-5, rtol=0)
+
+
+def test_ranks_are_named_in_order_and_before_the_rest() -> None:
+    scores = {"r_precision": 0.1, "recall_at_20": 0.3, "num_queries": 9, "recall_at_1": 0.2, "map_at_r": 0.1}
+    assert list(metric_names(scores).values()) == ["R@1", "R@20", "MAP@R", "R-precision"]

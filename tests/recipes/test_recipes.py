@@ -82,6 +82,7 @@ PAPER = {
     "lr_scheduler_type": "constant",
     "warmup_steps": 0,
     "max_grad_norm": 0.0,
+    "eval_ks": [1, 10, 100, 1000],
 }
 PAPER_MODEL = {
     "backbone": "facebook/deit-small-distilled-patch16-224",
@@ -94,8 +95,8 @@ PAPER_MODEL = {
 # What the paper does otherwise than on Stanford Online Products.
 BENCHMARKS: dict[str, dict[str, Any]] = {
     "train_sop": {},
-    "train_inshop": {"memory_size": 0.2, "memory_momentum": 0.999},
-    "train_cub": {"max_steps": 2000},
+    "train_inshop": {"memory_size": 0.2, "memory_momentum": 0.999, "eval_ks": [1, 10, 20, 30]},
+    "train_cub": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},
 }
 
 
@@ -121,6 +122,7 @@ OTHERS = {
     "lr_scheduler_type": "cosine",
     "warmup_steps": 10,
     "max_grad_norm": 1.0,
+    "eval_ks": [1, 5],
     "backbone": "facebook/dinov2-small",
     "pooling": "gem",
     "embedding_dim": 128,
@@ -144,7 +146,8 @@ OTHERS = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_setting_is_a_flag(name: str, intercepted) -> None:
     assert PAPER.keys() | PAPER_MODEL.keys() <= OTHERS.keys()
-    line = [part for flag, value in OTHERS.items() for part in (f"--{flag}", str(value))]
+    listed = {flag: value if isinstance(value, list) else [value] for flag, value in OTHERS.items()}
+    line = [part for flag, values in listed.items() for part in (f"--{flag}", *map(str, values))]
     line += ["--data_dir", "somewhere"] if name != "train_icons" else []
     _, model, args, facts = intercepted(name, *line)
     for flag, value in OTHERS.items():
