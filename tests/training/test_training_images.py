@@ -96,3 +96,23 @@ def test_large_jpegs_are_augmented_as_if_decoded_at_their_size() -> None:
         whole = transform(Pillow.open(io.BytesIO(stream.getvalue()))).float()
         assert (pixels - whole).abs().mean() < 6
         assert (pixels - whole.flip(2)).abs().mean() > 8
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_threads_change_nothing(images: TrainingImages, num_threads: int) -> None:
+    expected = [images[draw] for draw in draws()[:24]]
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        examples = images.__getitems__(draws()[:24])  # more than are decoded at once
+    finally:
+        torch.set_num_threads(before)
+    assert [example["rows"] for example in examples] == [draw.row for draw in draws()[:24]]
+    for example, alone in zip(examples, expected):
+        assert torch.equal(example["pixel_values"], alone["pixel_values"])
+
+
+def test_an_image_that_has_become_unreadable_ends_the_batch(images: TrainingImages) -> None:
+    images.images = Dataset.from_dict({"image": [{"bytes": b"cut off", "path": None}] * 3})
+    with pytest.raises(ValueError, match="UnidentifiedImageError"):
+        images.__getitems__([Draw(row, 0) for row in range(3)])
