@@ -85,7 +85,7 @@ def test_every_number_is_one_of_the_manifest(folder: Path) -> None:
     num_bytes = sum(file["num_bytes"] for file in manifest["files"].values())
     assert f"{sum(SIZE.values())} images for image retrieval" in text
     assert "short side of each image at 16 pixels" in text
-    assert "JPEG of quality 95, RGB" in text
+    assert "JPEG of quality 90, RGB" in text
     assert f"{num_bytes} bytes in 3 Parquet files" in text
     assert "Made from ada/shapes, of which" in text
     assert "Licence: cc-by-4.0." in text
