@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .loader_options import LOADER_OPTIONS
+from .loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -41,8 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     parser.add_argument("dataset", help=f"name of the data set: {', '.join(sorted(DATASETS))}")
     parser.add_argument("--data_dir", help="where it is: a folder, an archive, a table, or its name on the Hub")
-    for name, (kind, text) in LOADER_OPTIONS.items():
-        parser.add_argument(f"--{name}", type=kind, help=text)
+    add_loader_options(parser)
     parser.add_argument("--output_dir", default="outputs/doctor", help="where doctor.json and doctor.html are written")
     parser.add_argument(
         "--model",
@@ -90,15 +89,11 @@ def _loader_options(options: Namespace) -> tuple[dict[str, Any], dict[str, tuple
     """Return what to hand to the loader, and the official counts of its data set, where it knows any."""
     from ..data.loading import DATASETS
 
-    given = {name: getattr(options, name) for name in LOADER_OPTIONS if getattr(options, name) is not None}
+    given = given_loader_options(options, options.dataset)
     if options.dataset not in DATASETS:
         return given, None  # load_retrieval_dataset says which ones there are
     loader = DATASETS[options.dataset]
-    known = inspect.signature(loader).parameters
-    unknown = [f"--{name}" for name in given if name not in known]
-    if unknown:
-        raise ValueError(f"{options.dataset} takes no {', '.join(unknown)}; leave it out")
-    if "check_counts" in known:
+    if "check_counts" in inspect.signature(loader).parameters:
         given["check_counts"] = False  # a wrong count is something to report, not to stop at
     official: dict[str, tuple[int, int]] | None = getattr(import_module(loader.__module__), "OFFICIAL_COUNTS", None)
     return given, official

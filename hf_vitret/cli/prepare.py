@@ -12,14 +12,13 @@ of the field's data sets rarely allow more.
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import sys
 from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .loader_options import LOADER_OPTIONS
+from .loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -43,8 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     hub.add_argument("--dataset_revision", help="branch, tag or commit; default: the newest commit")
     hub.add_argument("--streaming", action="store_true", help="keep no large image on the disk, only the small copies")
     loading = parser.add_argument_group("columns and splits")
-    for name, (kind, text) in LOADER_OPTIONS.items():
-        loading.add_argument(f"--{name}", type=kind, help=text)
+    add_loader_options(loading)
     images = parser.add_argument_group("images")
     images.add_argument("--short_side", type=int, default=256, help="pixels; smaller images are not enlarged")
     images.add_argument("--image_format", choices=list(FORMATS), default="jpeg", help="how they are stored")
@@ -70,8 +68,7 @@ def run(options: Namespace) -> int:
     from ..hub.dataset_card import write_dataset_card
     from ..hub.push_prepared import find_token, push_prepared
 
-    given = {name: getattr(options, name) for name in LOADER_OPTIONS if getattr(options, name) is not None}
-    _check(options, given)
+    given = _check(options)
     if options.push_to_hub:
         find_token()  # now, and not after hours
     settings = {name: getattr(options, name) for name in ("short_side", "image_format", "quality", "on_bad_image")}
@@ -90,10 +87,8 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _check(options: Namespace, given: dict[str, Any]) -> None:
-    """Check which options go together."""
-    from ..data.loading import DATASETS
-
+def _check(options: Namespace) -> dict[str, Any]:
+    """Check which options go together; return those for the loader."""
     if options.dataset_name and (options.data_dir or options.dataset not in (None, CATALOGUE)):
         raise ValueError(
             "--dataset_name names a data set of the Hub, in place of a name and --data_dir; got "
@@ -101,10 +96,7 @@ def _check(options: Namespace, given: dict[str, Any]) -> None:
         )
     if not options.dataset_name and options.dataset is None:
         raise ValueError("expected the name of a data set and its --data_dir, or --dataset_name; got neither")
-    loader = DATASETS.get(options.dataset or CATALOGUE)
-    unknown = [name for name in given if loader is not None and name not in inspect.signature(loader).parameters]
-    if unknown:
-        raise ValueError(f"{options.dataset} takes no --{unknown[0]}; leave it out")
+    given = given_loader_options(options, options.dataset or CATALOGUE)
     for_hub = [name for name in ("streaming", "dataset_config", "dataset_revision") if getattr(options, name)]
     if for_hub and not options.dataset_name:
         raise ValueError(f"--{for_hub[0]} is for a data set of the Hub: give its --dataset_name, or leave it out")
@@ -114,6 +106,7 @@ def _check(options: Namespace, given: dict[str, Any]) -> None:
             f"--{unused[0]} halves the classes, which a stream does not know before its end: leave it out here, and "
             "give it when you train"
         )
+    return given
 
 
 def _prepare(options: Namespace, given: dict[str, Any], settings: dict[str, Any]) -> Path:

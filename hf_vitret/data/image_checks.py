@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .images import read_image
+from .in_order import map_in_order
 from .schema import MAX_NAMED
 
 if TYPE_CHECKING:
@@ -55,25 +53,10 @@ def find_bad_images(dataset: Dataset, *, num_threads: int | None = None) -> list
     from datasets import Image as ImageFeature
     from tqdm.auto import tqdm
 
-    num_threads = num_threads or min(16, os.cpu_count() or 1)
     rows = dataset.select_columns(["image", "image_id"]).cast_column("image", ImageFeature(decode=False))
-    bad: list[BadImage] = []
-    waiting: deque[Future[BadImage | None]] = deque()
-
-    def take_result() -> None:
-        found = waiting.popleft().result()
-        if found is not None:
-            bad.append(found)
-        bar.update()
-
-    with ThreadPoolExecutor(num_threads) as threads, tqdm(total=len(rows), desc="Checking images") as bar:
-        for row, item in enumerate(rows):
-            waiting.append(threads.submit(_check, row, item["image_id"], item["image"]))
-            if len(waiting) > 4 * num_threads:  # enough to keep the threads busy, few enough to keep in memory
-                take_result()
-        while waiting:
-            take_result()
-    return bad
+    checked = map_in_order(_check, enumerate(rows), num_threads)
+    with tqdm(checked, total=len(rows), desc="Checking images") as bar:
+        return [bad for bad in bar if bad is not None]
 
 
 def check_images(dataset: Dataset, *, num_threads: int | None = None) -> None:
@@ -102,11 +85,13 @@ def describe_bad_images(bad: Sequence[BadImage], num_images: int) -> str:
     )
 
 
-def _check(row: int, image_id: str, stored: dict[str, Any] | None) -> BadImage | None:
-    """Decode one image as `datasets` stores it (bytes, else a path)."""
+def _check(numbered: tuple[int, dict[str, Any]]) -> BadImage | None:
+    """Decode the image of a row, as `datasets` stores it (bytes, else a path)."""
+    row, item = numbered
+    stored = item["image"]
     try:
         read_image(stored, short_side=1)  # of a JPEG all of the stream is still read, but 1/64 of the pixels are made
     except ValueError as error:
         path = None if stored is None or stored["bytes"] is not None else stored["path"]
-        return BadImage(row, image_id, path, str(error))
+        return BadImage(row, item["image_id"], path, str(error))
     return None

@@ -33,10 +33,10 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
     Raises:
         ValueError: There is no image, or it is empty, truncated or otherwise unreadable.
     """
-    if stored is None or (stored["bytes"] is None and not stored["path"]):
-        raise ValueError("no image (null)")
     try:
-        content = stored["bytes"] if stored["bytes"] is not None else _read_file(stored["path"])
+        content = read_encoded(stored)
+        if content is None:
+            raise ValueError("no image (null)")
         if not content:
             raise ValueError("empty file")
         with Image.open(io.BytesIO(content)) as image:
@@ -51,13 +51,24 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _read_file(path: str) -> bytes:
-    if "://" not in path:
-        return Path(path).read_bytes()
-    import fsspec
+def read_encoded(stored: Mapping[str, Any] | None) -> bytes | None:
+    """Read the encoded file of an image, stored as for `read_image`; `None` where there is no image.
 
-    with fsspec.open(path, "rb") as remote:
-        content: bytes = remote.read()
+    Raises:
+        Exception: That of the disk, or of whatever fetches a URL.
+    """
+    if stored is None or (stored["bytes"] is None and not stored["path"]):
+        return None
+    content: bytes
+    if stored["bytes"] is not None:
+        content = stored["bytes"]
+    elif "://" in stored["path"]:
+        import fsspec
+
+        with fsspec.open(stored["path"], "rb") as remote:
+            content = remote.read()
+    else:
+        content = Path(stored["path"]).read_bytes()
     return content
 
 

@@ -65,13 +65,9 @@ def load_inshop(data_dir: str | PathLike[str] | None = None, *, check_counts: bo
     folder, name = _find_images(table)
     stored = {split: [(label, name + path.removeprefix("img")) for label, path in rows[split]] for split in SPLITS}
     check_files(folder, stored)
-    splits = {split: make_split(folder, stored[split]) for split in SPLITS}
-    if name != "img":  # an image is the same in any size, and so is its id
-        ids = {split: [path for _, path in rows[split]] for split in SPLITS}
-        splits = {
-            split: part.remove_columns("image_id").add_column("image_id", ids[split]) for split, part in splits.items()
-        }
-    return DatasetDict(splits)
+    # An image is the same in any size, and so is its id.
+    ids = {split: [path for _, path in rows[split]] for split in SPLITS}
+    return DatasetDict({split: make_split(folder, stored[split], image_ids=ids[split]) for split in SPLITS})
 
 
 def _find_list(data_dir: str | PathLike[str] | None) -> Path:

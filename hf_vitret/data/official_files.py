@@ -93,13 +93,14 @@ def check_files(folder: Path, rows: Mapping[str, Rows]) -> None:
         )
 
 
-def make_split(folder: Path, rows: Rows, label: Any = None) -> Dataset:
+def make_split(folder: Path, rows: Rows, label: Any = None, image_ids: list[str] | None = None) -> Dataset:
     """Make one split, without opening an image.
 
     Args:
         folder: What the paths are relative to.
-        rows: The split's images; a path is the `image_id`.
+        rows: The split's images.
         label: Feature of the labels; int64 if None.
+        image_ids: What the images are called; by their paths if None.
     """
     from datasets import Dataset, Features, Image, Value
 
@@ -107,7 +108,7 @@ def make_split(folder: Path, rows: Rows, label: Any = None) -> Dataset:
         {
             "image": [str(folder / path) for _, path in rows],
             "label": [label for label, _ in rows],
-            "image_id": [path for _, path in rows],
+            "image_id": [path for _, path in rows] if image_ids is None else image_ids,
         },
         features=Features(image=Image(), label=label or Value("int64"), image_id=Value("string")),
     )

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .images import read_image
+from .images import read_encoded, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,4 @@ def _fetch(stored: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """
     if stored is None or stored["bytes"] is not None or "://" not in (stored["path"] or ""):
         return stored
-    import fsspec
-
-    with fsspec.open(stored["path"], "rb") as stream:
-        return {"bytes": stream.read(), "path": stored["path"]}
+    return {"bytes": read_encoded(stored), "path": stored["path"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from .catalogue_sources import IMAGE_SUFFIXES
+from .in_order import default_threads
 from .parquet_shards import ROW_GROUP_SIZE
 from .schema import name_some
 
@@ -60,7 +60,7 @@ def encode_groups(source: RowSource, encoding: Encoding, num_workers: int | None
         ValueError: Images are unreadable, and `skip` is not set: names those of the first group that has any.
     """
     held: RowGroup | None = None
-    for group in _encode_in_order(source, encoding, num_workers or min(16, os.cpu_count() or 1), skip):
+    for group in _encode_in_order(source, encoding, num_workers or default_threads(), skip):
         if held is None:
             held = group
         elif held.rows and group.rows:

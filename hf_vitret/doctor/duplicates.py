@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.in_order import map_in_order
 from .disjoint_sets import DisjointSets, equal_groups
 from .findings import Finding
 from .image_facts import pixel_digest
-from .in_order import map_in_order
 from .near_duplicates import join_near_duplicates
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.in_order import map_in_order
 from .findings import Finding
 from .image_facts import DIGEST_BYTES, image_facts
-from .in_order import map_in_order
 from .perceptual_hash import THUMBNAIL_SHAPE
 
 if TYPE_CHECKING:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from ..data.images import read_image, to_rgb
+from ..data.images import read_encoded, read_image, to_rgb
 from .perceptual_hash import GRID, perceptual_hash, shrink, thumbnail
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def image_facts(stored: dict[str, Any] | None, *, max_megapixels: float, min_sid
         lifted (`without_pixel_limit`), or it speaks first.
     """
     try:
-        content = _read_content(stored)
+        content = read_encoded(stored)
     except Exception as error:  # behind a URL, that of whatever fetches it
         return ImageFacts(None, None, [("unreadable", f"{type(error).__name__}: {error}")])
     if not content:
@@ -105,23 +104,6 @@ def without_pixel_limit() -> Iterator[None]:
         yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-
-
-def _read_content(stored: dict[str, Any] | None) -> bytes | None:
-    """Return the encoded file, `None` where there is no image."""
-    if stored is None or (stored["bytes"] is None and not stored["path"]):
-        return None
-    content: bytes
-    if stored["bytes"] is not None:
-        content = stored["bytes"]
-    elif "://" in stored["path"]:
-        import fsspec
-
-        with fsspec.open(stored["path"], "rb") as stream:
-            content = stream.read()
-    else:
-        content = Path(stored["path"]).read_bytes()
-    return content
 
 
 def _look(

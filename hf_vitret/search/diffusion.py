@@ -120,11 +120,11 @@ def _mutual_affinities(scores: torch.Tensor, indices: torch.Tensor, gamma: float
     row, column = rows[is_edge], indices[is_edge]  # (num_edges,) each
     weight = scores[is_edge].float().pow(gamma)
     key, twin = row * num_items + column, column * num_items + row
-    order = key.argsort()
-    place = torch.searchsorted(key[order], twin).clamp(max=max(len(key) - 1, 0))
-    is_mutual = key[order][place] == twin if len(key) else torch.zeros(0, dtype=torch.bool, device=key.device)
+    ordered, order = key.sort()
+    place = torch.searchsorted(ordered, twin).clamp(max=max(len(key) - 1, 0))
+    is_mutual = ordered[place] == twin
     # The two scores of a pair may differ in their last digits.
-    weight = (weight + weight[order][place])[is_mutual] / 2
+    weight = (weight + weight[order[place]])[is_mutual] / 2
     row, column = row[is_mutual], column[is_mutual]
     return torch.sparse_coo_tensor(
         torch.stack([row, column]), weight, (num_items, num_items), check_invariants=True

@@ -55,9 +55,8 @@ def expand_queries(
     for start in range(0, len(query_embeddings), _ROWS):
         rows = slice(start, start + _ROWS)
         near = indices[rows]  # (rows, k)
-        weights = scores[rows].float().clamp(min=0).pow(alpha).masked_fill(near < 0, 0.0)
-        if alpha == 0:  # 0 ** 0 is 1
-            weights = weights.masked_fill(scores[rows] <= 0, 0.0)
+        counts = (scores[rows] > 0) & (near >= 0)
+        weights = torch.where(counts, scores[rows].float().clamp(min=0).pow(alpha), 0.0)  # 0 ** 0 is 1
         neighbors = gallery_embeddings[near.clamp(min=0)].float()  # (rows, k, dim)
         added = torch.einsum("rk,rkd->rd", weights, neighbors)
         expanded[rows] = F.normalize(query_embeddings[rows].float() + added, dim=1)

@@ -1,10 +1,11 @@
 """Folders that are whole or not there: written aside, flushed to the disk, then renamed."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..data.durable_files import flush
 
 PARTIAL_PREFIX = ".partial-"
 OUTDATED_PREFIX = f"{PARTIAL_PREFIX}outdated-"
@@ -31,23 +32,13 @@ def commit_folder(target: Path) -> None:
     outdated = target.with_name(OUTDATED_PREFIX + target.name)
     partial = partial_folder(target)
     for path in [*partial.rglob("*"), partial]:
-        _flush(path)
+        flush(path)
     if target.exists():
         target.rename(outdated)
     partial.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
     if outdated.exists():
         shutil.rmtree(outdated)
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

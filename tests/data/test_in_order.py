@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hf_vitret.doctor.in_order import map_in_order
+from hf_vitret.data.in_order import map_in_order
 
 
 @pytest.mark.parametrize("num_threads", [None, 1, 3])

@@ -22,12 +22,12 @@ def map_in_order(
     Args:
         function: Lets go of the interpreter's lock for most of its time, as Pillow's decoders and file reads do.
         items: Taken a few ahead of what was yielded: `4 * num_threads`, enough to keep the threads busy.
-        num_threads: Default: one per CPU, 16 at most, above which a disk is the limit.
+        num_threads: Default: `default_threads`.
 
     Raises:
         Exception: What the function raises, at its item.
     """
-    num_threads = num_threads or min(16, os.cpu_count() or 1)
+    num_threads = num_threads or default_threads()
     waiting: deque[Future[Result]] = deque()
     threads = ThreadPoolExecutor(num_threads)
     try:
@@ -39,3 +39,8 @@ def map_in_order(
             yield waiting.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
+
+
+def default_threads() -> int:
+    """Return how many threads read and decode by default: one per CPU, 16 at most, above which a disk is the limit."""
+    return min(16, os.cpu_count() or 1)
