@@ -9,13 +9,9 @@ Score:    R@1 76.6, R@2 85.0, R@4 91.1, R@8 94.3 (the paper's IRT_R, DeiT-S dist
           74.2 is R@1 of IRT_L (--koleo_weight 0) and 58.5 that of IRT_O (off the shelf), both with DeiT-S
 """
 
-import shlex
-import sys
 from dataclasses import dataclass, field
 
-from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
-from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import DataFacts, finetune
+from hf_vitret.experiment.benchmark import train_benchmark
 
 
 @dataclass
@@ -30,29 +26,18 @@ class DataArguments:
 
 def main() -> None:
     """Fine-tune as in the paper; what is not said here is as on Stanford Online Products."""
-    data_args, model_args, args = parse_arguments(
+    train_benchmark(
+        "cub",
         __doc__,
         DataArguments,
-        ModelArguments,
-        RetrievalTrainingArguments,
-        output_dir="outputs/cub",
+        title="CUB-200-2011",
+        license="Photographs from Flickr, collected by Caltech and UC San Diego (Wah et al. 2011) for research and "
+        "education that are not commercial; the rights are the photographers'.",
         max_steps=2000,
         eval_steps=200,
         eval_ks=[1, 2, 4, 8, 10],
         save_steps=200,
     )
-    with bad_input_as_message():
-        dataset = load_retrieval_dataset("cub", data_dir=data_args.data_dir)
-    facts = DataFacts(
-        name="CUB-200-2011",
-        license="Photographs from Flickr, collected by Caltech and UC San Diego (Wah et al. 2011) for research and "
-        "education that are not commercial; the rights are the photographers'.",
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
-        next_command=f"accelerate launch recipes/train_cub.py --data_dir {shlex.quote(data_args.data_dir)} "
-        "--koleo_weight 0 --output_dir outputs/cub-without-koleo",
-        base_model=model_args.base_model,
-    )
-    finetune(dataset, model_args, args, facts)
 
 
 if __name__ == "__main__":

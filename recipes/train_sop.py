@@ -9,13 +9,9 @@ Score:    R@1 84.2, R@10 93.7, R@100 97.3, R@1000 99.1 (the paper's IRT_R, DeiT-
           83.0 is R@1 of IRT_L (--koleo_weight 0) and 52.8 that of IRT_O (off the shelf), both with DeiT-S
 """
 
-import shlex
-import sys
 from dataclasses import dataclass, field
 
-from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
-from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import DataFacts, finetune
+from hf_vitret.experiment.benchmark import train_benchmark
 
 
 @dataclass
@@ -30,20 +26,13 @@ class DataArguments:
 
 def main() -> None:
     """Fine-tune as in the paper; the defaults of `RetrievalTrainingArguments` are this benchmark's."""
-    data_args, model_args, args = parse_arguments(
-        __doc__, DataArguments, ModelArguments, RetrievalTrainingArguments, output_dir="outputs/sop"
-    )
-    with bad_input_as_message():
-        dataset = load_retrieval_dataset("sop", data_dir=data_args.data_dir)
-    facts = DataFacts(
-        name="Stanford Online Products",
+    train_benchmark(
+        "sop",
+        __doc__,
+        DataArguments,
+        title="Stanford Online Products",
         license="Photographs from eBay, collected by Stanford for research (Song et al. 2016, arXiv 1511.06452).",
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
-        next_command=f"accelerate launch recipes/train_sop.py --data_dir {shlex.quote(data_args.data_dir)} "
-        "--koleo_weight 0 --output_dir outputs/sop-without-koleo",
-        base_model=model_args.base_model,
     )
-    finetune(dataset, model_args, args, facts)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from hf_vitret import ViTRetModel
+from hf_vitret.experiment import benchmark
 from tests.recipes.conftest import ROOT
 from tests.training.runs import shapes_dataset
 
@@ -25,8 +26,9 @@ def intercepted(recipe, monkeypatch: pytest.MonkeyPatch):
 
     def run(name: str, *line: str) -> tuple[Any, ...]:
         module, calls = recipe(name), []
-        monkeypatch.setattr(module, "load_retrieval_dataset", lambda *_, **__: shapes_dataset())
-        monkeypatch.setattr(module, "finetune", lambda *inputs, **_: calls.append(inputs))
+        where = benchmark if name in BENCHMARKS else module
+        monkeypatch.setattr(where, "load_retrieval_dataset", lambda *_, **__: shapes_dataset())
+        monkeypatch.setattr(where, "finetune", lambda *inputs, **_: calls.append(inputs))
         monkeypatch.setattr(sys, "argv", [f"recipes/{name}.py", *line])
         module.main()
         (call,) = calls
