@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .archive_members import UNOFFICIAL, ArchiveError, Limits, Member
+from .durable_files import one_process
 from .schema import name_some
 from .tar_members import TAR_DAMAGE, tar_members
 from .zip_members import ZIP_DAMAGE, zip_members
@@ -46,13 +46,10 @@ def extract_archive(
         ValueError: The file is no archive, is damaged, cut off or encrypted; a member is absolute, climbs with `..`,
             is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
     """
-    from filelock import FileLock
-
     if target.exists():
         return target
     partial = target.with_name(PARTIAL_PREFIX + target.name)
-    lock = partial.with_name(f"{partial.name}.lock")
-    with FileLock(lock):
+    with one_process(partial):
         try:
             if not target.exists():
                 shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
@@ -64,8 +61,6 @@ def extract_archive(
             raise ValueError(_damage(archive, error)) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            with suppress(PermissionError):  # Windows removes no file that is open, and filelock does it there
-                lock.unlink(missing_ok=True)  # who waits for it takes a new one, and finds the target
     return target
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ASIDE = ".writing-"
@@ -28,6 +30,21 @@ def write_whole(path: Path, content: str) -> None:
     """Write a text file, in UTF-8."""
     aside(path).write_text(content, encoding="utf-8")
     put_in_place(path)
+
+
+@contextmanager
+def one_process(work: Path) -> Iterator[None]:
+    """Let one process at a time make the folder `work`; the others wait. A killed one holds nothing up."""
+    from filelock import FileLock
+
+    lock = work.with_name(f"{work.name}.lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            # Who waits for it takes a new one, and finds what was made.
+            with suppress(PermissionError):  # Windows removes no file that is open, and filelock does it there
+                lock.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

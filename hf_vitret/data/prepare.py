@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .durable_files import flush, write_whole
+from .durable_files import flush, one_process, write_whole
 from .image_checks import ON_BAD_IMAGE
 from .parquet_shards import DATA_FOLDER, find_shards, parquet_shard, write_group
 from .prepare_checks import check_same, check_settings, check_splits, source_ids
@@ -75,8 +74,6 @@ def prepare_dataset(
             agree; `output_dir`, whole or begun, was prepared with other settings or from other images.
         FileExistsError: Something else is at `output_dir`.
     """
-    from filelock import FileLock
-
     if on_bad_image not in ON_BAD_IMAGE:
         raise ValueError(f"on_bad_image is one of {', '.join(ON_BAD_IMAGE)}; got {on_bad_image!r}")
     if shard_size < 1:
@@ -87,8 +84,7 @@ def prepare_dataset(
     output_dir = Path(output_dir).expanduser().resolve()
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     work = output_dir.with_name(WORK_PREFIX + output_dir.name)
-    lock = work.with_name(f"{work.name}.lock")
-    with FileLock(lock):
+    with one_process(work):
         if is_prepared(output_dir):
             check_same(output_dir, dataset, settings)
         elif output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
@@ -104,9 +100,6 @@ def prepare_dataset(
                 }
                 write_manifest(work, settings, facts)
             _finish(work, output_dir)
-    # Who waits for the lock finds the folder whole, and so does who comes later.
-    with suppress(PermissionError):  # Windows, while another process holds it: that one removes it
-        lock.unlink(missing_ok=True)
     return output_dir
 
 
