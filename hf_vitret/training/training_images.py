@@ -1,25 +1,22 @@
 """The training set as the model sees it: each draw of an image augmented by a seed of its own."""
 
-import functools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, get_worker_info
 
 from ..data.images import read_image
+from .batch_ahead import BatchAhead, Example, stack
 from .sampler import ClassBalancedSampler
 from .transforms import TrainTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_DECODED = 16  # images decoded at once: of 4,000 x 3,000 pixels, no JPEG, 600 MB
 _AUGMENTATION_STREAM = 1  # keeps the augmentation's random numbers apart from the sampler's
 
 
@@ -64,12 +61,15 @@ class DrawSampler(Sampler[Draw]):
             yield Draw(row, seed)
 
 
-class TrainingImages(TorchDataset[dict[str, Any]]):
+class TrainingImages(TorchDataset[Any]):
     """Read draws of a retrieval data set as augmented examples: `pixel_values`, `labels` and `rows`.
+
+    A batch is read by threads, and behind its reader's back: `collate` gives a `BatchAhead`. In a loader's worker,
+    which is ahead of its reader anyway, it is read at once.
 
     Args:
         dataset: Columns `image` and `label`.
-        transform: The augmentation; it takes its random numbers from torch's generator of the CPU.
+        transform: The augmentation.
         class_ids: Class of each row, `(N,)` int64, 0 to the number of classes - 1.
     """
 
@@ -79,52 +79,42 @@ class TrainingImages(TorchDataset[dict[str, Any]]):
         self.images = dataset.select_columns(["image"]).cast_column("image", ImageFeature(decode=False))
         self.transform = transform
         self.class_ids = class_ids
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the threads, which are this process's own."""
+        return self.__dict__ | {"_threads": None}
 
     def __len__(self) -> int:
         """Images in the data set."""
         return len(self.images)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: Draw) -> Example:
         """Read one draw."""
-        return self.__getitems__([draw])[0]
+        return self._example(draw, self.images[draw.row]["image"])
 
-    def __getitems__(self, draws: Sequence[Draw]) -> list[dict[str, Any]]:
-        """Read a batch of draws. torch's generator is left as it was: the model's dropout goes on where it stood."""
-        encoded = self.images[[draw.row for draw in draws]]["image"]
-        read = functools.partial(read_image, short_side=self.transform.short_side)
-        # Decoders let go of the interpreter's lock. A process that only loads has one thread; on a CPU, the one that
-        # trains has all the cores, and none to do while it waits.
-        num_threads = torch.get_num_threads()
-        state = torch.get_rng_state()
-        examples: list[dict[str, Any]] = []
-        try:
-            with ThreadPoolExecutor(num_threads) if num_threads > 1 else nullcontext() as threads:
-                for start in range(0, len(draws), _DECODED):
-                    some = encoded[start : start + _DECODED]
-                    images = map(read, some) if threads is None else threads.map(read, some)
-                    examples += map(self._example, draws[start : start + _DECODED], images)
-        finally:
-            torch.set_rng_state(state)
-        return examples
+    def __getitems__(self, draws: Sequence[Draw]) -> Sequence[Example] | Sequence[Future[Example]]:
+        """Read a batch of draws, or begin to."""
+        stored = self.images[[draw.row for draw in draws]]["image"]
+        if get_worker_info() is not None:
+            return [self._example(draw, image) for draw, image in zip(draws, stored, strict=True)]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="training_images")
+        return [self._threads.submit(self._example, draw, image) for draw, image in zip(draws, stored, strict=True)]
 
-    def _example(self, draw: Draw, image: Image.Image) -> dict[str, Any]:
-        torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the GPU too
+    def _example(self, draw: Draw, stored: Mapping[str, Any]) -> Example:
+        image = read_image(stored, self.transform.short_side)
         return {
-            "pixel_values": self.transform.of_rgb(image),
+            "pixel_values": self.transform.of_rgb(image, draw.seed),
             "labels": int(self.class_ids[draw.row]),
             "rows": draw.row,
         }
 
 
-def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack examples: their `pixel_values` uint8 or `pooled` float32, `labels` and `rows` `(batch,)` int64."""
-    (inputs,) = [name for name in ("pixel_values", "pooled") if name in examples[0]]
-    if inputs == "pixel_values":  # in the order in which a decoder writes: a copy of whole rows
-        values = torch.stack([example[inputs].permute(1, 2, 0) for example in examples]).permute(0, 3, 1, 2)
-    else:
-        values = torch.stack([example[inputs] for example in examples])
-    return {
-        inputs: values,
-        "labels": torch.tensor([example["labels"] for example in examples], dtype=torch.int64),
-        "rows": torch.tensor([example["rows"] for example in examples], dtype=torch.int64),
-    }
+def collate(examples: Sequence[Any]) -> dict[str, torch.Tensor] | BatchAhead:
+    """Stack examples, as `stack` does.
+
+    Returns:
+        The batch; or, of examples that threads are still making, one that is stacked when it is read.
+    """
+    return BatchAhead(examples) if isinstance(examples[0], Future) else stack(examples)

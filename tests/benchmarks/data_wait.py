@@ -22,7 +22,7 @@ from hf_vitret.data.prepare import prepare_dataset
 from .image_pipeline import CROP, RESIZED, photograph, retrieval_dataset
 
 BAR = 0.03
-BATCH, NUM_IMAGES = 32, 64
+BATCH, NUM_IMAGES = 32, 320
 
 
 def train(images: Dataset, steps: int, workers: int) -> tuple[float, float]:

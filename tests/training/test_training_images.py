@@ -1,6 +1,9 @@
 """An image's augmentation depends on its draw alone: not on the process, the worker or what came before."""
 
 import io
+import pickle
+import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +13,14 @@ from PIL import Image as Pillow
 from torch.utils.data import DataLoader
 
 from hf_vitret import ClassBalancedSampler
+from hf_vitret.training.batch_ahead import BatchAhead
 from hf_vitret.training.training_images import Draw, DrawSampler, TrainingImages, collate
 from hf_vitret.training.transforms import TrainTransform
 from tests.training import runs
+
+
+def read(images: TrainingImages, some: list[Draw]) -> list[dict[str, Any]]:
+    return [example.result() for example in images.__getitems__(some)]
 
 
 @pytest.fixture
@@ -44,9 +52,7 @@ def test_seeds_differ_between_draws_and_epochs_and_repeat_otherwise() -> None:
 
 def test_a_draw_is_augmented_alike_whatever_the_batch(images: TrainingImages) -> None:
     some = draws()[:8]
-    torch.manual_seed(1)
-    together = images.__getitems__(some)
-    torch.manual_seed(2)
+    together = read(images, some)
     for draw, example in zip(reversed(some), reversed(together)):
         assert torch.equal(images[draw]["pixel_values"], example["pixel_values"])
     assert not torch.equal(images[some[0]]["pixel_values"], images[Draw(some[0].row, 5)]["pixel_values"])
@@ -65,7 +71,7 @@ def test_the_models_random_numbers_go_on_undisturbed(images: TrainingImages) -> 
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    images.__getitems__(draws()[:4])
+    read(images, draws()[:4])
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -92,27 +98,43 @@ def test_large_jpegs_are_augmented_as_if_decoded_at_their_size() -> None:
     images = TrainingImages(dataset, transform, np.zeros(1, dtype=np.int64))
     for seed in range(8):
         pixels = images[Draw(0, seed)]["pixel_values"].float()
-        torch.manual_seed(seed)
-        whole = transform(Pillow.open(io.BytesIO(stream.getvalue()))).float()
+        whole = transform(Pillow.open(io.BytesIO(stream.getvalue())), seed).float()
         assert (pixels - whole).abs().mean() < 6
         assert (pixels - whole.flip(2)).abs().mean() > 8
 
 
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_threads_change_nothing(images: TrainingImages, num_threads: int) -> None:
-    expected = [images[draw] for draw in draws()[:24]]
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        examples = images.__getitems__(draws()[:24])  # more than are decoded at once
-    finally:
-        torch.set_num_threads(before)
-    assert [example["rows"] for example in examples] == [draw.row for draw in draws()[:24]]
-    for example, alone in zip(examples, expected):
-        assert torch.equal(example["pixel_values"], alone["pixel_values"])
+def test_a_batch_is_made_while_its_reader_does_something_else(images: TrainingImages) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    transform = images.transform
+
+    class Slow(TrainTransform):
+        def of_rgb(self, image: Pillow.Image, seed: int) -> torch.Tensor:
+            begun.set()
+            assert go_on.wait(10)
+            return transform.of_rgb(image, seed)
+
+    some = draws()[:6]
+    expected = [images[draw]["pixel_values"] for draw in some]
+    images.transform = Slow(image_size=16, resize_size=20)
+    batch = collate(images.__getitems__(some))
+    assert isinstance(batch, BatchAhead)
+    assert batch.pin_memory() is batch
+    assert begun.wait(10)
+    go_on.set()
+    assert torch.equal(batch.to("cpu")["pixel_values"], torch.stack(expected))
+    assert dict(batch)["rows"].tolist() == [draw.row for draw in some]
+    assert len(batch) == 3
+
+
+def test_a_copy_in_another_process_has_threads_of_its_own(images: TrainingImages) -> None:
+    read(images, draws()[:2])
+    copied = pickle.loads(pickle.dumps(images))
+    for ours, theirs in zip(read(images, draws()[:4]), read(copied, draws()[:4]), strict=True):
+        assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
 
 
 def test_an_image_that_has_become_unreadable_ends_the_batch(images: TrainingImages) -> None:
     images.images = Dataset.from_dict({"image": [{"bytes": b"cut off", "path": None}] * 3})
+    batch = collate(images.__getitems__([Draw(row, 0) for row in range(3)]))
     with pytest.raises(ValueError, match="UnidentifiedImageError"):
-        images.__getitems__([Draw(row, 0) for row in range(3)])
+        batch.to("cpu")
