@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     from ..data.image_checks import ON_BAD_IMAGE
     from ..data.loading import DATASETS
-    from ..data.reencoding import DEFAULT_QUALITY, FORMATS
+    from ..data.preparation.reencoding import DEFAULT_QUALITY, FORMATS
 
     names = ", ".join(sorted(DATASETS))
     parser.add_argument("dataset", nargs="?", help=f"name of the data set: {names}; none with --dataset_name")
@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Prepare, write the card and push; return 0."""
-    from ..data.prepare import report_skipped
+    from ..data.preparation.prepare import report_skipped
     from ..hub.dataset_card import write_dataset_card
     from ..hub.push_prepared import find_token, push_prepared
 
@@ -112,7 +112,7 @@ def _check(options: Namespace) -> dict[str, Any]:
 def _prepare(options: Namespace, given: dict[str, Any], settings: dict[str, Any]) -> Path:
     """Prepare a data set of this machine, whose path is nobody else's business: its name is the source."""
     from ..data.loading import load_retrieval_dataset
-    from ..data.prepare import prepare_dataset
+    from ..data.preparation.prepare import prepare_dataset
 
     dataset = load_retrieval_dataset(options.dataset, data_dir=options.data_dir, **given)
     source = "" if options.dataset == CATALOGUE else options.dataset
@@ -124,7 +124,7 @@ def _prepare_hub(options: Namespace, given: dict[str, Any], settings: dict[str, 
     from ..data.catalogue_splits import SplitNames
     from ..data.catalogue_stream import find_commit, name_source, prepare_stream
     from ..data.loading import load_retrieval_dataset
-    from ..data.prepare import prepare_dataset
+    from ..data.preparation.prepare import prepare_dataset
 
     commit = find_commit(options.dataset_name, options.dataset_revision)
     if not options.streaming:

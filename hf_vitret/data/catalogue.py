@@ -19,7 +19,7 @@ from .catalogue_sources import (
 )
 from .catalogue_splits import SplitNames
 from .catalogue_stream import prepare_stream
-from .prepared_folder import is_prepared
+from .preparation.prepared_folder import is_prepared
 from .schema import COLUMNS, column_values, describe_split
 from .splits import split_by_class
 

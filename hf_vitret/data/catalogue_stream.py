@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalogue_columns import check_label_feature
 from .catalogue_sources import read_hub, require_columns
-from .prepare import prepare_dataset
+from .preparation.prepare import prepare_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from .archives import extract_archive
+from .archives.extraction import extract_archive
 from .official_files import Rows, check_files, check_official_counts, is_relative, make_split, numbered_fields
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .archives import extract_archive
+from .archives.extraction import extract_archive
 from .official_files import (
     Rows,
     check_disjoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .archives import extract_archive
+from .archives.extraction import extract_archive
 from .official_files import (
     Rows,
     check_disjoint,

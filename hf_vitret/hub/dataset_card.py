@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.parquet_shards import DATA_FOLDER
-from ..data.prepared_folder import read_manifest
-from ..data.reencoding import LOSSLESS
+from ..data.preparation.parquet_shards import DATA_FOLDER
+from ..data.preparation.prepared_folder import read_manifest
+from ..data.preparation.reencoding import LOSSLESS
 from .model_card import CARD_NAME
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.parquet_shards import DATA_FOLDER
-from ..data.prepared_folder import MANIFEST_NAME, check_files
+from ..data.preparation.parquet_shards import DATA_FOLDER
+from ..data.preparation.prepared_folder import MANIFEST_NAME, check_files
 from .model_card import CARD_NAME
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from datasets import Dataset
 from transformers import ViTConfig
 
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
-from hf_vitret.data.prepare import prepare_dataset
+from hf_vitret.data.preparation.prepare import prepare_dataset
 
 from .image_pipeline import CROP, RESIZED, photograph, retrieval_dataset
 

@@ -31,7 +31,7 @@ from PIL import Image as Pillow
 from transformers import ViTConfig
 
 from hf_vitret import ViTRetConfig, ViTRetModel, load_retrieval_dataset
-from hf_vitret.data.prepare import prepare_dataset
+from hf_vitret.data.preparation.prepare import prepare_dataset
 from hf_vitret.training.training_images import Draw, TrainingImages, collate
 from hf_vitret.training.transforms import TrainTransform
 

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from transformers import ViTConfig
 
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
-from hf_vitret.data.prepare import prepare_dataset
+from hf_vitret.data.preparation.prepare import prepare_dataset
 
 EPOCHS, EVERY, BATCH = 3, 1_000, 64
 IMAGES_PER_CLASS = 10

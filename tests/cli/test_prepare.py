@@ -10,7 +10,7 @@ from datasets import load_dataset
 from hf_vitret.cli import prepare as command
 from hf_vitret.cli.main import main
 from hf_vitret.data import load_retrieval_dataset
-from hf_vitret.data.prepared_folder import read_manifest
+from hf_vitret.data.preparation.prepared_folder import read_manifest
 from tests.hub_stand_in.stand_in import HubStandIn
 from tests.hub_stand_in.stand_in import hub as hub
 from tests.training.runs import draw

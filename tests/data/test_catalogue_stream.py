@@ -85,7 +85,7 @@ def test_a_streamed_copy_is_made_once_and_only_of_what_is_asked_for(hub: HubStan
 STREAM_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from hf_vitret.data import parquet_shards, prepare
+from hf_vitret.data.preparation import parquet_shards, prepare
 from hf_vitret.data.catalogue_splits import SplitNames
 from hf_vitret.data.catalogue_stream import prepare_stream
 written = 0

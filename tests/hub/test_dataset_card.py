@@ -11,8 +11,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
 from huggingface_hub import DatasetCard
 
-from hf_vitret.data.prepare import prepare_dataset
-from hf_vitret.data.row_source import RowSource
+from hf_vitret.data.preparation.prepare import prepare_dataset
+from hf_vitret.data.preparation.row_source import RowSource
 from hf_vitret.hub.dataset_card import SIZES, write_dataset_card
 from tests.training.runs import draw
 

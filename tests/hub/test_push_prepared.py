@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.data.prepare import prepare_dataset
+from hf_vitret.data.preparation.prepare import prepare_dataset
 from hf_vitret.hub.dataset_card import write_dataset_card
 from tests.hub.test_dataset_card import SIZE, code_of, make_split
 from tests.hub_stand_in.faults import CutRequest, CutResponse, Fault, Refuse

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.data.prepared_folder import read_manifest
+from hf_vitret.data.preparation.prepared_folder import read_manifest
 from tests.experiment import flow
 from tests.hub_stand_in.stand_in import HubStandIn, running_hub
 from tests.recipes.conftest import ROOT

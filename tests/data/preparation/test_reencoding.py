@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_vitret.data.reencoding import Encoding, shrink
+from hf_vitret.data.preparation.reencoding import Encoding, shrink
 
 
 def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from .archive_members import UNOFFICIAL, ArchiveError, Limits, Member
-from .durable_files import one_process
-from .schema import name_some
+from ..durable_files import one_process
+from ..schema import name_some
+from .members import UNOFFICIAL, ArchiveError, Limits, Member
 from .tar_members import TAR_DAMAGE, tar_members
 from .zip_members import ZIP_DAMAGE, zip_members
 

@@ -8,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .durable_files import flush, one_process, write_whole
-from .image_checks import ON_BAD_IMAGE
+from ..durable_files import flush, one_process, write_whole
+from ..image_checks import ON_BAD_IMAGE
+from ..schema import name_some
+from .checks import check_same, check_settings, check_splits, source_ids
 from .parquet_shards import DATA_FOLDER, find_shards, parquet_shard, write_group
-from .prepare_checks import check_same, check_settings, check_splits, source_ids
 from .prepared_folder import FORMAT, MANIFEST_NAME, is_prepared, read_manifest, write_manifest
 from .reencoding import DEFAULT_QUALITY, Encoding
 from .row_groups import encode_groups
 from .row_source import START, RowSource
-from .schema import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

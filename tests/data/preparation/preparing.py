@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hf_vitret.data import parquet_shards, prepare, prepared_folder
+from hf_vitret.data.preparation import parquet_shards, prepare, prepared_folder
 
 SETTINGS = {"short_side": 16, "shard_size": 60_000, "progress": False}
 NUM_TRAIN = 350  # three row groups and a half, two shards of two groups

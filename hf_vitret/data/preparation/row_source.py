@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .schema import COLUMNS, column_values
+from ..schema import COLUMNS, column_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

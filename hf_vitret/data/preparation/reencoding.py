@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .images import read_encoded, read_image
+from ..images import read_encoded, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

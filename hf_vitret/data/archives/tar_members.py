@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any
 
-from .archive_members import UNOFFICIAL, ArchiveError, Limits, Member, check_kind, check_path
+from .members import UNOFFICIAL, ArchiveError, Limits, Member, check_kind, check_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from .archive_members import ArchiveError, Limits, Member, check_kind, check_path
+from .members import ArchiveError, Limits, Member, check_kind, check_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

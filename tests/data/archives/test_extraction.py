@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.data.archives import extract_archive
+from hf_vitret.data.archives.extraction import extract_archive
 
 KINDS = [".zip", ".tgz", ".tar.gz", ".tar"]
 
@@ -214,7 +214,7 @@ def test_an_interruption_leaves_nothing_and_can_be_repeated(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hf_vitret.data.archives.shutil.copyfileobj", interrupt)
+        patch.setattr("hf_vitret.data.archives.extraction.shutil.copyfileobj", interrupt)
         with pytest.raises(KeyboardInterrupt):
             extract_archive(archive, tmp_path / "out", "top")
     assert names_in(tmp_path) == [archive.name]
@@ -224,7 +224,7 @@ def test_an_interruption_leaves_nothing_and_can_be_repeated(
 SLOW_EXTRACTION = """
 import shutil, sys, time
 from pathlib import Path
-from hf_vitret.data.archives import extract_archive
+from hf_vitret.data.archives.extraction import extract_archive
 copy, pause = shutil.copyfileobj, float(sys.argv[2])
 def slow(source, sink):
     copy(source, sink)
@@ -268,7 +268,7 @@ def test_who_comes_while_another_process_extracts_waits_for_it(tmp_path: Path, m
     def extract_too(*_: object) -> None:
         raise AssertionError("extracts what another process is extracting")
 
-    monkeypatch.setattr("hf_vitret.data.archives.shutil.copyfileobj", extract_too)
+    monkeypatch.setattr("hf_vitret.data.archives.extraction.shutil.copyfileobj", extract_too)
     assert len(names_in(extract_archive(tmp_path / "data.tgz", tmp_path / "out", "top"))) == 20
     assert first.communicate()[0].strip() == "20"
     assert names_in(tmp_path) == ["data.tgz", "out"]

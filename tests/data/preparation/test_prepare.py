@@ -11,10 +11,11 @@ import pytest
 from datasets import ClassLabel, IterableDataset, Value, load_dataset
 from preparing import MOMENTS, NUM_TRAIN, SETTINGS, content, make_dataset, make_split, picture
 
-from hf_vitret.data import describe_split, load_retrieval_dataset, prepare, row_groups
-from hf_vitret.data.prepare import prepare_dataset, report_skipped
-from hf_vitret.data.prepared_folder import check_files, read_manifest
-from hf_vitret.data.reencoding import Encoding
+from hf_vitret.data import describe_split, load_retrieval_dataset
+from hf_vitret.data.preparation import prepare, row_groups
+from hf_vitret.data.preparation.prepare import prepare_dataset, report_skipped
+from hf_vitret.data.preparation.prepared_folder import check_files, read_manifest
+from hf_vitret.data.preparation.reencoding import Encoding
 
 SCRIPT = Path(__file__).with_name("preparing.py")
 

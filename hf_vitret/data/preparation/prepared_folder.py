@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .durable_files import sha256_of, write_whole
+from ..durable_files import sha256_of, write_whole
+from ..schema import describe_split
 from .parquet_shards import DATA_FOLDER, name_shards, read_column
-from .schema import describe_split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""Archives of outside origin, extracted safely."""

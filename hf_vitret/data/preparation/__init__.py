@@ -1,0 +1,1 @@
+"""A data set written once as Parquet, its images re-encoded small."""
