@@ -22,13 +22,14 @@ class ClassOrder:
     Args:
         query_embeddings: `(num_queries, dim)` float.
         query_labels: `(num_queries,)` int64.
-        gallery_embeddings: `(num_gallery, dim)` float; the same tensor as `query_embeddings` for
-            leave-one-out.
+        gallery_embeddings: `(num_gallery, dim)` float.
         gallery_labels: `(num_gallery,)` int64.
         ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
         class_sizes: `(num_classes,)` int64, sizes to order the classes by where the gallery is a part of a larger
             one: the queries' order is then the same for every part. Labels are class numbers from 0. None: the
             sizes of the classes in this gallery.
+        is_own_gallery: Whether the queries are the gallery, labels and all, and `ids` their rows: leave-one-out. Their
+            embeddings are then kept once.
 
     Attributes:
         query_order: `(num_queries,)` int64, the caller's row of each sorted query.
@@ -48,6 +49,8 @@ class ClassOrder:
         gallery_labels: torch.Tensor,
         ids: tuple[torch.Tensor, torch.Tensor] | None,
         class_sizes: torch.Tensor | None = None,
+        *,
+        is_own_gallery: bool = False,
     ) -> None:
         self.num_queries, self.num_gallery = len(query_labels), len(gallery_labels)
         classes = torch.cat([query_labels, gallery_labels])
@@ -72,17 +75,16 @@ class ClassOrder:
         for start in range(0, self.num_gallery, 8_192):  # bounds what is read out before it is cast and copied
             rows = gallery_order[start : start + 8_192].to(gallery_embeddings.device)
             self.gallery[start : start + len(rows)] = gallery_embeddings[rows]
-        if gallery_embeddings is query_embeddings:
+        if is_own_gallery:
             self.queries = self.gallery[: self.num_queries]
         else:
             is_sorted = bool((self.query_order.diff() == 1).all())
             self.queries = (query_embeddings if is_sorted else query_embeddings[self.query_order]).float()
-        self._query_norms, self._gallery_norms = (
-            torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).float() for rows in (self.queries, self.gallery)
-        )
+        self._gallery_norms = _norms(self.gallery)
+        self._query_norms = self._gallery_norms[: self.num_queries] if is_own_gallery else _norms(self.queries)
         self.margins = self._query_norms * (self._gallery_norms.max() * error_bound(self.queries.shape[1]))
         self._ids = None if ids is None else (ids[0][self.query_order], ids[1][gallery_order])
-        self._ids_cross_classes = gallery_embeddings is not query_embeddings and self._do_ids_cross_classes()
+        self._ids_cross_classes = not is_own_gallery and self._do_ids_cross_classes()
 
     def _do_ids_cross_classes(self) -> bool:
         """Tell whether a query shares its id with a gallery row of another class, outside its range."""
@@ -150,6 +152,11 @@ class ClassOrder:
         if self._ids is not None and ids is not None:
             out.masked_fill_(self._ids[0][first:last, None] == ids, -torch.inf)
 
+    def is_all_wrong(self, start: int, stop: int, first: int, last: int) -> bool:
+        """Tell whether the gallery rows `first:last` are wrong items to all queries `start:stop`: none is hidden."""
+        starts, ends, _ = self._ranges
+        return (first >= ends[stop - 1] or starts[start] >= last) and not self._ids_cross_classes
+
     def hide(self, scores: torch.Tensor, start: int, stop: int, first: int, last: int) -> None:
         """Set all but the scores of wrong items to -inf: positives, the queries' own ids and the padding.
 
@@ -169,6 +176,14 @@ class ClassOrder:
             scores.masked_fill_(is_same_class, -torch.inf)
         if self._ids_cross_classes and self._ids is not None:
             scores.masked_fill_(self._ids[0][start:stop, None] == self._ids[1][None, first:last], -torch.inf)
+
+
+def _norms(rows: torch.Tensor) -> torch.Tensor:
+    """Return the lengths of rows, `(num_rows,)` float32, right to the last digit."""
+    norms = torch.empty(len(rows), device=rows.device)
+    for start in range(0, len(rows), 1_024):  # a whole copy in float64 would cost ten times the sums
+        norms[start : start + 1_024] = rows[start : start + 1_024].double().square().sum(dim=1).sqrt()
+    return norms
 
 
 def _num_matches(codes: torch.Tensor, num_queries: int) -> int:

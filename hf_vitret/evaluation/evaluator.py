@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -10,13 +10,13 @@ from torch import nn
 from ..data.schema import COLUMNS, column_values
 from ..search.embed import embed_images
 from ..search.neighbors import nearest_neighbors
-from .metrics import retrieval_metrics
+from .metric_choice import DEFAULT_KS as DEFAULT_KS
+from .metric_choice import DEFAULT_METRICS, MetricChoice
+from .protocols import RetrievalProtocol
+from .wanted_ranks import TIE_TOLERANCE
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-# The ranks that the paper reports on Stanford Online Products.
-DEFAULT_KS = (1, 10, 100, 1000)
 
 
 class RetrievalEvaluator:
@@ -30,13 +30,19 @@ class RetrievalEvaluator:
         query: Data set with the columns `image`, `label`, `image_id`; or a mapping with the entries `query` and
             `gallery`, or `test`, such as a `DatasetDict` of this package.
         gallery: Data set to search; `None` searches the query set.
-        ks: Ranks K of the reported R@K.
+        ks: Ranks K of the reported R@K, and of the other metrics at k.
         batch_size: Images embedded at once.
         num_workers: Processes that decode images.
         dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
+        metrics: Names of metrics; see `retrieval_metrics`.
+        ties: What items that score alike are worth: `"pessimistic"` or `"expected"`.
+
+    Attributes:
+        choice: The metrics, cut-offs and rule for ties.
 
     Raises:
-        ValueError: A column is missing, or a mapping has neither `test` nor `query` and `gallery`.
+        ValueError: A column is missing, a mapping has neither `test` nor `query` and `gallery`, or a metric, a cut-off
+            or the rule for ties is unknown.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class RetrievalEvaluator:
         batch_size: int = 64,
         num_workers: int = 0,
         dtype: torch.dtype | None = None,
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        ties: str = "pessimistic",
     ) -> None:
         if isinstance(query, Mapping):
             if "query" in query and "gallery" in query:
@@ -65,10 +73,10 @@ class RetrievalEvaluator:
                 )
         self.query = query
         self.gallery = gallery
-        self.ks = tuple(ks)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.dtype = dtype
+        self.choice = MetricChoice(metrics, ks, ties)
 
     def __call__(self, model: nn.Module) -> dict[str, float | int]:
         """Embed with the model and score; see `retrieval_metrics` for what comes back."""
@@ -91,18 +99,56 @@ class RetrievalEvaluator:
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, float | int]:
         """Score embeddings of the query set, `(Q, dim)`, and of the gallery, `(N, dim)`, where there is one."""
-        if self.gallery is None or gallery_embeddings is None:
-            return retrieval_metrics(query_embeddings, self.query_labels, ks=self.ks)
-        query_ids, gallery_ids = self.shared_ids
-        return retrieval_metrics(
-            query_embeddings,
-            self.query_labels,
-            gallery_embeddings,
-            self.gallery_labels,
-            query_ids=query_ids,
-            gallery_ids=gallery_ids,
-            ks=self.ks,
+        choice = self.choice
+        return self.search_protocol.metrics(
+            query_embeddings, gallery_embeddings, ks=choice.ks, metrics=choice.metrics, ties=choice.ties
         )
+
+    def query_metrics(
+        self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Score each query by itself, `(Q,)` float64 for each metric; see `hf_vitret.query_metrics`."""
+        choice = self.choice
+        return self.search_protocol.query_metrics(
+            query_embeddings, gallery_embeddings, ks=choice.ks, metrics=choice.metrics, ties=choice.ties
+        )
+
+    @cached_property
+    def search_protocol(self) -> RetrievalProtocol:
+        """Who is sought among whom, for embeddings of this data set."""
+        if self.gallery is None:
+            return RetrievalProtocol(self.query_labels)
+        return RetrievalProtocol(self.query_labels, self.gallery_labels, *self.shared_ids)
+
+    def protocol(self, model: nn.Module) -> dict[str, Any]:
+        """Describe how a model is evaluated here: what a score must carry to be compared with another.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
+
+        Returns:
+            JSON values by name: those of `RetrievalProtocol.describe`; `queries_without_positive` (what becomes of
+            them; the results count them), `ks`, `metrics`, `ties`, `tie_tolerance` (difference of scores), `score`;
+            and of the model `image_size`, `resize_size` (pixels), `resize_mode`, `pooling`, `embedding_dim` and
+            `dtype` (of its arithmetic).
+        """
+        config: Any = model.config
+        dtype = next(model.parameters()).dtype if self.dtype is None else self.dtype
+        return {
+            **self.search_protocol.describe(),
+            "queries_without_positive": "left out of the means",
+            "ks": list(self.choice.ks),
+            "metrics": list(self.choice.metrics),
+            "ties": self.choice.ties,
+            "tie_tolerance": TIE_TOLERANCE,
+            "score": "cosine similarity",
+            "image_size": config.image_size,
+            "resize_size": config.resize_size,
+            "resize_mode": config.resize_mode,
+            "pooling": config.pooling,
+            "embedding_dim": config.output_dim,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
 
     def neighbors(
         self, rows: torch.Tensor, k: int, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None

@@ -37,6 +37,10 @@ class ExactScores:
         """The same scores with the gallery's rows as queries."""
         return ExactScores(self._gallery, self._queries)
 
+    def of_queries(self, queries: torch.Tensor) -> ExactScores:
+        """The scores of some queries alone, `(num_some,)` int64."""
+        return ExactScores(self._queries[queries], self._gallery)
+
     def of_pairs(self, queries: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Score pairs of a query and an item, `(num_pairs,)` int64 each: `(num_pairs,)` float32."""
         scores = torch.empty(len(queries), device=self._queries.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,69 +19,61 @@ class MetricSums:
     Sums of floats depend on their order, in the last digits. These are whole numbers.
 
     Attributes:
-        ks: The cut-offs of recall, ascending.
         num_queries: All queries.
         num_evaluated: Those with a positive; the others count in none of the sums.
-        num_found: For each cut-off the queries with a positive up to there.
-        map_at_r: Sum of MAP@R, in units of 2**-60.
-        r_precision: Sum of the R-precision, in units of 2**-60.
+        totals: For each metric the sum of its values, in units of 2**-60.
 
     Example:
         >>> total = fixed_point_sum(torch.tensor([0.25, 0.75], dtype=torch.float64))
-        >>> sums = MetricSums((1,), 2, 2, (1,), total, total) + MetricSums((1,), 1, 0, (0,), 0, 0)
-        >>> sums.metrics()  # doctest: +NORMALIZE_WHITESPACE
-        {'recall_at_1': 0.5, 'map_at_r': 0.5, 'r_precision': 0.5, 'num_queries': 3,
-         'num_queries_without_positive': 1}
+        >>> sums = MetricSums(2, 2, {"map_at_r": total}) + MetricSums(1, 0, {"map_at_r": 0})
+        >>> sums.metrics()
+        {'map_at_r': 0.5, 'num_queries': 3, 'num_queries_without_positive': 1}
     """
 
-    ks: tuple[int, ...]
     num_queries: int
     num_evaluated: int
-    num_found: tuple[int, ...]
-    map_at_r: int
-    r_precision: int
+    totals: Mapping[str, int]
 
     def __add__(self, other: MetricSums) -> MetricSums:
         """Join two disjoint sets of queries.
 
         Raises:
-            ValueError: Their cut-offs differ.
+            ValueError: Their metrics differ.
         """
-        if self.ks != other.ks:
-            raise ValueError(f"sums must be of the same cut-offs to be added, got {self.ks} and {other.ks}.")
+        if list(self.totals) != list(other.totals):
+            raise ValueError(
+                f"sums must be of the same metrics to be added, got {', '.join(self.totals)} and "
+                f"{', '.join(other.totals)}."
+            )
         return MetricSums(
-            self.ks,
             self.num_queries + other.num_queries,
             self.num_evaluated + other.num_evaluated,
-            tuple(mine + others for mine, others in zip(self.num_found, other.num_found, strict=True)),
-            self.map_at_r + other.map_at_r,
-            self.r_precision + other.r_precision,
+            {name: total + other.totals[name] for name, total in self.totals.items()},
         )
 
     def to_tensor(self) -> torch.Tensor:
-        """Return the sums as `(6 + len(ks),)` int64: tensors of several sets may be added before they are read."""
-        halves = [divmod(total, 1 << _HALF_BITS) for total in (self.map_at_r, self.r_precision)]
-        return torch.tensor([self.num_queries, self.num_evaluated, *halves[0], *halves[1], *self.num_found])
+        """Return the sums as `(2 + 2 * num_metrics,)` int64: those of several sets may be added before they are read.
+
+        Two halves for each metric.
+        """
+        halves = [half for total in self.totals.values() for half in divmod(total, 1 << _HALF_BITS)]
+        return torch.tensor([self.num_queries, self.num_evaluated, *halves])
 
     @classmethod
-    def from_tensor(cls, ks: tuple[int, ...], sums: torch.Tensor) -> MetricSums:
-        """Read what `to_tensor` returned, or the sum of such tensors, `(6 + len(ks),)` int64."""
-        num_queries, num_evaluated, *halves = sums[:6].tolist()
-        map_at_r, r_precision = ((high << _HALF_BITS) + low for high, low in (halves[:2], halves[2:]))
-        return cls(ks, num_queries, num_evaluated, tuple(sums[6:].tolist()), map_at_r, r_precision)
+    def from_tensor(cls, names: Sequence[str], sums: torch.Tensor) -> MetricSums:
+        """Read what `to_tensor` returned for the metrics `names`, or the sum of such tensors."""
+        num_queries, num_evaluated, *halves = sums.tolist()
+        totals = [(high << _HALF_BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+        return cls(num_queries, num_evaluated, dict(zip(names, totals, strict=True)))
 
     def metrics(self) -> dict[str, float | int]:
         """Return the means over the queries with a positive, as `retrieval_metrics` does; nan if none has one."""
+        unit = self.num_evaluated << _FRACTION_BITS
         return {
-            **{f"recall_at_{k}": self._mean(found) for k, found in zip(self.ks, self.num_found, strict=True)},
-            "map_at_r": self._mean(self.map_at_r, 1 << _FRACTION_BITS),
-            "r_precision": self._mean(self.r_precision, 1 << _FRACTION_BITS),
+            **{name: total / unit if unit else float("nan") for name, total in self.totals.items()},
             "num_queries": self.num_queries,
             "num_queries_without_positive": self.num_queries - self.num_evaluated,
         }
-
-    def _mean(self, total: int, unit: int = 1) -> float:
-        return total / (self.num_evaluated * unit) if self.num_evaluated else float("nan")
 
 
 def fixed_point_sum(values: torch.Tensor) -> int:

@@ -7,24 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
+from hf_vitret.evaluation.checked_order import checked_class_order
 from hf_vitret.evaluation.class_order import ClassOrder
-from hf_vitret.evaluation.exact_scores import ExactScores
-from hf_vitret.evaluation.scored_tile import ScoredTile
+from hf_vitret.evaluation.leading_part import choose_leading_part
 from hf_vitret.evaluation.threshold_counts import ThresholdCounts
-from hf_vitret.search.exact_codes import Identifiers, exact_codes, paired_ids
-from hf_vitret.search.inner_products import check_embeddings, check_same_dim, inner_products
+from hf_vitret.evaluation.tiles import Tiles, check_tile_size
+from hf_vitret.evaluation.wanted_ranks import UNRESOLVED, TieRule, Wanted
+from hf_vitret.search.exact_codes import Identifiers
 
-# Scores closer than this are ties (for unit-norm rows; else times both norms). The scores of two rows are exact, but
-# not the rows: a ViT embeds one image up to 2.9e-7 apart, in an entry, in batches of 1 and of 64 (32 to 384
-# dimensions, on a CPU). It is still 30 times finer than a bf16 score.
-TIE_TOLERANCE = 2e-6
-
-UNRESOLVED = torch.iinfo(torch.int64).max
-"""The rank of a padded entry, and of a positive known only to rank at or beyond R."""
-
-# Rows and columns of a tile of scores: on a CPU 4 MiB, which stays in cache between product and comparison;
-# on CUDA 256 MiB, enough to hide the launches.
-TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
 # Thresholds held at once, as float32 and an int64 count: 4M of them are 48 MB for a block of queries, and 16M
 # 192 MB for all queries together (SOP has 0.4M).
 _MAX_THRESHOLDS = 4_000_000
@@ -47,6 +37,31 @@ class PositiveRanks:
     num_positives: torch.Tensor
 
 
+# Shares of the work after which a team's processes tell each other what they have counted: early, when most is dropped.
+_MEETINGS = (0.03, 0.1, 0.25, 0.5)
+
+
+class NoTeamError(ValueError):
+    """A set of queries that several processes cannot rank together by halves; `ShardedRanks` can."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """Processes that score the same embeddings together, each its share of the tiles.
+
+    Attributes:
+        rank: Which of them this is, from 0.
+        size: How many they are.
+        sum: Adds a tensor over all of them, and gives each the sum.
+        max: The same with the largest.
+    """
+
+    rank: int
+    size: int
+    sum: Callable[[torch.Tensor], torch.Tensor]
+    max: Callable[[torch.Tensor], torch.Tensor]
+
+
 def positive_ranks(
     embeddings: torch.Tensor,
     labels: Identifiers,
@@ -56,7 +71,11 @@ def positive_ranks(
     query_ids: Identifiers | None = None,
     gallery_ids: Identifiers | None = None,
     every_rank: bool = False,
+    best_only: bool = False,
+    max_rank: int | None = None,
+    ties: TieRule = "pessimistic",
     tile_size: int | None = None,
+    team: Team | None = None,
 ) -> Iterator[PositiveRanks]:
     """Yield the 0-based ranks of each query's positives in the gallery, a block of queries at a time.
 
@@ -67,7 +86,7 @@ def positive_ranks(
     A score is the inner product in float64, rounded to float32; matrix products in float32 only find the pairs whose
     score is beyond doubt. The ranks are therefore the same for every tile size, number of threads and device.
 
-    Only what a metric can use is counted. The best positive's rank is always exact, and so is every rank
+    Only what a metric can use is counted. The best positive's rank is exact (below `max_rank`), and so is every rank
     below R, the number of positives; the others are `UNRESOLVED` unless `every_rank` asks for them. Each pair
     of items is scored once: without a gallery the matrix is symmetric, so only its upper triangle of tiles is
     computed, and a tile serves its rows and its columns.
@@ -81,8 +100,12 @@ def positive_ranks(
             absent.
         gallery_ids: `(num_gallery,)`. Both or neither, and only with a gallery.
         every_rank: Resolve all the ranks: slower where classes are large.
+        best_only: Resolve the best positive's rank and no other: all that R@K needs.
+        max_rank: A best positive at this rank or beyond, and beyond R, may be left `UNRESOLVED`. None: resolve it.
+        ties: `"pessimistic"`, or `"optimistic"`: a wrong item that ties with a right one ranks behind it.
         tile_size: Rows and columns of a tile of scores, a positive multiple of 8. None: what suits the
             device.
+        team: Processes that share the work, each with all the embeddings; without a gallery. None: this one alone.
 
     Yields:
         Blocks that cover every query once, in an order of their own (by class size).
@@ -90,67 +113,89 @@ def positive_ranks(
     Raises:
         TypeError: Embeddings are not floats, or labels or ids are.
         ValueError: Shapes do not match, an embedding is not finite, or arguments that belong together do not
-            come so.
+            come so, or contradict each other. A `NoTeamError` where a team has a gallery or too many positives.
     """
-    check_embeddings(embeddings, "embeddings")
-    leave_one_out = gallery_embeddings is None
-    if (gallery_embeddings is None) != (gallery_labels is None):
-        raise ValueError("gallery_embeddings and gallery_labels must come together: pass both or neither.")
-    if leave_one_out and (query_ids is not None or gallery_ids is not None):
-        raise ValueError(
-            "query_ids and gallery_ids need a gallery. Without one each item is left out of its own list by "
-            "position: leave them out, or pass the gallery."
-        )
-    device = embeddings.device
-    if gallery_embeddings is None or gallery_labels is None:
-        (query_codes,) = exact_codes(labels, name="labels", device=device)
-        gallery_embeddings, gallery_codes = embeddings, query_codes
-        positions = torch.arange(len(embeddings), device=device)
-        ids: tuple[torch.Tensor, torch.Tensor] | None = (positions, positions)
-    else:
-        check_embeddings(gallery_embeddings, "gallery_embeddings")
-        check_same_dim(embeddings, gallery_embeddings)
-        query_codes, gallery_codes = exact_codes(labels, gallery_labels, name="labels", device=device)
-        ids = paired_ids(query_ids, gallery_ids, len(embeddings), len(gallery_embeddings), device)
-    for name, codes, rows in (
-        ("labels", query_codes, len(embeddings)),
-        ("gallery_labels", gallery_codes, len(gallery_embeddings)),
-    ):
-        if len(codes) != rows:
-            raise ValueError(f"{name} must have one label for each of the {rows} embeddings, got {len(codes)}.")
-    tile_size = check_tile_size(tile_size, device)
-
-    order = ClassOrder(embeddings, query_codes, gallery_embeddings, gallery_codes, ids)
+    wanted = Wanted(every_rank, best_only, max_rank, ties)
+    order = checked_class_order(
+        embeddings, labels, gallery_embeddings, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids
+    )
+    tile_size = check_tile_size(tile_size, embeddings.device)
     num_queries = len(embeddings)
     blocks = [(start, min(start + tile_size, num_queries)) for start in range(0, num_queries, tile_size)]
-    num_thresholds = sum((stop - start) * order.width(start, stop) for start, stop in blocks)
-    if leave_one_out and num_thresholds <= _MAX_SYMMETRIC_THRESHOLDS:
-        return _symmetric_ranks(order, blocks, every_rank)
-    return _rectangular_ranks(order, tile_size, every_rank)
+    num_thresholds = sum((stop - start) * (1 if best_only else order.width(start, stop)) for start, stop in blocks)
+    if gallery_embeddings is None and num_thresholds <= _MAX_SYMMETRIC_THRESHOLDS:
+        return _symmetric_ranks(order, blocks, wanted, team)
+    if team is not None:
+        raise NoTeamError(
+            f"a team needs the queries to be the gallery, and at most {_MAX_SYMMETRIC_THRESHOLDS:,} positives to "
+            f"count for, got {num_thresholds:,}. ShardedRanks takes any number of processes, and any gallery."
+        )
+    return _rectangular_ranks(order, tile_size, wanted)
 
 
 @torch.no_grad()
-def _symmetric_ranks(order: ClassOrder, blocks: list[tuple[int, int]], every_rank: bool) -> Iterator[PositiveRanks]:
+def _symmetric_ranks(
+    order: ClassOrder, blocks: list[tuple[int, int]], wanted: Wanted, team: Team | None
+) -> Iterator[PositiveRanks]:
     """Rank all items against each other, from the tiles on and above the diagonal alone."""
     tiles = Tiles(order, (blocks[0][1] - blocks[0][0] + 7) ** 2)
-    counts = [_thresholds(order, *block, every_rank) for block in blocks]
+    positives = _all_positives(order, blocks, wanted, team)
+    counts = [wanted.begin_counts(*each) for each in positives]
     # The diagonal first: it shows every query a share of the gallery, which drops most thresholds.
-    for block, own in zip(blocks, counts, strict=True):
-        tiles.count(block, block, own)
+    for number, (block, own) in enumerate(zip(blocks, counts, strict=True)):
+        if _is_own(number, team):
+            tiles.count(block, block, own)
+    _join(counts, team, is_last=False)
+    tiles.leading = choose_leading_part(order, torch.cat([each.lowest for each in counts]))
+    num_pairs, number = len(blocks) * (len(blocks) - 1) // 2, 0
+    meetings = {int(num_pairs * share) for share in _MEETINGS}
     for row, block in enumerate(blocks):
         for column in range(row + 1, len(blocks)):
-            tiles.count(block, blocks[column], counts[row], counts[column])
-        yield to_ranks(order.query_order[slice(*block)], counts[row])
+            if _is_own(number, team):
+                tiles.count(block, blocks[column], counts[row], counts[column])
+            number += 1
+            if number in meetings:
+                _join(counts, team, is_last=False)
+        if team is None:
+            yield to_ranks(order.query_order[slice(*block)], counts[row], positives[row][1])
+    if team is not None:
+        _join(counts, team, is_last=True)
+        for block, own, (_, num_positives) in zip(blocks, counts, positives, strict=True):
+            yield to_ranks(order.query_order[slice(*block)], own, num_positives)
+
+
+def _join(counts: list[ThresholdCounts], team: Team | None, *, is_last: bool) -> None:
+    """Add up what the processes of a team have counted: all know then what to drop, and one goes on with the counts."""
+    if team is None:
+        return
+    above = team.sum(torch.cat([own.above.flatten() for own in counts]))
+    level = -team.max(-torch.cat([own.level for own in counts]))  # what one has dropped is nobody's to tell
+    parts = zip(
+        counts,
+        torch.split(above, [own.above.numel() for own in counts]),
+        torch.split(level, [len(own.level) for own in counts]),
+        strict=True,
+    )
+    for own, own_above, own_level in parts:
+        own.join(own_above.view_as(own.above), own_level)
+        if team.rank > 0 and not is_last:
+            own.above.zero_()
+
+
+def _is_own(number: int, team: Team | None) -> bool:
+    """Tell whether a piece of work is this process's."""
+    return team is None or number % team.size == team.rank
 
 
 @torch.no_grad()
-def _rectangular_ranks(order: ClassOrder, tile_size: int, every_rank: bool) -> Iterator[PositiveRanks]:
+def _rectangular_ranks(order: ClassOrder, tile_size: int, wanted: Wanted) -> Iterator[PositiveRanks]:
     """Rank the gallery for one block of queries after another."""
     tiles = Tiles(order, tile_size**2)
     for start, stop in query_blocks(order.num_queries, tile_size, order.width):
-        counts = _thresholds(order, start, stop, every_rank)
+        thresholds, num_positives = _positives(order, start, stop, wanted)
+        counts = wanted.begin_counts(thresholds, num_positives)
         tiles.count_gallery((start, stop), counts)
-        yield to_ranks(order.query_order[start:stop], counts)
+        yield to_ranks(order.query_order[start:stop], counts, num_positives)
 
 
 def query_blocks(num_queries: int, tile_size: int, width: Callable[[int, int], int]) -> Iterator[tuple[int, int]]:
@@ -170,72 +215,30 @@ def query_blocks(num_queries: int, tile_size: int, width: Callable[[int, int], i
         start = stop
 
 
-def check_tile_size(tile_size: int | None, device: torch.device) -> int:
-    """Return the rows and columns of a tile of scores, those that suit the device for None.
-
-    Raises:
-        ValueError: Not a positive multiple of 8.
-    """
-    if tile_size is None:
-        return TILE_SIZE.get(device.type, TILE_SIZE["cuda"])
-    if tile_size < 1 or tile_size % 8:
-        raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
-    return tile_size
+def _positives(order: ClassOrder, start: int, stop: int, wanted: Wanted) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the thresholds of the queries' positives, `(block, num_ranks)` float32, and their numbers, `(block,)`."""
+    scores, num_positives = order.positive_scores(start, stop, wanted.tolerance)
+    return wanted.thresholds(scores), num_positives
 
 
-class Tiles:
-    """One tile of scores and one of comparisons, used over and over."""
-
-    def __init__(self, order: ClassOrder, num_scores: int) -> None:
-        self._order = order
-        self._scores = torch.empty(num_scores, device=order.queries.device)
-        self._hits = torch.empty(num_scores, dtype=torch.bool, device=order.queries.device)
-
-    def count_gallery(self, queries: tuple[int, int], counts: ThresholdCounts) -> None:
-        """Score a block of queries with the whole gallery, and count."""
-        num_columns = len(self._scores) // (queries[1] - queries[0]) // 8 * 8
-        for first in range(0, self._order.num_gallery, num_columns):
-            self.count(queries, (first, min(first + num_columns, self._order.num_gallery)), counts)
-
-    def count(
-        self,
-        queries: tuple[int, int],
-        gallery: tuple[int, int],
-        row_counts: ThresholdCounts,
-        column_counts: ThresholdCounts | None = None,
-    ) -> None:
-        """Score a block of queries with a block of gallery rows, and count for the first, or for both."""
-        (start, stop), (first, last) = queries, gallery
-        if self._order.is_all_positive(start, stop, first, last):
-            return
-        shape = (stop - start, last - first + (first - last) % 8)
-        scores, hits = (buffer[: shape[0] * shape[1]].view(shape) for buffer in (self._scores, self._hits))
-        block, items = self._order.queries[start:stop], self._order.gallery[first : first + shape[1]]
-        inner_products(block, items, out=scores)
-        self._order.hide(scores, start, stop, first, last)
-        exact, margins = ExactScores(block, items), self._order.margins
-        row_counts.add(ScoredTile(scores, hits, 0, exact, margins[start:stop]))
-        if column_counts is not None:  # the gallery is the query set
-            column_counts.add(ScoredTile(scores, hits, 1, exact.transposed, margins[first:last]))
+def _all_positives(
+    order: ClassOrder, blocks: list[tuple[int, int]], wanted: Wanted, team: Team | None
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return what `_positives` does of each block: found by one process of a team, and known to all."""
+    found = []
+    for number, (start, stop) in enumerate(blocks):
+        if _is_own(number, team):
+            found.append(_positives(order, start, stop, wanted))
+        else:
+            width = 1 if wanted.best_only else order.width(start, stop)
+            nothing = torch.zeros(stop - start, width, device=order.queries.device)
+            found.append((nothing, order.starts.new_zeros(stop - start)))
+    return found if team is None else [(team.sum(thresholds), team.sum(number)) for thresholds, number in found]
 
 
-def _thresholds(order: ClassOrder, start: int, stop: int, every_rank: bool) -> ThresholdCounts:
-    """Return counts, still zero, with a threshold just below the score of each positive of the queries."""
-    thresholds, num_positives = order.positive_scores(start, stop, TIE_TOLERANCE)
-    if not order.is_all_positive(start, stop, 0, order.num_gallery):  # else no score matters
-        thresholds = thresholds.sort(dim=1, descending=True).values
-    return begin_counts(thresholds, num_positives, every_rank)
-
-
-def begin_counts(thresholds: torch.Tensor, num_positives: torch.Tensor, every_rank: bool) -> ThresholdCounts:
-    """Return counts, still zero, that drop a threshold at the rank R, or never."""
-    limits = torch.full_like(num_positives, UNRESOLVED) if every_rank else num_positives
-    return ThresholdCounts(thresholds, num_positives, limits)
-
-
-def to_ranks(queries: torch.Tensor, counts: ThresholdCounts) -> PositiveRanks:
+def to_ranks(queries: torch.Tensor, counts: ThresholdCounts, num_positives: torch.Tensor) -> PositiveRanks:
     """Add the positives ahead of each positive to the wrong items counted ahead of it."""
     places = torch.arange(counts.above.shape[1], device=counts.above.device)
-    is_exact = (places <= counts.level.unsqueeze(1)) & (counts.num_thresholds > 0).unsqueeze(1)
+    is_exact = places <= counts.level.unsqueeze(1)
     ranks = (counts.above + places).masked_fill_(~is_exact, UNRESOLVED)
-    return PositiveRanks(queries, ranks, counts.num_thresholds)
+    return PositiveRanks(queries, ranks, num_positives)

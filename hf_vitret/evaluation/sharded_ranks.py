@@ -7,16 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from hf_vitret.evaluation.class_order import ClassOrder
-from hf_vitret.evaluation.positive_ranks import (
-    TIE_TOLERANCE,
-    PositiveRanks,
-    Tiles,
-    begin_counts,
-    check_tile_size,
-    query_blocks,
-    to_ranks,
-)
-from hf_vitret.evaluation.threshold_counts import ThresholdCounts
+from hf_vitret.evaluation.positive_ranks import PositiveRanks, query_blocks, to_ranks
+from hf_vitret.evaluation.tiles import Tiles, check_tile_size
+from hf_vitret.evaluation.wanted_ranks import Wanted
 from hf_vitret.search.exact_codes import Identifiers, exact_codes, paired_ids
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim
 
@@ -40,6 +33,8 @@ class ShardedRanks:
         query_ids: `(num_queries,)`; a gallery item with the id of the query is neither right nor wrong, but absent.
         gallery_ids: `(num_gallery,)`. Both or neither.
         every_rank: Resolve all the ranks, also those at or beyond R.
+        best_only: Resolve the best positive's rank and no other.
+        max_rank: A best positive at this rank or beyond, and beyond R, may be left unresolved. None: resolve it.
         tile_size: Rows and columns of a tile of scores, a positive multiple of 8. None: what suits the device.
 
     Attributes:
@@ -67,6 +62,8 @@ class ShardedRanks:
         query_ids: Identifiers | None = None,
         gallery_ids: Identifiers | None = None,
         every_rank: bool = False,
+        best_only: bool = False,
+        max_rank: int | None = None,
         tile_size: int | None = None,
     ) -> None:
         if len(embeddings):
@@ -78,7 +75,7 @@ class ShardedRanks:
                 f"labels must have one label for each of the {num_queries} embeddings, got {len(codes[0])}."
             )
         ids = paired_ids(query_ids, gallery_ids, num_queries, len(codes[1]), device)
-        self._every_rank, self._tile_size = every_rank, check_tile_size(tile_size, device)
+        self._wanted, self._tile_size = Wanted(every_rank, best_only, max_rank), check_tile_size(tile_size, device)
 
         classes = torch.unique(torch.cat(codes), return_inverse=True)[1]
         query_classes, self._gallery_classes = classes[:num_queries], classes[num_queries:]
@@ -127,14 +124,14 @@ class ShardedRanks:
             blocks = [_Block(*block, self._queries.device) for block in plan]
             for order in self._walk(gallery_shards, is_idle=not blocks):
                 for block in blocks:
-                    block.add_positives(order)
-            counts = [block.begin(self._every_rank) for block in blocks]
+                    block.add_positives(order, self._wanted.tolerance)
+            counts = [self._wanted.begin_counts(*block.positives(self._wanted)) for block in blocks]
             for order in self._walk(gallery_shards, is_idle=not blocks):
                 tiles = Tiles(order, self._tile_size**2)
                 for block, own in zip(blocks, counts, strict=True):
                     tiles.count_gallery((block.start, block.stop), own)
             for block, own in zip(blocks, counts, strict=True):
-                yield to_ranks(self._order[block.start : block.stop], own)
+                yield to_ranks(self._order[block.start : block.stop], own, block.num_positives)
 
     def _walk(self, gallery_shards: Callable[[], Iterator[torch.Tensor]], *, is_idle: bool) -> Iterator[ClassOrder]:
         """Sort the queries with one shard after another; an idle walk only takes the shards."""
@@ -166,17 +163,17 @@ class _Block:
     def __init__(self, start: int, stop: int, width: int, device: torch.device) -> None:
         self.start, self.stop = start, stop
         self._scores = torch.full((stop - start, width), -torch.inf, device=device)
-        self._num_found = torch.zeros(stop - start, dtype=torch.int64, device=device)
+        self.num_positives = torch.zeros(stop - start, dtype=torch.int64, device=device)
 
-    def add_positives(self, order: ClassOrder) -> None:
+    def add_positives(self, order: ClassOrder, tolerance: float) -> None:
         """Append the scores of the positives in one shard to those of each query."""
-        scores, num_found = order.positive_scores(self.start, self.stop, TIE_TOLERANCE)
+        scores, num_found = order.positive_scores(self.start, self.stop, tolerance)
         is_found = scores > -torch.inf  # (block, width in this shard)
-        places = self._num_found.unsqueeze(1) + is_found.cumsum(dim=1) - 1
+        places = self.num_positives.unsqueeze(1) + is_found.cumsum(dim=1) - 1
         rows = is_found.nonzero()[:, 0]
         self._scores[rows, places[is_found]] = scores[is_found]
-        self._num_found += num_found
+        self.num_positives += num_found
 
-    def begin(self, every_rank: bool) -> ThresholdCounts:
-        """Return counts, still zero, for the positives of all shards."""
-        return begin_counts(self._scores.sort(dim=1, descending=True).values, self._num_found, every_rank)
+    def positives(self, wanted: Wanted) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the thresholds of the positives of all shards, and their numbers."""
+        return wanted.thresholds(self._scores), self.num_positives

@@ -89,11 +89,11 @@ def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def max_over_ranks(number: int, device: torch.device) -> int:
-    """Return the largest of the ranks' numbers; it travels as a tensor on `device`."""
-    largest = torch.tensor(number, device=device)
+def max_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Return the largest of the ranks' values, entry by entry, of a tensor of one shape on all ranks."""
+    largest = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return int(largest)
+    return largest
 
 
 def broadcast_parameters(module: torch.nn.Module) -> None:

@@ -1,7 +1,9 @@
-"""Evaluation by several processes: each embeds its share of the images, and no process holds them all."""
+"""Evaluation by several processes: each embeds its share of the images, and scores its share of the pairs."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,8 @@ from torch import nn
 
 from ..evaluation.evaluator import RetrievalEvaluator
 from ..evaluation.metric_sums import MetricSums
-from ..evaluation.metrics import check_ks, sum_metrics
+from ..evaluation.positive_ranks import NoTeamError, Team, positive_ranks
+from ..evaluation.query_values import rank_values, sum_values
 from ..evaluation.sharded_ranks import ShardedRanks
 from ..search.embed import embed_images
 from ..search.neighbors import merge_neighbors, nearest_neighbors
@@ -25,6 +28,9 @@ from .distributed import (
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+# Values of the embeddings that every process may hold all of: 1 GiB. Stanford Online Products has 2**24.5.
+_MAX_SHARED_VALUES = 2**28
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,9 @@ class ShardedEmbeddings:
     """The embeddings of an evaluation set, of which each process holds its share.
 
     Every method is called by all processes alike and returns the same on all of them: what one process alone finds.
-    For the metrics the shares visit every process in turn, so that it holds its own and one other; for the
-    neighbours of a few queries, those queries and the best k of each share travel.
+    For the metrics every process gets all embeddings and scores its share of the pairs, each once; where they are too
+    many for that (or there is a gallery), the shares visit every process in turn, so that it holds its own and one
+    other. For the neighbours of a few queries, those queries and the best k of each share travel.
 
     Args:
         evaluator: The data set.
@@ -85,10 +92,40 @@ class ShardedEmbeddings:
         self._rank, self._world = rank_and_world()
 
     def metrics(self) -> dict[str, float | int]:
-        """Score by exact search; see `retrieval_metrics` for what comes back."""
-        evaluator = self.evaluator
+        """Score by exact search; see `retrieval_metrics` for what comes back.
+
+        Raises:
+            ValueError: Several processes that cannot hold all embeddings are to find expected values over ties.
+        """
         if self._world == 1:
-            return evaluator.score(self.query, self.gallery)
+            return self.evaluator.score(self.query, self.gallery)
+        if self.gallery is None and len(self.evaluator.query) * self.query.shape[1] <= _MAX_SHARED_VALUES:
+            with contextlib.suppress(NoTeamError):  # alike on all processes: it depends on the labels alone
+                return self._metrics_of_all()
+        return self._metrics_by_shares()
+
+    def _metrics_of_all(self) -> dict[str, float | int]:
+        """Score with all embeddings on every process, each pair of images by one of them."""
+        evaluator, choice = self.evaluator, self.evaluator.choice
+        embeddings = torch.cat(list(self._gallery_shards()))  # (N, dim)
+        rank = functools.partial(
+            positive_ranks,
+            embeddings,
+            evaluator.query_labels,
+            team=Team(self._rank, self._world, sum_over_ranks, max_over_ranks),
+        )
+        worst = rank(**choice.wanted_ranks)
+        best = rank(every_rank=True, ties="optimistic") if choice.is_expected else None
+        return sum_values(choice.keys, rank_values(choice, worst, best)).metrics()
+
+    def _metrics_by_shares(self) -> dict[str, float | int]:
+        """Score with the own queries on every process, which all the gallery's shares visit."""
+        evaluator, choice = self.evaluator, self.evaluator.choice
+        if choice.is_expected:
+            raise ValueError(
+                f"ties must be pessimistic where {self._world} processes share a gallery, got {choice.ties!r}. "
+                "Evaluate the checkpoint in one process."
+            )
         if self.gallery is None:  # an image does not find itself, whatever ids the images have
             query_ids = gallery_ids = torch.arange(len(evaluator.query))
         else:
@@ -100,11 +137,13 @@ class ShardedEmbeddings:
             evaluator.gallery_labels,
             query_ids=query_ids[own],
             gallery_ids=gallery_ids,
+            **choice.wanted_ranks,
         )
-        blocks = ranks.blocks(self._gallery_shards, max_over_ranks(ranks.num_rounds, self.device))
-        ks = check_ks(evaluator.ks)
-        total = sum_over_ranks(sum_metrics(blocks, ks).to_tensor().to(self.device))
-        return MetricSums.from_tensor(ks, total).metrics()
+        num_rounds = int(max_over_ranks(torch.tensor(ranks.num_rounds, device=self.device)))
+        blocks = ranks.blocks(self._gallery_shards, num_rounds)
+        sums = sum_values(choice.keys, rank_values(choice, blocks))
+        total = sum_over_ranks(sums.to_tensor().to(self.device))
+        return MetricSums.from_tensor(choice.keys, total).metrics()
 
     def neighbors(self, rows: torch.Tensor, k: int) -> torch.Tensor:
         """Find the nearest images of some queries; see `RetrievalEvaluator.neighbors`.

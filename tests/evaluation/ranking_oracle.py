@@ -1,48 +1,110 @@
 """Retrieval metrics by the book: every score in float64, every list sorted, one query after another."""
 
 import math
+from itertools import groupby
 
 import numpy as np
 
 TIE_TOLERANCE = 2e-6
+ALL_METRICS = ("recall_at_k", "precision_at_k", "map_at_k", "map_at_r", "r_precision", "map", "mrr")
 
 
-def sorted_positive_ranks(queries, labels, gallery=None, gallery_labels=None, query_ids=None, gallery_ids=None):
-    """Return the 0-based ranks of each query's positives, a wrong item that ties with a right one ahead of it."""
+def sorted_positive_ranks(
+    queries, labels, gallery=None, gallery_labels=None, query_ids=None, gallery_ids=None, ties="pessimistic"
+):
+    """Return the 0-based ranks of each query's positives, a wrong item that ties with a right one ahead of it.
+
+    With `ties="optimistic"`, it is behind.
+    """
     queries = np.asarray(queries, dtype=np.float64)
     if gallery is None:
         gallery, gallery_labels = queries, labels
         query_ids = gallery_ids = range(len(queries))
     gallery = np.asarray(gallery, dtype=np.float64)
+    tolerance = TIE_TOLERANCE if ties == "pessimistic" else -TIE_TOLERANCE
     lists = []
     for row, query in enumerate(queries):
         seen = [i for i in range(len(gallery)) if query_ids is None or query_ids[row] != gallery_ids[i]]
         is_right = np.array([gallery_labels[i] == labels[row] for i in seen], dtype=bool)
         norms = np.linalg.norm(query) * np.linalg.norm(gallery[seen], axis=1)
-        keys = gallery[seen] @ query - np.where(is_right, TIE_TOLERANCE * norms, 0.0)
-        lists.append(np.flatnonzero(is_right[np.lexsort((is_right, -keys))]))
+        keys = gallery[seen] @ query - np.where(is_right, tolerance * norms, 0.0)
+        second = is_right if ties == "pessimistic" else ~is_right
+        lists.append(np.flatnonzero(is_right[np.lexsort((second, -keys))]))
     return lists
 
 
-def metrics_by_sorting(*args, ks=(1, 10, 100, 1000), **kwargs):
+def metrics_of_list(ranks, ks=(1, 10, 100, 1000), num_positives=None):
+    """Return every metric of one query by name, from a walk down its list; `ranks` are those of what was found."""
+    num_positives = len(ranks) if num_positives is None else num_positives
+    length = max([num_positives, *ks, *(rank + 1 for rank in ranks)])
+    hits = [0] * length
+    for rank in ranks:
+        hits[rank] = 1
+    num_hits, hits_up_to, precisions_up_to, total = 0, [0], [0.0], 0.0
+    for place, hit in enumerate(hits, start=1):
+        num_hits += hit
+        total += hit * num_hits / place
+        hits_up_to.append(num_hits)
+        precisions_up_to.append(total)
+    values = {}
+    for k in ks:
+        values[f"recall_at_{k}"] = float(hits_up_to[k] > 0)
+        values[f"precision_at_{k}"] = hits_up_to[k] / k
+        values[f"map_at_{k}"] = precisions_up_to[k] / min(k, num_positives)
+    values["map_at_r"] = precisions_up_to[num_positives] / num_positives
+    values["r_precision"] = hits_up_to[num_positives] / num_positives
+    values["map"] = total / num_positives
+    values["mrr"] = next((1 / place for place, hit in enumerate(hits, start=1) if hit), 0.0)
+    return values
+
+
+def expected_metrics_of_list(scores, is_right, ks=(1, 10, 100, 1000)):
+    """Return the expected value of every metric of one query, by a walk down its list, where only equal scores tie."""
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    pairs = [(scores[item], bool(is_right[item])) for item in order]
+    num_right, length = sum(right for _, right in pairs), len(pairs)
+    chance_of_right, precision, chance_of_best = [], [], []
+    before = 0
+    for _, group in groupby(pairs, key=lambda pair: pair[0]):
+        rights = [right for _, right in group]
+        size, right = len(rights), sum(rights)
+        for place in range(size):
+            chance_of_right.append(right / size)
+            ahead = before + (place * (right - 1) / (size - 1) if size > 1 and right else 0)
+            precision.append((ahead + 1) / (len(precision) + 1))
+            is_first = not before and right > 0 and place <= size - right
+            chance_of_best.append(math.comb(size - 1 - place, right - 1) / math.comb(size, right) if is_first else 0.0)
+        before += right
+    hits = np.cumsum([0.0, *chance_of_right])
+    sums = np.cumsum([0.0, *(chance * each for chance, each in zip(chance_of_right, precision, strict=True))])
+    best = np.cumsum([0.0, *chance_of_best])
+    values = {}
+    for k in ks:
+        last = min(k, length)
+        values[f"recall_at_{k}"] = best[last]
+        values[f"precision_at_{k}"] = hits[last] / k
+        values[f"map_at_{k}"] = sums[last] / min(k, num_right)
+    values["map_at_r"] = sums[num_right] / num_right
+    values["r_precision"] = hits[num_right] / num_right
+    values["map"] = sums[-1] / num_right
+    values["mrr"] = sum(chance / place for place, chance in enumerate(chance_of_best, start=1))
+    return values
+
+
+def names_of(metrics, ks):
+    """Return the names of the values, in order."""
+    return [key for name in metrics for key in ([f"{name[:-1]}{k}" for k in ks] if name.endswith("_k") else [name])]
+
+
+def metrics_by_sorting(*args, ks=(1, 10, 100, 1000), metrics=("recall_at_k", "map_at_r", "r_precision"), **kwargs):
+    """Return the means of metrics, as `retrieval_metrics` names them."""
     lists = sorted_positive_ranks(*args, **kwargs)
-    found = [ranks for ranks in lists if len(ranks)]
-    average_precisions, precisions = [], []
-    for ranks in found:
-        num_positives = len(ranks)
-        is_right = np.zeros(num_positives)
-        is_right[ranks[ranks < num_positives]] = 1
-        precision_at = np.cumsum(is_right) / np.arange(1, num_positives + 1)
-        average_precisions.append((precision_at * is_right).sum() / num_positives)
-        precisions.append(is_right.mean())
-
-    def mean(values):
-        return float(np.mean(values)) if found else math.nan
-
+    found = [metrics_of_list(ranks.tolist(), ks) for ranks in lists if len(ranks)]
     return {
-        **{f"recall_at_{k}": mean([ranks[0] < k for ranks in found]) for k in ks},
-        "map_at_r": mean(average_precisions),
-        "r_precision": mean(precisions),
+        **{
+            name: float(np.mean([each[name] for each in found])) if found else math.nan
+            for name in names_of(metrics, ks)
+        },
         "num_queries": len(lists),
         "num_queries_without_positive": len(lists) - len(found),
     }

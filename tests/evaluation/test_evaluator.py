@@ -1,5 +1,7 @@
 """The evaluator scores what a plain embedding of the images scores, in every form that data comes in."""
 
+import json
+
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
@@ -83,6 +85,82 @@ def test_large_labels_stay_apart(test_split: Dataset) -> None:
 def test_ranks_are_those_asked_for(tiny_model: nn.Module, test_split: Dataset) -> None:
     metrics = RetrievalEvaluator(test_split, ks=(2, 5))(tiny_model)
     assert [name for name in metrics if name.startswith("recall")] == ["recall_at_2", "recall_at_5"]
+
+
+def test_metrics_and_ties_are_those_asked_for(tiny_model: nn.Module, test_split: Dataset) -> None:
+    asked = {"ks": (1, 3), "metrics": ["mrr", "precision_at_k"]}
+    evaluator = RetrievalEvaluator(test_split, **asked)
+    embeddings = evaluator.embed(tiny_model, test_split)
+    assert evaluator(tiny_model) == retrieval_metrics(embeddings, labels_of(test_split), **asked)
+    collapsed = embeddings[:1].expand(20, -1)
+    classes = labels_of(test_split)
+    chance = (classes[:, None] == classes).sum(dim=1).sub(1).double().mean() / 19
+    scores = RetrievalEvaluator(test_split, **asked, ties="expected").score(collapsed)
+    assert scores["precision_at_1"] == pytest.approx(float(chance))
+    assert evaluator.score(collapsed)["precision_at_1"] == 0
+
+
+def test_values_of_each_query(tiny_model: nn.Module, test_split: Dataset) -> None:
+    query, gallery = test_split.select(range(0, 20, 3)), test_split.select(range(1, 20, 3))
+    evaluator = RetrievalEvaluator(query, gallery, ks=(1, 2))
+    sets = evaluator.embed(tiny_model, query), evaluator.embed(tiny_model, gallery)
+    values, means = evaluator.query_metrics(*sets), evaluator.score(*sets)
+    assert list(values) == ["recall_at_1", "recall_at_2", "map_at_r", "r_precision"]
+    for name, each in values.items():
+        assert each.shape == (7,)
+        assert float(each.nanmean()) == pytest.approx(means[name])
+
+
+def test_embeddings_must_be_of_the_sets_there_are(test_split: Dataset) -> None:
+    rows = torch.eye(20)
+    with pytest.raises(ValueError, match="got its labels without its embeddings"):
+        RetrievalEvaluator(test_split, test_split).score(rows)
+    with pytest.raises(ValueError, match="got its embeddings without its labels"):
+        RetrievalEvaluator(test_split).score(rows, rows)
+
+
+def test_what_cannot_be_computed_is_refused_before_anything_is_embedded(test_split: Dataset) -> None:
+    with pytest.raises(ValueError, match="metrics must be some of"):
+        RetrievalEvaluator(test_split, metrics=["accuracy"])
+    with pytest.raises(ValueError, match="ks must be integers"):
+        RetrievalEvaluator(test_split, ks=(0,))
+
+
+def test_the_protocol_says_all_that_a_score_depends_on(tiny_model: nn.Module, test_split: Dataset) -> None:
+    config = tiny_model.config
+    alone = RetrievalEvaluator(test_split, ks=(10, 1), dtype=torch.bfloat16).protocol(tiny_model)
+    assert json.loads(json.dumps(alone)) == alone
+    assert alone == {
+        "search": "leave-one-out",
+        "num_queries": 20,
+        "num_gallery": 20,
+        "relevance": "same label",
+        "left_out_of_lists": "the query itself",
+        "num_ignored_pairs": 0,
+        "queries_without_positive": "left out of the means",
+        "ks": [1, 10],
+        "metrics": ["recall_at_k", "map_at_r", "r_precision"],
+        "ties": "pessimistic",
+        "tie_tolerance": 2e-6,
+        "score": "cosine similarity",
+        "image_size": config.image_size,
+        "resize_size": config.resize_size,
+        "resize_mode": "shortest_edge",
+        "pooling": config.pooling,
+        "embedding_dim": config.output_dim,
+        "dtype": "bfloat16",
+    }
+    both = RetrievalEvaluator(test_split, test_split.select(range(5)), metrics=["map"], ties="expected")
+    changed = {
+        "search": "query against gallery",
+        "num_gallery": 5,
+        "left_out_of_lists": "images of the same id",
+        "ks": [1, 10, 100, 1000],
+        "metrics": ["map"],
+        "ties": "expected",
+        "dtype": "float32",
+    }
+    assert both.protocol(tiny_model) == alone | changed
 
 
 def test_settings_reach_the_embedding(

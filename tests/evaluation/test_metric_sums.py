@@ -7,7 +7,7 @@ import torch
 
 from hf_vitret.evaluation.metric_sums import MetricSums, fixed_point_sum, row_sums
 
-KS = (1, 10)
+NAMES = ("recall_at_1", "map_at_r")
 
 
 def numbers(*shape, seed=0):
@@ -17,7 +17,7 @@ def numbers(*shape, seed=0):
 
 def sums_of(values, num_without=0):
     total = fixed_point_sum(values)
-    return MetricSums(KS, len(values) + num_without, len(values), (len(values) // 2, len(values)), total, total // 3)
+    return MetricSums(len(values) + num_without, len(values), dict(zip(NAMES, (total, total // 3), strict=True)))
 
 
 def test_the_sum_is_the_rational_number():
@@ -33,21 +33,20 @@ def test_small_numbers_are_rounded_to_the_unit():
 @pytest.mark.parametrize("num_parts", [1, 2, 7])
 def test_parts_in_any_order_and_any_number_give_the_same_metrics(num_parts):
     values = numbers(1_000)
-    whole = sums_of(values)
     order = torch.randperm(1_000, generator=torch.Generator().manual_seed(1))
-    total = MetricSums(KS, 0, 0, (0, 0), 0, 0)
+    total = MetricSums(0, 0, dict.fromkeys(["map"], 0))
     for part in values[order].tensor_split(num_parts):
-        total += MetricSums(KS, len(part), len(part), (0, 0), fixed_point_sum(part), 0)
-    assert (total.num_queries, total.map_at_r) == (1_000, whole.map_at_r)
+        total += MetricSums(len(part), len(part), {"map": fixed_point_sum(part)})
+    assert total == MetricSums(1_000, 1_000, {"map": fixed_point_sum(values)})
     floats = [sum(part.tolist()) for part in values.split(1)]
-    assert total.metrics()["map_at_r"] == pytest.approx(sum(floats) / 1_000, abs=1e-12)
+    assert total.metrics()["map"] == pytest.approx(sum(floats) / 1_000, abs=1e-12)
 
 
 def test_sums_travel_as_int64():
     parts = [sums_of(numbers(400, seed=seed), num_without=seed) for seed in range(5)]
     tensor = sum(part.to_tensor() for part in parts)
     assert tensor.dtype == torch.int64
-    received = MetricSums.from_tensor(KS, tensor)
+    received = MetricSums.from_tensor(NAMES, tensor)
     expected = parts[0] + parts[1] + parts[2] + parts[3] + parts[4]
     assert received == expected
     assert received.metrics() == expected.metrics()
@@ -55,16 +54,23 @@ def test_sums_travel_as_int64():
 
 
 def test_sums_of_a_billion_queries_fit():
-    sums = MetricSums((1,), 10**9, 10**9, (10**9,), 10**9 << 60, 10**9 << 60)
-    total = MetricSums.from_tensor((1,), sums.to_tensor() + sums.to_tensor() + sums.to_tensor())
+    sums = MetricSums(10**9, 10**9, dict.fromkeys(NAMES, 10**9 << 60))
+    total = MetricSums.from_tensor(NAMES, sums.to_tensor() + sums.to_tensor() + sums.to_tensor())
     assert total.metrics()["map_at_r"] == total.metrics()["recall_at_1"] == 1.0
     assert total.num_queries == 3 * 10**9
 
 
-def test_sums_of_other_cut_offs_are_refused():
-    other = MetricSums((5,), 0, 0, (0,), 0, 0)
-    with pytest.raises(ValueError, match=r"same cut-offs to be added, got \(1, 10\) and \(5,\)"):
+def test_means_of_counts_are_the_nearest_floats():
+    ones = torch.ones(7, dtype=torch.float64)
+    assert MetricSums(70, 59, {"recall_at_1": fixed_point_sum(ones)}).metrics()["recall_at_1"] == 7 / 59
+
+
+def test_sums_of_other_metrics_are_refused():
+    other = MetricSums(0, 0, {"mrr": 0})
+    with pytest.raises(ValueError, match="same metrics to be added, got recall_at_1, map_at_r and mrr"):
         sums_of(numbers(3)) + other
+    with pytest.raises(ValueError, match="zip"):
+        MetricSums.from_tensor(("mrr",), sums_of(numbers(3)).to_tensor())
 
 
 def test_a_row_sums_alike_at_any_width():

@@ -4,15 +4,7 @@ import pytest
 import torch
 
 from hf_vitret.evaluation.exact_scores import ExactScores
-from hf_vitret.evaluation.scored_tile import ScoredTile, count_true, true_places
-
-
-@pytest.mark.parametrize("shape", [(3, 8), (600, 16), (5, 4096), (300, 2048)])
-@pytest.mark.parametrize("dim", [0, 1])
-@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
-def test_count_true_is_the_sum(shape, dim, density):
-    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
-    assert torch.equal(count_true(mask, dim), mask.sum(dim))
+from hf_vitret.evaluation.scored_tile import ScoredTile, true_places
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (600, 16), (5, 4096)])
@@ -29,24 +21,23 @@ def test_queries_are_read_from_rows_and_from_columns(query_dim):
     table = torch.randn(13, 16, generator=generator)  # (queries, items)
     scores = table if query_dim == 0 else torch.nn.functional.pad(table.T, (0, 3), value=9.0).contiguous()
     exact = ExactScores(torch.eye(13), table.T)
-    tile = ScoredTile(scores, torch.empty_like(scores, dtype=torch.bool), query_dim, exact, torch.zeros(13))
+    tile = ScoredTile(scores, torch.empty_like(scores), query_dim, exact, torch.arange(13.0))
     thresholds = torch.linspace(-1, 1, 13)
     passes = table >= thresholds[:, None]
-    found = tile.count_at_least(thresholds)
-    assert torch.equal(found, passes.sum(dim=1))
-
-    below = tile.hits_below(thresholds + 0.5)
-    below = below if query_dim == 0 else below.T[:13]
-    assert torch.equal(below, passes & (table < thresholds[:, None] + 0.5))
+    assert tile.num_items == 16
+    assert torch.equal(tile.best(), table.max(dim=1).values)
+    assert torch.equal(tile.count_at_least(thresholds), passes.sum(dim=1))
+    assert tile.count_at_least(torch.full((13,), torch.inf)).tolist() == [0] * 13
 
     rows = torch.tensor([0, 5, 12])
-    assert torch.equal(tile.of_queries(rows), table[rows])
-    picked, items = tile.picked(rows, found[rows])
+    some = tile.of_queries(rows)
+    assert torch.equal(some.scores, table[rows])
+    assert torch.equal(some.margins, rows.float())
+    assert torch.equal(some.exact.of_rows(), exact.of_rows(rows))
+    assert torch.equal(some.count_at_least(thresholds[rows]), passes[rows].sum(dim=1))
+    picked, items = some.picked(thresholds[rows])
     for line, row in enumerate(rows.tolist()):
         expected = passes[row].nonzero().squeeze(1)
         assert items[line, : len(expected)].tolist() == expected.tolist()
         assert torch.equal(picked[line, : len(expected)], table[row, expected])
         assert (picked[line, len(expected) :] == -torch.inf).all()
-    best, items = tile.selected(rows, 4)
-    assert torch.equal(best, table[rows].sort(dim=1, descending=True).values[:, :4])
-    assert torch.equal(table[rows].gather(1, items), best)

@@ -8,11 +8,13 @@ import torch
 from hf_vitret.evaluation import positive_ranks as ranks_module
 from hf_vitret.evaluation import retrieval_metrics
 from hf_vitret.evaluation import sharded_ranks as module
-from hf_vitret.evaluation.metrics import sum_metrics
+from hf_vitret.evaluation.metric_choice import MetricChoice
+from hf_vitret.evaluation.query_values import rank_values, sum_values
 from hf_vitret.evaluation.sharded_ranks import ShardedRanks
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
 
 KS = (1, 10, 100, 1000)
+CHOICE = MetricChoice(ks=KS)
 
 
 def as_lists(blocks, num_queries):
@@ -47,7 +49,7 @@ def over_ranks(world, queries, labels, gallery, gallery_labels, query_ids=None, 
             **settings,
         )
         blocks = ranks.blocks(lambda: (gallery[part] for part in shares(len(gallery), world)))
-        part = sum_metrics(blocks, KS)
+        part = sum_values(CHOICE.keys, rank_values(CHOICE, blocks))
         assert part.num_queries == own.stop - own.start
         total = part if total is None else total + part
     return total.metrics()

@@ -14,6 +14,7 @@ from torch.distributed.fsdp import fully_shard
 
 from hf_vitret import RetrievalEvaluator, ViTRetConfig, ViTRetModel
 from hf_vitret.evaluation import positive_ranks, sharded_ranks
+from hf_vitret.evaluation.metric_choice import METRICS
 from hf_vitret.evaluation.retrieval_strip import drawn_queries
 from hf_vitret.training import sharded_evaluation
 from hf_vitret.training.sharded_evaluation import Shares, embed_shares
@@ -50,6 +51,8 @@ def evaluators() -> dict[str, RetrievalEvaluator]:
         "two images": RetrievalEvaluator(images.select(range(2)), batch_size=1),
         "three images": RetrievalEvaluator(images.select(range(3)), batch_size=2),
         "query and gallery": RetrievalEvaluator(query, gallery, batch_size=2),
+        "every metric": RetrievalEvaluator(images, batch_size=4, ks=(1, 3, 9), metrics=METRICS),
+        "expected values": RetrievalEvaluator(images, batch_size=4, ks=(1, 3, 9), metrics=METRICS, ties="expected"),
         "small gallery": RetrievalEvaluator(images, gallery.select(range(3)), batch_size=2),
         "nothing to find": RetrievalEvaluator(images.select(range(0, 23, 4)), batch_size=1),
     }
@@ -82,19 +85,29 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
     broadcast, sharded_evaluation.broadcast_rows = sharded_evaluation.broadcast_rows, spy
     seen = {}
     for name, evaluator in evaluators().items():
-        num_calls, shard_sizes = 0, []
+        num_calls = 0
         state = torch.get_rng_state()
         embeddings = embed_shares(model, evaluator, device)
         assert torch.equal(torch.get_rng_state(), state)  # training goes on as if there had been no evaluation
         rows = drawn_queries(evaluator, NUM_DRAWN)
+        metrics = embeddings.metrics()
+        shard_sizes.clear()
         seen[name] = {
-            "metrics": embeddings.metrics(),
+            "metrics": metrics,
+            "metrics by shares": embeddings._metrics_by_shares()
+            if dist.is_initialized() and not evaluator.choice.is_expected
+            else metrics,
             "neighbors": embeddings.neighbors(rows, NUM_NEIGHBORS).tolist(),
             "query": embeddings.query.tolist(),
             "gallery": None if embeddings.gallery is None else embeddings.gallery.tolist(),
             "num_calls": num_calls,
-            "shard_sizes": shard_sizes,
+            "shard_sizes": list(shard_sizes),
         }
+    if dist.is_initialized():
+        images = evaluators()["leave one out"].query
+        expected = RetrievalEvaluator(images, images, batch_size=3, ties="expected")
+        with pytest.raises(ValueError, match=r"ties must be pessimistic where \d processes"):
+            embed_shares(model, expected, device).metrics()
     (Path(folder) / f"{rank}.json").write_text(json.dumps(seen))
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -127,6 +140,7 @@ def test_every_process_finds_what_one_alone_finds(
     [alone] = found[1]
     for rank in found[world]:
         assert text(rank[name]["metrics"]) == text(alone[name]["metrics"])
+        assert text(rank[name]["metrics by shares"]) == text(alone[name]["metrics"])
         assert rank[name]["neighbors"] == alone[name]["neighbors"]
 
 
@@ -163,7 +177,9 @@ def test_each_process_holds_its_share_of_the_same_embeddings(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_no_more_than_a_share_visits_at_a_time(found: dict[int | str, list[dict[str, Any]]], world: int) -> None:
+def test_no_more_than_a_share_visits_at_a_time_where_not_all_fit(
+    found: dict[int | str, list[dict[str, Any]]], world: int
+) -> None:
     sizes = [rank["leave one out"]["shard_sizes"] for rank in found[world]]
     assert len({tuple(each) for each in sizes}) == 1  # all walk alike, though some need more rounds than others
     assert max(sizes[0]) == {2: 12, 4: 6}[world]

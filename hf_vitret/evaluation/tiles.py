@@ -1,0 +1,103 @@
+"""Tiles of scores, made, read and forgotten one after another."""
+
+from __future__ import annotations
+
+import torch
+
+from hf_vitret.evaluation.class_order import ClassOrder
+from hf_vitret.evaluation.exact_scores import ExactScores
+from hf_vitret.evaluation.leading_part import LeadingPart
+from hf_vitret.evaluation.scored_tile import ScoredTile
+from hf_vitret.evaluation.threshold_counts import FEW, ThresholdCounts
+from hf_vitret.search.inner_products import inner_products
+
+# Rows and columns of a tile of scores: on a CPU 4 MiB, which stays in cache between product and comparison;
+# on CUDA 256 MiB, enough to hide the launches.
+TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
+
+
+def check_tile_size(tile_size: int | None, device: torch.device) -> int:
+    """Return the rows and columns of a tile of scores, those that suit the device for None.
+
+    Raises:
+        ValueError: Not a positive multiple of 8.
+    """
+    if tile_size is None:
+        return TILE_SIZE.get(device.type, TILE_SIZE["cuda"])
+    if tile_size < 1 or tile_size % 8:
+        raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
+    return tile_size
+
+
+class Tiles:
+    """One tile of scores and one to compare them in, used over and over."""
+
+    def __init__(self, order: ClassOrder, num_scores: int) -> None:
+        self._order = order
+        self._scores = torch.empty(num_scores, device=order.queries.device)
+        self._scratch = torch.empty(num_scores, device=order.queries.device)
+        self.leading: LeadingPart | None = None
+
+    def count_gallery(self, queries: tuple[int, int], counts: ThresholdCounts) -> None:
+        """Score a block of queries with the whole gallery, and count."""
+        num_columns = len(self._scores) // (queries[1] - queries[0]) // 8 * 8
+        for first in range(0, self._order.num_gallery, num_columns):
+            self.count(queries, (first, min(first + num_columns, self._order.num_gallery)), counts)
+
+    def count(
+        self,
+        queries: tuple[int, int],
+        gallery: tuple[int, int],
+        row_counts: ThresholdCounts,
+        column_counts: ThresholdCounts | None = None,
+    ) -> None:
+        """Score a block of queries with a block of gallery rows, and count for the first, or for both."""
+        (start, stop), (first, last) = queries, gallery
+        if self._order.is_all_positive(start, stop, first, last):
+            return
+        if (
+            self.leading is not None
+            and column_counts is not None
+            and self._count_few(self.leading, queries, gallery, row_counts, column_counts)
+        ):
+            return
+        shape = (stop - start, last - first + (first - last) % 8)
+        scores, scratch = (buffer[: shape[0] * shape[1]].view(shape) for buffer in (self._scores, self._scratch))
+        block, items = self._order.queries[start:stop], self._order.gallery[first : first + shape[1]]
+        inner_products(block, items, out=scores)
+        self._order.hide(scores, start, stop, first, last)
+        exact, margins = ExactScores(block, items), self._order.margins
+        row_counts.add(ScoredTile(scores, scratch, 0, exact, margins[start:stop]))
+        if column_counts is not None:  # the gallery is the query set
+            column_counts.add(ScoredTile(scores, scratch, 1, exact.transposed, margins[first:last]))
+
+    def _count_few(
+        self,
+        leading: LeadingPart,
+        queries: tuple[int, int],
+        gallery: tuple[int, int],
+        row_counts: ThresholdCounts,
+        column_counts: ThresholdCounts,
+    ) -> bool:
+        """Count the few queries of two blocks that part of a product does not settle; or tell that they are many."""
+        if not self._order.is_all_wrong(*queries, *gallery):
+            return False
+        shape = (queries[1] - queries[0], gallery[1] - gallery[0])
+        bounds = leading.bounds(queries, gallery, self._scores[: shape[0] * shape[1]].view(shape))
+        sides = ((queries, gallery, row_counts), (gallery, queries, column_counts))
+        left = []
+        for (own, _, counts), most in zip(sides, bounds, strict=True):
+            left.append((most + self._order.margins[slice(*own)] >= counts.lowest).nonzero().squeeze(1))
+            if len(left[-1]) > FEW * len(most):
+                return False
+        for (own, other, counts), rows in zip(sides, left, strict=True):
+            if len(rows):
+                block, items = self._order.queries[slice(*own)][rows], self._order.queries[slice(*other)]
+                scores, scratch = (
+                    buffer[: len(rows) * len(items)].view(len(rows), len(items))
+                    for buffer in (self._scores, self._scratch)
+                )
+                inner_products(block, items, out=scores)
+                margins = self._order.margins[slice(*own)][rows]
+                counts.add_to(rows, ScoredTile(scores, scratch, 0, ExactScores(block, items), margins))
+        return True
