@@ -39,6 +39,7 @@ def embed_images(
     batch_size: int = 64,
     num_workers: int = 0,
     dtype: torch.dtype | None = None,
+    normalize: bool = True,
     progress: bool = True,
     description: str = "Embedding",
 ) -> torch.Tensor:
@@ -50,17 +51,25 @@ def embed_images(
         batch_size: Images a step.
         num_workers: Processes that decode; 0 decodes in this one.
         dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast.
+        normalize: False gives the vectors before the L2 norm, projected where the model has a projection: what a `PCA`
+            is fitted on. Normalised, they are the embeddings.
         progress: Whether to show a bar.
         description: Text in front of the bar.
 
     Returns:
-        `(len(images), dim)` float32 on the CPU, unit L2 norm, in the order of the images.
+        `(len(images), dim)` float32 on the CPU, unit L2 norm unless not normalised, in the order of the images.
 
     Raises:
+        TypeError: Vectors before the norm are asked of a model that does not give them.
         ValueError: There are no images, or an embedding is not finite; the message names the first rows.
     """
     if len(images) == 0:
         raise ValueError("expected at least one image to embed; got none")
+    if not normalize and not hasattr(model, "pool_images"):
+        raise TypeError(
+            f"expected a ViTRetModel, whose pool_images gives what comes before the norm; got {type(model).__name__}: "
+            "embed with normalize=True, or wrap the backbone by ViTRetModel.from_backbone"
+        )
     parameter = next(model.parameters())
     device = parameter.device
     loader: DataLoader[Any] = DataLoader(
@@ -80,8 +89,9 @@ def embed_images(
         with bar, class_token_only(model):
             for pixels in loader:
                 with torch.inference_mode(), autocast:
-                    output = model(pixels.to(device, non_blocking=True))
-                batches.append(output.embeddings.float().cpu())  # (B, D)
+                    pixels = pixels.to(device, non_blocking=True)
+                    vectors = model(pixels).embeddings if normalize else _before_norm(model, pixels)  # (B, D)
+                batches.append(vectors.float().cpu())
                 bar.update(len(pixels))
     finally:
         model.train(was_training)
@@ -93,3 +103,11 @@ def embed_images(
             "the model has diverged (lower the learning rate) or its weights are damaged"
         )
     return embeddings
+
+
+def _before_norm(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Do all of a model's `forward` but the norm, by the names that checkpoints with older code have too."""
+    pooled: torch.Tensor = model.pool_images(pixels)[0]  # (B, width)
+    if model.projection is not None:
+        pooled = model.projection(pooled.to(model.projection.weight.dtype))  # (B, D)
+    return pooled

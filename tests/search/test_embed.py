@@ -140,3 +140,49 @@ def test_broken_weights_are_reported(tiny_model: nn.Module, images: list[Image.I
 def test_no_images(tiny_model: nn.Module) -> None:
     with pytest.raises(ValueError, match="at least one image to embed; got none"):
         embed_images(tiny_model, [])
+
+
+def _with_projection(model: nn.Module) -> nn.Module:
+    """Give the model's backbone a projection, which is random."""
+    config = type(model.config).from_dict({**model.config.to_dict(), "embedding_dim": 12})
+    torch.manual_seed(1)
+    return type(model)(config).eval()
+
+
+@pytest.mark.parametrize("with_projection", [False, True])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_vectors_before_the_norm_become_the_embeddings(
+    tiny_model: nn.Module, images: list[Image.Image], with_projection: bool, dtype: torch.dtype | None
+) -> None:
+    model = _with_projection(tiny_model) if with_projection else tiny_model
+    vectors = embed_images(model, images, normalize=False, dtype=dtype, progress=False)
+    assert vectors.shape == (len(images), 12 if with_projection else 32)
+    assert vectors.dtype == torch.float32
+    assert (vectors.norm(dim=1) - 1).abs().min() > 1e-2
+    embeddings = embed_images(model, images, dtype=dtype, progress=False)
+    torch.testing.assert_close(nn.functional.normalize(vectors, dim=1), embeddings, atol=1e-6, rtol=0)
+
+
+def test_vectors_before_the_norm_of_a_checkpoint_that_brings_its_own_code(
+    tiny_model: nn.Module, images: list[Image.Image], tmp_path
+) -> None:
+    """What `trust_remote_code` loads where the package is not there first: another class, out of the checkpoint."""
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    folder = tmp_path / "checkpoint"
+    _with_projection(tiny_model).save_pretrained(folder)
+    model = get_class_from_dynamic_module("modeling_vitret.ViTRetModel", folder).from_pretrained(folder).eval()
+    assert type(model).__module__.startswith("transformers_modules")
+    vectors = embed_images(model, images, normalize=False, progress=False)
+    embeddings = embed_images(model, images, progress=False)
+    torch.testing.assert_close(nn.functional.normalize(vectors, dim=1), embeddings, atol=1e-6, rtol=0)
+
+
+def test_a_model_that_hides_what_comes_before_the_norm(tiny_model: nn.Module, images: list[Image.Image]) -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside, self.image_processor = nn.Linear(1, 1), tiny_model.image_processor
+
+    with pytest.raises(TypeError, match="whose pool_images gives what comes before the norm; got Plain"):
+        embed_images(Plain(), images, normalize=False, progress=False)
