@@ -1,0 +1,26 @@
+"""Metrics for `evaluate.load`: each is a folder with a script of its name that calls the functions of this package."""
+
+from pathlib import Path
+
+MODULES = ("mean_average_precision_at_r", "recall_at_k")
+
+
+def evaluate_module(name: str) -> str:
+    """Return the folder of a metric, for `evaluate.load`.
+
+    Args:
+        name: `"recall_at_k"` or `"mean_average_precision_at_r"`.
+
+    Returns:
+        Its path, absolute.
+
+    Raises:
+        ValueError: There is no such metric.
+
+    Example:
+        >>> evaluate_module("recall_at_k").endswith("recall_at_k")
+        True
+    """
+    if name not in MODULES:
+        raise ValueError(f"expected one of {', '.join(MODULES)}; got {name!r}")
+    return str(Path(__file__).parent / name)
