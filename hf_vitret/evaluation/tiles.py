@@ -55,11 +55,7 @@ class Tiles:
         (start, stop), (first, last) = queries, gallery
         if self._order.is_all_positive(start, stop, first, last):
             return
-        if (
-            self.leading is not None
-            and column_counts is not None
-            and self._count_few(self.leading, queries, gallery, row_counts, column_counts)
-        ):
+        if column_counts is not None and self._count_few(queries, gallery, row_counts, column_counts):
             return
         shape = (stop - start, last - first + (first - last) % 8)
         scores, scratch = (buffer[: shape[0] * shape[1]].view(shape) for buffer in (self._scores, self._scratch))
@@ -73,31 +69,41 @@ class Tiles:
 
     def _count_few(
         self,
-        leading: LeadingPart,
         queries: tuple[int, int],
         gallery: tuple[int, int],
         row_counts: ThresholdCounts,
         column_counts: ThresholdCounts,
     ) -> bool:
-        """Count the few queries of two blocks that part of a product does not settle; or tell that they are many."""
+        """Count for two blocks of which few queries have a use for the other; or tell that they are many."""
         if not self._order.is_all_wrong(*queries, *gallery):
             return False
-        shape = (queries[1] - queries[0], gallery[1] - gallery[0])
-        bounds = leading.bounds(queries, gallery, self._scores[: shape[0] * shape[1]].view(shape))
         sides = ((queries, gallery, row_counts), (gallery, queries, column_counts))
-        left = []
-        for (own, _, counts), most in zip(sides, bounds, strict=True):
-            left.append((most + self._order.margins[slice(*own)] >= counts.lowest).nonzero().squeeze(1))
-            if len(left[-1]) > FEW * len(most):
-                return False
-        for (own, other, counts), rows in zip(sides, left, strict=True):
+        left = [counts.lowest < torch.inf for _, _, counts in sides]  # who has a threshold at all
+        if self.leading is not None and any(_are_many(each) for each in left):
+            shape = (queries[1] - queries[0], gallery[1] - gallery[0])
+            bounds = self.leading.bounds(queries, gallery, self._scores[: shape[0] * shape[1]].view(shape))
+            left = [
+                most + self._order.margins[slice(*own)] >= counts.lowest
+                for (own, _, counts), most in zip(sides, bounds, strict=True)
+            ]
+        if any(_are_many(each) for each in left):
+            return False
+        for (own, other, counts), is_left in zip(sides, left, strict=True):
+            rows = is_left.nonzero().squeeze(1)
             if len(rows):
-                block, items = self._order.queries[slice(*own)][rows], self._order.queries[slice(*other)]
-                scores, scratch = (
-                    buffer[: len(rows) * len(items)].view(len(rows), len(items))
-                    for buffer in (self._scores, self._scratch)
-                )
-                inner_products(block, items, out=scores)
-                margins = self._order.margins[slice(*own)][rows]
-                counts.add_to(rows, ScoredTile(scores, scratch, 0, ExactScores(block, items), margins))
+                counts.add_to(rows, self._of_rows(own, other, rows))
         return True
+
+    def _of_rows(self, own: tuple[int, int], other: tuple[int, int], rows: torch.Tensor) -> ScoredTile:
+        """Score some queries of a block with all of another, `(num_rows,)` int64, counted from the block's first."""
+        block, items = self._order.queries[slice(*own)][rows], self._order.queries[slice(*other)]
+        scores, scratch = (
+            buffer[: len(rows) * len(items)].view(len(rows), len(items)) for buffer in (self._scores, self._scratch)
+        )
+        inner_products(block, items, out=scores)
+        margins = self._order.margins[slice(*own)][rows]
+        return ScoredTile(scores, scratch, 0, ExactScores(block, items), margins)
+
+
+def _are_many(is_left: torch.Tensor) -> bool:
+    return int(is_left.sum()) > FEW * len(is_left)
