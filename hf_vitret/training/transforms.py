@@ -137,7 +137,8 @@ class TrainTransform:
         augment = AUGMENTATIONS[self.augmentation]
         pixels = augment(image, rng, self.image_size, self.resize_size, self.resize_mode)  # (S, S, 3)
         if rng.random() < self.flip:
-            pixels = pixels.flip(1)
+            # By numpy: torch would start threads for it, of each thread that reads images, in the way of the model's.
+            pixels = torch.from_numpy(np.ascontiguousarray(pixels.numpy()[:, ::-1]))
         return pixels.permute(2, 0, 1)
 
 
