@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from hf_vitret.search.affinity_graph import AffinityGraph, mutual_graph
 from hf_vitret.search.neighbor_lists import check_neighbor_lists
 
-_QUERIES = 64  # solved for at once: three float32 vectors of the gallery's length each, 768 MB at a million images
+# Queries whose walks are followed together, and entries of their vectors over the items reached that are solved for at
+# once, at most (those of one query at least): 64 MB of float32 a set of vectors, of which there are five at the peak.
+_QUERIES = 64
+_ENTRIES = 16_000_000
 
 
 class Diffusion:
@@ -15,23 +19,26 @@ class Diffusion:
     The affinity of two items is their score to a power, where each is among the k nearest of the other; else 0. With S
     the affinities normalised by their sums on both sides, a query's ranking is the solution of
     `(I - alpha S) f = (1 - alpha) y`, where y holds the affinities of the query with its own neighbours. It is found by
-    conjugate gradients, without a matrix that is not sparse: `num_gallery * k` affinities are all that is kept.
+    conjugate gradients, without a matrix that is not sparse: at most `num_gallery * k` affinities, 12 bytes each, are
+    all that is kept. An iteration takes the walk one step further, so only items that so many steps can reach are
+    solved for: the cost does not grow with the gallery, but with what the walks reach.
 
     Args:
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
-        scores: `(num_gallery, k)` float of each item's neighbours, itself left out (`query_ids` and `gallery_ids` of
-            `nearest_neighbors`).
+        scores: `(num_gallery, k)` float of each item's neighbours, of `nearest_neighbors` or another index. An item in
+            its own list joins nothing, but takes a place.
         indices: `(num_gallery, k)` int64, their gallery rows; -1 where there are no more.
         alpha: How far the walk goes, from 0 (the query's neighbours alone) to below 1.
         gamma: Power of a score.
 
     Raises:
-        ValueError: Shapes do not match, an index is outside the gallery, or alpha or gamma is outside its range.
+        ValueError: The lists are not what `check_neighbor_lists` expects, or alpha or gamma is outside its range.
 
     Reference:
         Iscen et al., arXiv 1611.05113, section 3: alpha 0.99, gamma 3, k 50, 20 iterations for global descriptors.
     """
 
+    @torch.no_grad()
     def __init__(
         self,
         gallery_embeddings: torch.Tensor,
@@ -48,7 +55,7 @@ class Diffusion:
         check_neighbor_lists(gallery_embeddings, gallery_embeddings, scores, indices)
         self.alpha, self.gamma = alpha, gamma
         self._gallery = gallery_embeddings
-        self._transitions = _normalized(_mutual_affinities(scores, indices, gamma))
+        self._transitions = mutual_graph(scores, indices, gamma).normalized()
 
     @torch.no_grad()
     def rank(
@@ -69,11 +76,12 @@ class Diffusion:
             indices: `(num_queries, num_seeds)` int64, their gallery rows.
             k: How many items to return, at least 1.
             num_iterations: Iterations of conjugate gradients at most.
-            tolerance: The iterations end once the residual is this part of its first norm, for all queries.
+            tolerance: A query's iterations end once its residual is this part of its first norm.
 
         Returns:
             `(num_queries, k)` float32 diffused scores, descending, and int64 gallery rows. Items that the walk does not
-            reach score 0; beyond the gallery the rows are padded with -inf and -1.
+            reach score 0, and it is open which of them fill up a list; beyond the gallery the rows are padded with
+            -inf and -1.
 
         Raises:
             ValueError: As for the constructor, or k is below 1.
@@ -85,58 +93,57 @@ class Diffusion:
         found_scores = torch.full((num_queries, k), -torch.inf, device=scores.device)
         found = torch.full((num_queries, k), -1, dtype=torch.int64, device=scores.device)
         for start in range(0, num_queries, _QUERIES):
-            rows = slice(start, start + _QUERIES)
-            seeds = torch.zeros(len(indices[rows]), num_gallery, device=scores.device)
-            weights = scores[rows].float().clamp(min=0).pow(self.gamma).masked_fill(indices[rows] < 0, 0.0)
-            seeds.scatter_add_(1, indices[rows].clamp(min=0), weights)
-            diffused = self._solve((1 - self.alpha) * seeds.T, num_iterations, tolerance).T  # (queries, num_gallery)
-            best = diffused.topk(min(k, num_gallery), dim=1)
-            found_scores[rows, : best.values.shape[1]], found[rows, : best.indices.shape[1]] = best
+            near, weights = indices[start : start + _QUERIES], scores[start : start + _QUERIES].float()
+            weights = weights.clamp(min=0).pow(self.gamma).masked_fill(near < 0, 0.0)  # (queries, num_seeds)
+            items = self._transitions.reached(near[near >= 0], num_iterations)
+            transitions = self._transitions.among(items)
+            candidates = torch.cat([items, _others(items, num_gallery, k)])
+            places = torch.searchsorted(items, near.clamp(min=0)).clamp(max=max(len(items) - 1, 0))
+            for first, some in _parts(len(near), len(items)):
+                diffused = torch.zeros(len(near[some]), len(candidates), device=scores.device)
+                if len(items):
+                    seeds = torch.zeros(len(items), len(near[some]), device=scores.device)
+                    seeds.T.scatter_add_(1, places[some], weights[some])
+                    solution = _solve(transitions, self.alpha, seeds.mul_(1 - self.alpha), num_iterations, tolerance)
+                    diffused[:, : len(items)] = solution.T
+                best = diffused.topk(min(k, num_gallery), dim=1)
+                rows = slice(start + first, start + first + len(diffused))
+                found_scores[rows, : best.values.shape[1]] = best.values
+                found[rows, : best.values.shape[1]] = candidates[best.indices]
         return found_scores, found
 
-    def _solve(self, right_side: torch.Tensor, num_iterations: int, tolerance: float) -> torch.Tensor:
-        """Solve `(I - alpha S) f = right_side`, `(num_gallery, queries)`, by conjugate gradients, column by column."""
-        solution = torch.zeros_like(right_side)
-        residual, direction = right_side.clone(), right_side.clone()
-        squares = first = residual.square().sum(dim=0)  # (queries,)
-        for _ in range(num_iterations):
-            if bool((squares <= tolerance**2 * first).all()):
-                break
-            image = direction - self.alpha * (self._transitions @ direction)
-            # A column that is solved, or was 0 to begin with, has no direction left: its step is 0.
-            step = torch.where(squares > 0, squares / (direction * image).sum(dim=0), 0.0)
-            solution += step * direction
-            residual -= step * image
-            previous, squares = squares, residual.square().sum(dim=0)
-            direction = residual + torch.where(previous > 0, squares / previous, 0.0) * direction
-        return solution
+
+def _parts(num_queries: int, num_items: int) -> list[tuple[int, slice]]:
+    """Cut queries into parts whose vectors over some items are no longer than `_ENTRIES` together."""
+    size = max(1, _ENTRIES // max(num_items, 1))
+    return [(first, slice(first, first + size)) for first in range(0, num_queries, size)]
 
 
-def _mutual_affinities(scores: torch.Tensor, indices: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Build the symmetric sparse matrix of affinities of items that are each other's neighbours."""
-    num_items = len(indices)
-    rows = torch.arange(num_items, device=indices.device).unsqueeze(1).expand_as(indices)
-    is_edge = (indices >= 0) & (scores > 0) & (indices != rows)
-    row, column = rows[is_edge], indices[is_edge]  # (num_edges,) each
-    weight = scores[is_edge].float().pow(gamma)
-    key, twin = row * num_items + column, column * num_items + row
-    ordered, order = key.sort()
-    place = torch.searchsorted(ordered, twin).clamp(max=max(len(key) - 1, 0))
-    is_mutual = ordered[place] == twin
-    # The two scores of a pair may differ in their last digits.
-    weight = (weight + weight[order[place]])[is_mutual] / 2
-    row, column = row[is_mutual], column[is_mutual]
-    return torch.sparse_coo_tensor(
-        torch.stack([row, column]), weight, (num_items, num_items), check_invariants=True
-    ).coalesce()
+def _others(items: torch.Tensor, num_gallery: int, k: int) -> torch.Tensor:
+    """Return the first k gallery rows, or as many as there are, that are not among some."""
+    is_other = torch.ones(num_gallery, dtype=torch.bool, device=items.device)
+    is_other[items] = False
+    return is_other.nonzero().squeeze(1)[:k]
 
 
-def _normalized(affinities: torch.Tensor) -> torch.Tensor:
-    """Divide by the square roots of the sums of row and column."""
-    sums = torch.sparse.sum(affinities, dim=1).to_dense()
-    scale = torch.where(sums > 0, sums.rsqrt(), 0.0)
-    row, column = affinities.indices()
-    values = affinities.values() * scale[row] * scale[column]
-    return torch.sparse_coo_tensor(
-        affinities.indices(), values, affinities.shape, is_coalesced=True, check_invariants=True
-    )
+def _solve(
+    transitions: AffinityGraph, alpha: float, residual: torch.Tensor, num_iterations: int, tolerance: float
+) -> torch.Tensor:
+    """Solve `(I - alpha S) f = residual`, `(num_items, queries)`, by conjugate gradients, column by column.
+
+    A column that is solved stays as it is: no query's scores depend on what the others still need. `residual` is
+    written to.
+    """
+    solution, direction = torch.zeros_like(residual), residual.clone()
+    squares = first = residual.square().sum(dim=0)  # (queries,)
+    for _ in range(num_iterations):
+        is_open = squares > tolerance**2 * first
+        if not bool(is_open.any()):
+            break
+        image = transitions.times(direction).mul_(-alpha).add_(direction)
+        step = torch.where(is_open, squares / (direction * image).sum(dim=0), 0.0)
+        solution.addcmul_(direction, step)
+        residual.addcmul_(image, step, value=-1)
+        previous, squares = squares, residual.square().sum(dim=0)
+        direction.mul_(torch.where(is_open, squares / previous, 0.0)).add_(residual)
+    return solution

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from hf_vitret.search.neighbor_lists import check_neighbor_lists
+from hf_vitret.search.neighbor_lists import check_neighbor_lists, check_without_self
 
-# Rows expanded at once: with 50 neighbours of 384 dimensions 256 rows gather 20 MB.
-_ROWS = 256
+# Numbers of neighbours gathered at once: 20 MB of float32.
+_GATHERED = 5_000_000
 
 
 @torch.no_grad()
@@ -22,13 +22,14 @@ def expand_queries(
 ) -> torch.Tensor:
     """Add to each query its nearest gallery items, each weighted by its score to the power alpha.
 
-    The query itself counts 1. A neighbour of negative score counts nothing. Only the neighbours are read, so the cost
-    does not grow with the gallery; a second search with the result gives the expanded ranking.
+    The query itself counts 1. A neighbour of negative score counts nothing. Only the neighbours are gathered, 20 MB (or
+    one query's) at a time; a second search with the result gives the expanded ranking.
 
     Args:
         query_embeddings: `(num_queries, dim)` float, unit norm.
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
-        scores: `(num_queries, k)` float of the k neighbours to add, as `nearest_neighbors` returns them.
+        scores: `(num_queries, k)` float, descending, of the k neighbours to add, as `nearest_neighbors` returns them or
+            any other index that scores by the inner product.
         indices: `(num_queries, k)` int64, their gallery rows; -1 where there are no more.
         alpha: Power of the score; 0 averages all neighbours alike (AQE).
 
@@ -36,7 +37,8 @@ def expand_queries(
         `(num_queries, dim)` float32, unit norm.
 
     Raises:
-        ValueError: Shapes do not match, an index is outside the gallery, or alpha is negative.
+        ValueError: The lists are not what `check_neighbor_lists` expects, or alpha is negative.
+        TypeError: As for `check_neighbor_lists`.
 
     Reference:
         Radenovic et al., arXiv 1711.02512, section 3.4 (alpha 3, 50 neighbours); the average of Chum et al., ICCV
@@ -52,8 +54,9 @@ def expand_queries(
         raise ValueError(f"alpha must be 0 or more; got {alpha}")
     check_neighbor_lists(query_embeddings, gallery_embeddings, scores, indices)
     expanded = torch.empty(len(query_embeddings), query_embeddings.shape[1], device=query_embeddings.device)
-    for start in range(0, len(query_embeddings), _ROWS):
-        rows = slice(start, start + _ROWS)
+    at_once = max(1, _GATHERED // max(1, indices.shape[1] * query_embeddings.shape[1]))
+    for start in range(0, len(query_embeddings), at_once):
+        rows = slice(start, start + at_once)
         near = indices[rows]  # (rows, k)
         counts = (scores[rows] > 0) & (near >= 0)
         weights = torch.where(counts, scores[rows].float().clamp(min=0).pow(alpha), 0.0)  # 0 ** 0 is 1
@@ -73,7 +76,7 @@ def augment_database(
     Args:
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
         scores: `(num_gallery, k)` float of each item's neighbours, itself left out (`query_ids` and `gallery_ids` of
-            `nearest_neighbors`).
+            `nearest_neighbors`, or `without_self`).
         indices: `(num_gallery, k)` int64, their gallery rows.
         alpha: As for `expand_queries`.
 
@@ -87,11 +90,5 @@ def augment_database(
         Turcot and Lowe, ICCV Workshops 2009; with weights by rank in Gordo et al., arXiv 1610.07940, section 5.2.
         Weights by score, as here, are those of alpha query expansion.
     """
-    is_self = indices == torch.arange(len(indices), device=indices.device).unsqueeze(1)
-    if is_self.any():
-        row = int(is_self.any(dim=1).nonzero()[0])
-        raise ValueError(
-            f"expected the neighbours of an item without the item, which counts 1 by itself; row {row} lists itself: "
-            "search with query_ids and gallery_ids"
-        )
+    check_without_self(indices)
     return expand_queries(gallery_embeddings, gallery_embeddings, scores, indices, alpha=alpha)

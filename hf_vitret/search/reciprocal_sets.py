@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-# Rows worked on at once: with 20 neighbours the largest intermediate holds 1.2M comparisons for 256 of them.
-_ROWS = 256
+# Comparisons of members made at once, those of one row at least: 1.2 MB, and 5 MB of int64 to compare. With 20
+# neighbours they are those of 257 rows.
+_COMPARISONS = 1_250_000
 # Pairs of rows scored at once: 16,384 pairs of 384 dimensions are 50 MB.
 _PAIRS = 16_384
 NOTHING = -1
@@ -45,24 +46,32 @@ class ReciprocalSets:
 
     def __init__(self, gallery_embeddings: torch.Tensor, scores: torch.Tensor, indices: torch.Tensor, k: int) -> None:
         self._gallery = gallery_embeddings
-        self._near, self._last_scores = indices[:, :k], scores[:, k - 1]
+        # Indexes fill up short lists with scores of their own choice; whoever comes is nearer than nobody.
+        self._near = indices[:, :k]
+        self._last_scores = scores[:, k - 1].masked_fill(indices[:, k - 1] < 0, -torch.inf)
         self._half = max(1, round(k / 2))
 
     def of_items(self, items: torch.Tensor) -> SparseRows:
         """Return the sets of gallery items, `(rows,)` int64, a member m of p weighing `exp(-|p - m|^2)` of the sum."""
-        return _stack([self._of_some_items(some) for some in torch.split(items, _ROWS)])
+        at_once = self._rows(self._near.shape[1])
+        return stack_rows([self._of_some_items(some) for some in torch.split(items, at_once)])
 
     def of_queries(
         self, query_embeddings: torch.Tensor, scores: torch.Tensor, indices: torch.Tensor, k: int
     ) -> SparseRows:
         """Return the sets of queries from their neighbours, `(rows, >= k)` each; as for items."""
-        found = []
-        for start in range(0, len(indices), _ROWS):
-            members = indices[start : start + _ROWS, :k]
-            sees_back = scores[start : start + _ROWS, :k] >= self._last_scores[members.clamp(min=0)]
+        found, at_once = [], self._rows(k)
+        for start in range(0, len(indices), at_once):
+            rows = slice(start, start + at_once)
+            members = indices[rows, :k]
+            sees_back = scores[rows, :k] >= self._last_scores[members.clamp(min=0)]
             members = members.masked_fill(~sees_back, NOTHING)
-            found.append(self._expanded(query_embeddings[start : start + _ROWS], members))
-        return _stack(found)
+            found.append(self._expanded(query_embeddings[rows], members))
+        return stack_rows(found)
+
+    def _rows(self, k: int) -> int:
+        """Return how many rows of k neighbours are worked on at once."""
+        return max(1, _COMPARISONS // ((1 + k) ** 2 * (1 + self._half)))
 
     def _of_some_items(self, items: torch.Tensor) -> SparseRows:
         return self._expanded(self._gallery[items], self._reciprocal(items, self._near.shape[1]))
@@ -88,7 +97,9 @@ class ReciprocalSets:
             rows, places = row[start : start + _PAIRS], place[start : start + _PAIRS]
             cosine = (embeddings[rows].float() * self._gallery[sets.items[rows, places]].float()).sum(dim=1)
             weights[rows, places] = (2 * cosine - 2).exp()
-        return SparseRows(sets.items, weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-30))
+        # In float64, so that a sum does not depend on how far the row is filled up.
+        sums = weights.sum(dim=1, keepdim=True, dtype=torch.float64).float()
+        return SparseRows(sets.items, weights / sums.clamp(min=1e-30))
 
 
 def merge_rows(rows: SparseRows) -> SparseRows:
@@ -100,7 +111,7 @@ def merge_rows(rows: SparseRows) -> SparseRows:
         SparseRows(items=tensor([[2, 5]]), weights=tensor([[0.5000, 0.5000]]))
     """
     last = torch.iinfo(torch.int64).max
-    items, order = rows.items.masked_fill(rows.items < 0, last).sort(dim=1)
+    items, order = rows.items.masked_fill(rows.items < 0, last).sort(dim=1, stable=True)
     weights = rows.weights.expand(rows.items.shape).gather(1, order).masked_fill(items == last, 0.0)
     is_first = torch.ones_like(items, dtype=torch.bool)
     is_first[:, 1:] = items[:, 1:] != items[:, :-1]
@@ -114,7 +125,7 @@ def merge_rows(rows: SparseRows) -> SparseRows:
     return SparseRows(merged[:, :width], summed[:, :width])
 
 
-def _stack(parts: list[SparseRows]) -> SparseRows:
+def stack_rows(parts: list[SparseRows]) -> SparseRows:
     """Put rows below one another, filled up to one width."""
     width = max(part.items.shape[1] for part in parts)
     pad = torch.nn.functional.pad

@@ -6,7 +6,10 @@ import sys
 BENCHMARKS = {
     "import_time": [],
     "loss_step": [],
-    "evaluation": ["--full", "--rivals"],
+    "evaluation": ["--full"],
+    "sharded_evaluation": [],
+    "search": [],
+    "post_processing": [],
     "training_rivals": [],
     "step_memory": [],
     "image_pipeline": [],

@@ -5,6 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from hf_vitret import nearest_neighbors
+from hf_vitret.search import affinity_graph
+from hf_vitret.search import diffusion as module
 from hf_vitret.search.diffusion import Diffusion
 
 
@@ -50,6 +52,66 @@ def test_equals_the_dense_solution(alpha: float, gamma: float) -> None:
     torch.testing.assert_close(scores, expected.gather(1, indices).float(), atol=1e-5, rtol=1e-3)
     assert (scores.diff(dim=1) <= 0).all()
     assert indices.sort(dim=1).values.tolist() == [list(range(72))] * 75
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_results_do_not_depend_on_what_is_solved_at_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery, _ = clustered(6, 12)
+    queries, _ = clustered(15, 5, noise=0.5)
+    own, lists = graph(gallery, 8), nearest_neighbors(queries, gallery, 5)
+    whole = Diffusion(gallery, *own).rank(queries, *lists, k=72, num_iterations=8)
+    monkeypatch.setattr(module, "_QUERIES", 7)
+    monkeypatch.setattr(module, "_ENTRIES", size)
+    monkeypatch.setattr(affinity_graph, "_COMPARISONS", size)
+    monkeypatch.setattr(affinity_graph, "_ITEMS", 5)
+    parts = Diffusion(gallery, *own).rank(queries, *lists, k=72, num_iterations=8)
+    torch.testing.assert_close(*(scattered(*found, 72) for found in (parts, whole)), atol=1e-6, rtol=1e-5)
+
+
+def scattered(scores: torch.Tensor, indices: torch.Tensor, num_gallery: int) -> torch.Tensor:
+    return torch.zeros(len(scores), num_gallery).scatter_(1, indices, scores)
+
+
+@pytest.mark.parametrize("num_iterations", [1, 3, 20])
+def test_solving_for_what_is_reached_is_solving_for_all(num_iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    angles = torch.linspace(0, 5, 120)  # a chain: each iteration reaches some items more
+    gallery = torch.stack([angles.cos(), angles.sin()], dim=1)
+    lists = nearest_neighbors(gallery[:3], gallery, 2)
+    walk = Diffusion(gallery, *graph(gallery, 4))
+    reached = walk.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
+    assert int((reached[0] != 0).sum(dim=1).max()) < 120
+    monkeypatch.setattr(affinity_graph.AffinityGraph, "reached", lambda self, *_: torch.arange(120))
+    every = walk.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
+    torch.testing.assert_close(*(scattered(*found, 120) for found in (reached, every)), atol=1e-7, rtol=1e-5)
+
+
+def test_a_pair_of_which_one_score_is_not_above_0_is_not_joined() -> None:
+    scores, indices = torch.tensor([[0.9, 0.5], [0.8, 0.0], [0.4, -0.1]]), torch.tensor([[1, 2], [0, 2], [0, 1]])
+    joined = affinity_graph.mutual_graph(scores, indices, 1.0)
+    assert joined.offsets.tolist() == [0, 2, 3, 4]
+    assert joined.columns.tolist() == [1, 2, 0, 0]
+    scores[0, 1] = -0.1  # 2 names 0 with 0.4 still
+    joined = affinity_graph.mutual_graph(scores, indices, 1.0)
+    assert joined.offsets.tolist() == [0, 1, 2, 2]
+    torch.testing.assert_close(joined.weights, torch.tensor([0.85, 0.85]))
+
+
+def test_a_query_without_neighbours_scores_nothing() -> None:
+    gallery, _ = clustered(2, 4)
+    walk = Diffusion(gallery, *graph(gallery, 3))
+    nobody = torch.full((2, 3), torch.nan), torch.full((2, 3), -1)
+    scores, indices = walk.rank(gallery[:2], *nobody, k=8)
+    assert scores.tolist() == [[0.0] * 8] * 2
+    assert indices.sort(dim=1).values.tolist() == [list(range(8))] * 2
+
+
+def test_a_graph_without_edges_leaves_the_seeds() -> None:
+    gallery = torch.eye(4)
+    nobody = torch.full((4, 2), -torch.inf), torch.full((4, 2), -1)
+    scores, indices = Diffusion(gallery, *nobody, alpha=0.5).rank(
+        gallery[:1], torch.tensor([[1.0]]), torch.tensor([[2]]), k=1
+    )
+    assert (scores.tolist(), indices.tolist()) == ([[0.5]], [[2]])
 
 
 def test_follows_a_chain_that_no_vector_shows() -> None:

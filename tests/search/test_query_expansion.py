@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from hf_vitret import nearest_neighbors
+from hf_vitret.search import query_expansion
 from hf_vitret.search.query_expansion import augment_database, expand_queries
 
 
@@ -28,7 +29,7 @@ def naive(queries: torch.Tensor, gallery: torch.Tensor, k: int, alpha: float, sk
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("k", [1, 5, 40])
 def test_equals_the_loop(k: int, alpha: float) -> None:
-    queries, gallery = unit(300, 6, 0), unit(30, 6, 1)  # more queries than are expanded at once; k beyond the gallery
+    queries, gallery = unit(300, 6, 0), unit(30, 6, 1)  # k beyond the gallery
     scores, indices = nearest_neighbors(queries, gallery, k)
     expanded = expand_queries(queries, gallery, scores, indices, alpha=alpha)
     torch.testing.assert_close(expanded, naive(queries, gallery, k, alpha), atol=1e-5, rtol=0)
@@ -40,6 +41,15 @@ def test_augmentation_is_expansion_of_each_item_by_the_others(alpha: float) -> N
     scores, indices = nearest_neighbors(gallery, gallery, 4, query_ids=rows, gallery_ids=rows)
     augmented = augment_database(gallery, scores, indices, alpha=alpha)
     torch.testing.assert_close(augmented, naive(gallery, gallery, 4, alpha, skip_self=True), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("gathered", [1, 7 * 5 * 6])  # one query at once, and seven
+def test_results_do_not_depend_on_how_many_are_expanded_at_once(gathered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, gallery = unit(30, 6, 0), unit(30, 6, 1)
+    lists = nearest_neighbors(queries, gallery, 5)
+    whole = expand_queries(queries, gallery, *lists)
+    monkeypatch.setattr(query_expansion, "_GATHERED", gathered)
+    assert torch.equal(expand_queries(queries, gallery, *lists), whole)
 
 
 def test_brings_a_query_towards_its_class() -> None:

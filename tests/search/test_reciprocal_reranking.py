@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from hf_vitret import nearest_neighbors
+from hf_vitret.search import reciprocal_reranking, reciprocal_sets
+from hf_vitret.search.neighbor_lists import without_self
 from hf_vitret.search.reciprocal_reranking import rerank_reciprocal
 from hf_vitret.search.reciprocal_sets import ReciprocalSets
 
@@ -131,10 +133,56 @@ def test_sets_of_many_items_are_those_of_each() -> None:
         assert vector == pytest.approx(naive.of_item(item), abs=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 4_000])
+def test_results_do_not_depend_on_what_is_held_at_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery, _ = clustered(12, 15, 0.7)
+    queries, _ = clustered(12, 3, 0.9, seed=1)
+    lists = *nearest_neighbors(queries, gallery, 40), *graph(gallery, 20)
+    whole = rerank_reciprocal(queries, gallery, *lists, k1=12, k2=4)
+    monkeypatch.setattr(reciprocal_reranking, "_HELD", size)
+    monkeypatch.setattr(reciprocal_reranking, "_AVERAGED", size)
+    monkeypatch.setattr(reciprocal_sets, "_COMPARISONS", size)
+    parts = rerank_reciprocal(queries, gallery, *lists, k1=12, k2=4)
+    assert torch.equal(parts[0], whole[0])
+    assert torch.equal(parts[1], whole[1])
+
+
+def test_what_an_index_writes_beside_a_missing_neighbour_is_not_read() -> None:
+    gallery, _ = clustered(3, 4, 0.3)
+    lists, own = nearest_neighbors(gallery[:2], gallery, 15), graph(gallery, 4)
+    short = own[0].clone(), own[1].clone()
+    short[0][::2, 2:], short[1][::2, 2:] = -torch.inf, -1
+    expected = rerank_reciprocal(gallery[:2], gallery, *lists, *short, k1=3, k2=2)
+    for filler in (-3.4e38, 0.999, torch.nan):  # the first is faiss's
+        filled = [scores.masked_fill(indices < 0, filler) for scores, indices in (lists, short)]
+        found = rerank_reciprocal(gallery[:2], gallery, filled[0], lists[1], filled[1], short[1], k1=3, k2=2)
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
+
+
+def test_takes_the_lists_of_faiss() -> None:
+    faiss = pytest.importorskip("faiss")
+    gallery, _ = clustered(12, 15, 0.7)
+    queries, _ = clustered(12, 3, 0.9, seed=1)
+    index = faiss.IndexFlatIP(12)
+    index.add(gallery.numpy())
+    lists = [torch.from_numpy(part) for part in index.search(queries.numpy(), 200)]  # more than there are
+    own = [torch.from_numpy(part) for part in index.search(gallery.numpy(), 21)]
+    found = rerank_reciprocal(queries, gallery, *lists, *without_self(*own), k1=12, k2=4)
+    ours = *nearest_neighbors(queries, gallery, 200), *graph(gallery, 20)
+    expected = rerank_reciprocal(queries, gallery, *ours, k1=12, k2=4)
+    torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=0)
+    assert torch.equal(found[1], expected[1])
+
+
 def test_bad_input_is_refused() -> None:
     gallery, _ = clustered(2, 5, 0.3)
     lists = nearest_neighbors(gallery, gallery, 4)
     with pytest.raises(ValueError, match=r"lists of at least k1 = 20 neighbours; got 4: search for more"):
         rerank_reciprocal(gallery, gallery, *lists, *graph(gallery, 8))
+    with pytest.raises(ValueError, match="row 0 lists itself: search with query_ids and gallery_ids, or take it out"):
+        rerank_reciprocal(gallery, gallery, *lists, *lists, k1=3, k2=2)
+    with pytest.raises(ValueError, match=r"expected graph_scores and graph_indices of shape \(10, k\)"):
+        rerank_reciprocal(gallery, gallery, *lists, *(part[:9] for part in graph(gallery, 8)), k1=3, k2=2)
     with pytest.raises(ValueError, match=r"k2 from 1 to k1 and weight from 0 to 1; got 3, 4, 0\.3"):
         rerank_reciprocal(gallery, gallery, *lists, *graph(gallery, 8), k1=3, k2=4)
