@@ -1,7 +1,7 @@
 """Score any model on any data set of the package, with confidence intervals, alone or against another model.
 
 Paper:    the protocols of arXiv 2102.05644, tables 2 and 3
-Command:  python recipes/evaluate.py --model outputs/icons/final --dataset icons
+Command:  python recipes/evaluate.py --model outputs/icons/final --dataset icons --min_drawings 3
           python recipes/evaluate.py --model user/model --dataset sop --data_dir Stanford_Online_Products
           python recipes/evaluate.py --model facebook/dinov2-small --data_dir photos --compare outputs/catalogue/final
           python recipes/evaluate.py --model user/model --dataset_name user/photos --label_column category
@@ -28,8 +28,10 @@ from hf_vitret.cli.loader_options import add_loader_options, given_loader_option
 from hf_vitret.data import DATASETS
 from hf_vitret.evaluation.bootstrap import bootstrap_interval
 from hf_vitret.evaluation.metric_choice import DEFAULT_KS, DEFAULT_METRICS, METRICS, TIES
+from hf_vitret.evaluation.post_processing import POST_PROCESSINGS, PostProcessedSearch
 from hf_vitret.evaluation.report import ComparisonResult, EvaluationResult
 from hf_vitret.experiment.arguments import bad_input_as_message
+from hf_vitret.experiment.confidence import query_values
 from hf_vitret.experiment.readable_images import readable_images
 from hf_vitret.models.configuration_vitret import POOLINGS, RESIZE_MODES
 from hf_vitret.search.load_model import load_model, model_name
@@ -55,6 +57,7 @@ def command_line() -> argparse.ArgumentParser:
     data.add_argument("--dataset", default="catalogue", help=f"{', '.join(sorted(DATASETS))}; default: catalogue")
     data.add_argument("--data_dir", help="where it is: a folder, an archive or a table")
     data.add_argument("--dataset_name", help="catalogue: data set of the Hub, in place of --data_dir")
+    data.add_argument("--dataset_config", help="catalogue: its configuration, where it has several")
     data.add_argument("--dataset_revision", help="catalogue: its branch, tag or commit")
     add_loader_options(data)
     data.add_argument("--on_bad_image", choices=("error", "skip"), default="error", help="images that cannot be read")
@@ -63,6 +66,10 @@ def command_line() -> argparse.ArgumentParser:
     scores.add_argument("--ks", type=int, nargs="+", default=list(DEFAULT_KS), help="default: 1 10 100 1000")
     scores.add_argument("--metrics", nargs="+", choices=METRICS, default=list(DEFAULT_METRICS), metavar="METRIC")
     scores.add_argument("--ties", choices=TIES, default=TIES[0], help="what items that score alike are worth")
+    scores.add_argument("--rerank", choices=POST_PROCESSINGS, help="a step of the search after embedding")
+    scores.add_argument(
+        "--rerank_neighbors", type=int, help="neighbours it takes; default: the paper's, for large classes"
+    )
     scores.add_argument("--num_resamples", type=int, default=10_000, help="of the bootstrap over queries")
     scores.add_argument("--confidence", type=float, default=0.95, help="of the intervals")
     scores.add_argument("--bootstrap_seed", type=int, default=0, help="of the resamples")
@@ -77,10 +84,13 @@ def command_line() -> argparse.ArgumentParser:
 def load(options: argparse.Namespace) -> tuple[DatasetDict, dict[str, int]]:
     """Load what is evaluated; also how many images of each split cannot be read and are left out."""
     loader_options = given_loader_options(options, options.dataset)
-    for_hub = {"dataset_name": options.dataset_name, "revision": options.dataset_revision}
-    loader_options |= {name: value for name, value in for_hub.items() if value is not None}
-    if options.dataset != "catalogue" and options.dataset_name is not None:
-        raise ValueError(f"--dataset_name is for a data set of the Hub; got it with --dataset {options.dataset}")
+    for_hub = {name: getattr(options, name) for name in ("dataset_name", "dataset_config", "dataset_revision")}
+    for_hub = {name: value for name, value in for_hub.items() if value is not None}
+    if options.dataset != "catalogue" and for_hub:
+        raise ValueError(
+            f"--{next(iter(for_hub))} is for a data set of the Hub; got it with --dataset {options.dataset}"
+        )
+    loader_options |= {name.replace("dataset_revision", "revision"): value for name, value in for_hub.items()}
     if options.dataset == "catalogue" and (options.data_dir is None) == (options.dataset_name is None):
         raise ValueError(
             "expected --data_dir (images of this machine), --dataset_name (of the Hub), one of them, or --dataset "
@@ -113,11 +123,14 @@ def evaluate(
     model: ViTRetModel, name: str, options: argparse.Namespace, evaluator: RetrievalEvaluator, data: dict[str, Any]
 ) -> tuple[EvaluationResult, dict[str, torch.Tensor]]:
     """Score one model: its result, and the metrics of each query."""
+    search: RetrievalEvaluator | PostProcessedSearch = evaluator
+    if options.rerank is not None:
+        search = PostProcessedSearch(evaluator, options.rerank, options.rerank_neighbors)
     print(f"Evaluating {name} ...")
     device = next(model.parameters()).device
-    query = evaluator.embed(model, evaluator.query).to(device)
-    gallery = None if evaluator.gallery is None else evaluator.embed(model, evaluator.gallery).to(device)
-    values = evaluator.query_metrics(query, gallery)
+    query = evaluator.embed(model, evaluator.query)
+    gallery = None if evaluator.gallery is None else evaluator.embed(model, evaluator.gallery)
+    values = query_values(search, query, gallery, device)
     environment = {
         "batch_size": options.batch_size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -126,7 +139,7 @@ def evaluate(
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
-    protocol = data | evaluator.protocol(model) | environment
+    protocol = data | search.protocol(model) | environment
     return EvaluationResult.of_queries(name, values, protocol, **bootstrap_settings(options)), values
 
 
@@ -161,6 +174,8 @@ def main() -> None:
                 f"expected one process; got {num_processes}: intervals need every query's score in one place. Run "
                 "python recipes/evaluate.py ..., or accelerate launch --num_processes 1 recipes/evaluate.py ..."
             )
+        if options.rerank is None and options.rerank_neighbors is not None:
+            raise ValueError("--rerank_neighbors is a setting of --rerank; give both, or leave it out")
         bootstrap_interval([0.0], **bootstrap_settings(options))  # what is wrong with them is better known now
         models = load_models(options)
         dataset, left_out = load(options)

@@ -12,7 +12,7 @@ Score:    printed before and after, on classes set aside for testing where you n
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from datasets import DatasetDict
 from transformers import AutoConfig
 
 from hf_vitret import RetrievalTrainingArguments, ViTRetConfig, load_retrieval_dataset
+from hf_vitret.evaluation.metric_choice import DEFAULT_KS
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import DataFacts, finetune
+from hf_vitret.experiment.finetune import FINAL_FOLDER, DataFacts, finetune
 from hf_vitret.training.training_args import has_fast_bf16
 
 
@@ -70,8 +71,8 @@ def load(data_args: DataArguments, model_args: ModelArguments, output_dir: str) 
     if data_args.dataset_revision is not None:
         options["revision"] = data_args.dataset_revision
     if data_args.streaming:
-        side = resize_size(model_args)
-        options |= {"streaming": True, "short_side": side, "prepared_dir": Path(output_dir) / f"images-{side}"}
+        folder = copies(model_args, output_dir)
+        options |= {"streaming": True, "short_side": resize_size(model_args), "prepared_dir": folder}
     return load_retrieval_dataset(
         "catalogue",
         data_dir=data_args.data_dir,
@@ -99,6 +100,31 @@ def resize_size(model_args: ModelArguments) -> int:
     return int(ViTRetConfig(image_size=model_args.image_size).resize_size)
 
 
+def copies(model_args: ModelArguments, output_dir: str) -> Path:
+    """Name the folder of the copies that `--streaming` keeps."""
+    return Path(output_dir) / f"images-{resize_size(model_args)}"
+
+
+def evaluate_command(data_args: DataArguments, model_args: ModelArguments, args: RetrievalTrainingArguments) -> str:
+    """Write the command that scores what was trained on the same test images under the same protocol."""
+    given = {each.name: getattr(data_args, each.name) for each in fields(data_args)}
+    given = {each.name: given[each.name] for each in fields(data_args) if given[each.name] != each.default}
+    given.pop("data_license", None)
+    if data_args.streaming:  # what was chosen of the source is all that the copies hold
+        given = {name: value for name, value in given.items() if name in ("test_fraction", "split_seed")}
+        given = {"data_dir": copies(model_args, str(args.output_dir)), **given}
+    line = ["python", "recipes/evaluate.py", "--model", f"{args.output_dir}/{FINAL_FOLDER}"]
+    for name, value in given.items():
+        line += [f"--{'seed' if name == 'split_seed' else name}", str(value)]
+    if args.on_bad_image != "error":
+        line += ["--on_bad_image", args.on_bad_image]
+    if list(args.eval_ks) != list(DEFAULT_KS):
+        line += ["--ks", *map(str, args.eval_ks)]
+    if args.autocast_dtype is not None:
+        line += ["--dtype", str(args.autocast_dtype).removeprefix("torch.")]
+    return shlex.join(line)
+
+
 def main() -> None:
     """Fine-tune DINOv2-small on the given images."""
     data_args, model_args, args = parse_arguments(
@@ -115,12 +141,11 @@ def main() -> None:
     )
     with bad_input_as_message():
         dataset = load(data_args, model_args, str(args.output_dir))
-    next_code = f"import hf_vitret; print(hf_vitret.ViTRetModel.from_pretrained({f'{args.output_dir}/final'!r}))"
     facts = DataFacts(
         name=data_args.dataset_name or Path(str(data_args.data_dir)).resolve().name,  # of "." too
         license=data_args.data_license,
         command=shlex.join(["accelerate", "launch", *sys.argv]),
-        next_command=shlex.join(["python", "-c", next_code]),
+        next_command=evaluate_command(data_args, model_args, args),
         base_model=model_args.base_model,
     )
     finetune(dataset, model_args, args, facts)

@@ -20,8 +20,6 @@ from .loader_options import add_loader_options, given_loader_options
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from torch import nn
-
 # The fields of `Settings`.
 LIMITS = {
     "max_megapixels": "an image of more is giant",
@@ -63,6 +61,7 @@ def run(options: Namespace) -> int:
     """Examine, print and write; return 1 where something was found."""
     from ..data.loading import load_retrieval_dataset
     from ..doctor import Settings, examine, format_report, write_report
+    from ..search.load_model import load_model
 
     settings = Settings(**{name: getattr(options, name) for name in LIMITS})
     load_options, official_counts = _loader_options(options)
@@ -71,7 +70,7 @@ def run(options: Namespace) -> int:
         dataset,
         name=options.dataset,
         official_counts=official_counts,
-        model=None if options.model is None else _load_model(options.model),
+        model=None if options.model is None else load_model(options.model),
         settings=settings,
         batch_size=options.batch_size,
         num_threads=options.num_threads,
@@ -97,20 +96,3 @@ def _loader_options(options: Namespace) -> tuple[dict[str, Any], dict[str, tuple
         given["check_counts"] = False  # a wrong count is something to report, not to stop at
     official: dict[str, tuple[int, int]] | None = getattr(import_module(loader.__module__), "OFFICIAL_COUNTS", None)
     return given, official
-
-
-def _load_model(source: str) -> nn.Module:
-    """Load a ViTRet model, or make one of a backbone, on the accelerator where there is one."""
-    import torch
-    from transformers import AutoConfig
-
-    from ..models.configuration_vitret import ViTRetConfig
-    from ..models.modeling_vitret import ViTRetModel
-
-    try:
-        is_ours = AutoConfig.from_pretrained(source).model_type == ViTRetConfig.model_type
-    except OSError as error:  # transformers does not always say which model it was after
-        raise OSError(f"expected a model in {source}, a folder or an id on the Hub: {error}") from error
-    model: nn.Module = ViTRetModel.from_pretrained(source) if is_ours else ViTRetModel.from_backbone(source)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return model.eval().to(accelerator or torch.device("cpu"))

@@ -18,6 +18,8 @@ LOADER_OPTIONS: dict[str, tuple[type, str]] = {
     "gallery_split": (str, "catalogue: split that is searched"),
     "test_fraction": (float, "catalogue: share of the classes to set aside where there is no test split"),
     "seed": (int, "seed of that choice"),
+    "min_drawings": (int, "icons: fewest drawings of a concept; default: 2, and 3 in recipes/train_icons.py"),
+    "size": (int, "icons: side in pixels of the drawings; default: 112"),
 }
 
 

@@ -16,8 +16,10 @@ from datasets import Dataset, DatasetDict
 
 from .. import __version__
 from ..data.schema import column_values, describe_split
+from ..evaluation.report_text import aligned
 from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
-from ..hub.model_card import metric_names, write_model_card
+from ..hub.model_card import write_model_card
+from ..hub.score_table import how_intervals_were_drawn, metric_names, score_rows
 from ..training.cached_features import CachedFeatures, cache_pooled_features
 from ..training.checkpoint_contents import check_whole, checkpoint_to_resume
 from ..training.checkpointing import remove_partial_folders, whole_folder
@@ -27,6 +29,7 @@ from ..training.objective import memory_rows
 from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
+from .confidence import confidence, query_values
 from .readable_images import readable_images
 
 FINAL_FOLDER = "final"
@@ -108,6 +111,7 @@ def finetune(
     neighbors = [trainer.eval_embeddings.neighbors(shown, NUM_SHOWN)]
     with bad_input_as_message():
         _check_measurable(before)
+    values = {BEFORE: _query_values(trainer)}
     state.print("Training ...")
     trained = trainer.train(resume_from_checkpoint=checkpoint)
     if model_args.lora_rank:
@@ -115,6 +119,7 @@ def finetune(
     state.print(f"Evaluating {AFTER} ...")
     after = trainer.evaluate()
     neighbors.append(trainer.eval_embeddings.neighbors(shown, NUM_SHOWN))
+    values[AFTER] = _query_values(trainer)
 
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
     results = {
@@ -132,7 +137,9 @@ def finetune(
         "command": facts.command,
         "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
         | {name: getattr(model.config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
+        "protocol": evaluator.protocol(model),
         "scores": {BEFORE: _scores(before), AFTER: _scores(after)},
+        **confidence(values),
         "training": _settings(args, len(dataset["train"]), sampler.batch_size)
         | {name: getattr(model_args, name) for name in TRAINED_PARTS}
         | {
@@ -219,6 +226,14 @@ def _check_measurable(metrics: Mapping[str, float]) -> None:
         )
 
 
+def _query_values(trainer: RetrievalTrainer) -> dict[str, torch.Tensor]:
+    """Score each query of the newest evaluation; of several processes none knows them all, and there is nothing."""
+    if trainer.args.world_size > 1 or trainer.evaluator is None:
+        return {}
+    embeddings = trainer.eval_embeddings
+    return query_values(trainer.evaluator, embeddings.query, embeddings.gallery, trainer.args.device)
+
+
 def _num_shared_classes(dataset: DatasetDict) -> int:
     """Count the classes of the images searched for that training has seen."""
     queries = dataset["query" if "query" in dataset else "test"]
@@ -254,16 +269,16 @@ def _caption(title: str, metrics: Mapping[str, float]) -> str:
 
 def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
     """Lay out the scores and what was written where."""
-    reported = metric_names(results["scores"][AFTER])
-    rows = [["", *reported.values()]]
-    for title, scores in results["scores"].items():
-        rows.append([title, *(f"{100 * scores[name]:.1f}" for name in reported)])
+    rows = score_rows(results)
+    names = metric_names(results["scores"][AFTER])
+    table = [["", *rows], *([title, *(cells[name] for cells in rows.values())] for name, title in names.items())]
+    drawn = how_intervals_were_drawn(results)
+    scores = "\n".join([*aligned(table), *([drawn] if drawn else [])])
     unread = {name: len(images) for name, images in results["data"]["left_out"].items()}
     counts = ", ".join(f"{count} of {name}" for name, count in unread.items())
     left_out = f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}\n" if unread else ""
-    table = "\n".join(f"  {row[0]:<16}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)
     return (
-        f"\n{table}\n\n{left_out}"
+        f"\n{scores}\n\n{left_out}"
         f"Checkpoint   {folder}\n"
         f"Model card   {folder / 'README.md'}\n"
         f"Picture      {folder / PICTURE_NAME}\n"

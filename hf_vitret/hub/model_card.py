@@ -6,24 +6,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .score_table import how_intervals_were_drawn, metric_names, score_rows
+
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 CARD_NAME = "README.md"
-RECALL = "recall_at_"
-
-
-def metric_names(scores: Mapping[str, float]) -> dict[str, str]:
-    """Name the scores of a run as readers know them: R@K in order, then MAP@R and R-precision.
-
-    Args:
-        scores: As in `results.json`, by the names of `retrieval_metrics`.
-
-    Example:
-        >>> metric_names({"map_at_r": 0.4, "recall_at_10": 0.9, "recall_at_1": 0.7, "num_queries": 5})
-        {'recall_at_1': 'R@1', 'recall_at_10': 'R@10', 'map_at_r': 'MAP@R'}
-    """
-    ks = sorted(int(name.removeprefix(RECALL)) for name in scores if name.startswith(RECALL))
-    others = {"map_at_r": "MAP@R", "r_precision": "R-precision"}
-    return {f"{RECALL}{k}": f"R@{k}" for k in ks} | {key: name for key, name in others.items() if key in scores}
 
 
 def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | None = None) -> Path:
@@ -31,7 +17,8 @@ def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | No
 
     Args:
         folder: The checkpoint's folder.
-        results: What the run wrote to `results.json`.
+        results: What the run wrote to `results.json`. Without `protocol` and `intervals`, as older runs wrote it, the
+            card has none.
         picture: File name of a retrieval picture in the same folder.
 
     Returns:
@@ -68,8 +55,17 @@ def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | No
         backbone=backbone,
         scores=last,
         metrics=metrics,
+        rows=score_rows(results),
+        drawn=how_intervals_were_drawn(results),
+        protocol=_in_words(results.get("protocol", {})),
         picture=picture,
     )
     path = folder / CARD_NAME
     path.write_text(str(card), encoding="utf-8")
     return path
+
+
+def _in_words(protocol: Mapping[str, Any]) -> str:
+    """Write a protocol in one line."""
+    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in protocol.items()}
+    return "; ".join(f"{name} {value}" for name, value in shown.items())

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel
+from hf_vitret.evaluation.bootstrap import bootstrap_interval, compare
 from hf_vitret.experiment.finetune import AFTER, BEFORE, _use_the_cores
 from tests.experiment import flow
 from tests.training import runs
@@ -96,17 +97,46 @@ def test_results_tell_how_they_came_about(finished: Path) -> None:
         assert picture.width > 1000
 
 
+def test_scores_come_with_their_protocol_and_intervals(finished: Path, backbone: Path) -> None:
+    results = flow.results_of(finished)
+    evaluator = RetrievalEvaluator(runs.shapes_dataset())
+    models = {
+        BEFORE: flow.model_arguments(backbone).build(),
+        AFTER: ViTRetModel.from_pretrained(finished),
+    }
+    assert results["protocol"] == evaluator.protocol(models[AFTER]) == evaluator.protocol(models[BEFORE])
+    values = {title: evaluator.query_metrics(evaluator.embed(each, evaluator.query)) for title, each in models.items()}
+    for title, by_metric in values.items():
+        assert results["intervals"][title] == {name: vars(bootstrap_interval(s)) for name, s in by_metric.items()}
+        for name, interval in results["intervals"][title].items():
+            assert interval["mean"] == pytest.approx(results["scores"][title][name], abs=1e-12)
+    assert results["differences"] == {
+        name: vars(compare(scores, values[BEFORE][name])) for name, scores in values[AFTER].items()
+    }
+
+
 def test_prints_the_table_and_what_to_do_next(
     backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = flow.run(tmp_path, backbone, max_steps=3)
     lines = capsys.readouterr().out.splitlines()
-    columns = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
-    header = next(place for place, line in enumerate(lines) if line.split() == columns)
-    for line, (title, scores) in zip(lines[header + 1 :], flow.results_of(folder)["scores"].items()):
-        recalls = [scores[f"recall_at_{k}"] for k in (1, 10, 100, 1000)]
-        values = [*recalls, scores["map_at_r"], scores["r_precision"]]
-        assert line.split() == [*title.split(), *(f"{100 * value:.1f}" for value in values)]
+    results = flow.results_of(folder)
+    rows = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
+    names = [*(f"recall_at_{k}" for k in (1, 10, 100, 1000)), "map_at_r", "r_precision"]
+    header = next(
+        place for place, line in enumerate(lines) if line.split() == [*f"{BEFORE} {AFTER} difference".split()]
+    )
+    for line, row, name in zip(lines[header + 1 :], rows, names):
+        first, *numbers = line.replace("(", "").replace(")", "").replace("to ", "").split()
+        assert first == row
+        expected = []
+        for title, scores in results["scores"].items():
+            interval = results["intervals"][title][name]
+            expected += [scores[name], interval["low"], interval["high"]]
+        expected += [results["differences"][name][part] for part in ("difference", "low", "high")]
+        assert [float(number) for number in numbers] == pytest.approx([100 * x for x in expected], abs=0.051)
+    assert lines[header + 7].startswith("In percent; in brackets the 95% interval: bootstrap over 20 queries")
+    assert max(map(len, lines[header : header + 7])) <= 100
     assert lines[-4:] == [
         f"Checkpoint   {folder}",
         f"Model card   {folder / 'README.md'}",
@@ -239,6 +269,7 @@ def test_two_processes_write_one_folder_with_the_scores_of_one(backbone: Path, t
     assert not partial(tmp_path)
     results = flow.results_of(folder)
     assert results["environment"]["processes"] == 2
+    assert (results["intervals"], results["differences"]) == ({}, {})  # no process knows every query's score
     assert results["training"]["global_batch_size"] == 8
     evaluator = RetrievalEvaluator(runs.shapes_dataset())
     torch.manual_seed(42)

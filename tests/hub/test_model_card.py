@@ -14,11 +14,12 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from hf_vitret import ViTRetModel, embed_images
-from hf_vitret.hub.model_card import metric_names, write_model_card
+from hf_vitret.hub.model_card import write_model_card
 from tests.experiment import flow
 from tests.training.runs import draw
 
 NAMES = ["recall_at_1", "recall_at_10", "recall_at_100", "recall_at_1000", "map_at_r", "r_precision"]
+SHOWN = Path(__file__).parents[2] / "model_cards"
 COLUMNS = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
 
 
@@ -78,7 +79,8 @@ def test_a_backbone_of_the_hub_is_the_base_model(results: dict[str, Any], tmp_pa
 
 
 def test_every_number_in_a_table_is_one_of_the_results(folder: Path, results: dict[str, Any]) -> None:
-    scores = {f"{100 * number:.1f}" for number in numbers_in(results["scores"])}
+    measured = [*numbers_in(results["scores"]), *numbers_in(results["intervals"]), *numbers_in(results["differences"])]
+    scores = {f"{sign}{100 * abs(number):.1f}" for number in measured for sign in ("", "-"[: number < 0])}
     counts = {f"{number:g}" for number in numbers_in(results["data"])}
     settings = {str(number) for number in numbers_in(results["training"])}
     allowed = {"Results": scores, "Data": counts, "Training": settings}
@@ -91,17 +93,65 @@ def test_every_number_in_a_table_is_one_of_the_results(folder: Path, results: di
             for number in re.findall(r"(?<![\w@-])-?\d[\d.]*(?:e-?\d+)?", row):
                 assert number in known, (section, row)
                 num_seen += 1
-    assert num_seen == 2 * 6 + 2 * 5 + len(numbers_in(results["training"]))
+    assert num_seen == 3 * 6 * 3 + 2 * 5 + len(numbers_in(results["training"]))
 
 
-def test_each_score_stands_in_its_row_and_column(folder: Path, results: dict[str, Any]) -> None:
+def score_table(folder: Path) -> list[list[str]]:
+    """Read the cells of the table of scores, the rule under its head left out."""
     lines = ModelCard.load(folder / "README.md").text.splitlines()
     head = next(place for place, line in enumerate(lines) if "R@1 |" in line)
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head : head + 4]]
-    assert cells[0] == ["", *COLUMNS]
+    stop = next(place for place in range(head, len(lines)) if not lines[place])
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head:stop]]
     assert len(cells[1]) == len(cells[0])
-    for row, (title, scores) in zip(cells[2:], results["scores"].items()):
-        assert row == [title, *(f"{100 * scores[name]:.1f}" for name in NAMES)]
+    return [cells[0], *cells[2:]]
+
+
+def test_each_score_stands_in_its_row_and_column_beside_its_interval(folder: Path, results: dict[str, Any]) -> None:
+    head, *rows = score_table(folder)
+    assert head == ["", *COLUMNS]
+    assert [row[0] for row in rows] == [*results["scores"], "difference"]
+    for row, (title, scores) in zip(rows, results["scores"].items()):
+        for cell, name in zip(row[1:], NAMES):
+            interval = results["intervals"][title][name]
+            low, high = 100 * interval["low"], 100 * interval["high"]
+            assert cell == f"{100 * scores[name]:.1f} ({low:.1f} to {high:.1f})"
+    for cell, name in zip(rows[-1][1:], NAMES):
+        change = [100 * results["differences"][name][part] for part in ("difference", "low", "high")]
+        numbers = [float(number) for number in re.findall(r"[+-]\d+\.\d", cell)]
+        assert numbers == pytest.approx(change, abs=0.05 + 1e-9)
+
+
+def test_what_the_brackets_are_and_the_whole_protocol(folder: Path, results: dict[str, Any]) -> None:
+    text = " ".join(ModelCard.load(folder / "README.md").text.split())
+    assert "in brackets the 95% interval: bootstrap over 20 queries, 10,000 resamples, seed 0" in text
+    (line,) = re.findall(r"In full, for whoever compares: (.*?)\. ##", text)
+    told = dict(part.split(" ", 1) for part in line.split("; "))
+    assert told.keys() == results["protocol"].keys()
+    assert (told["search"], told["ks"], told["dtype"]) == ("leave-one-out", "1, 10, 100, 1000", "float32")
+
+
+def test_results_of_a_run_without_intervals(folder: Path, results: dict[str, Any], tmp_path: Path) -> None:
+    """Several processes leave the intervals empty; older runs have neither them nor the protocol."""
+    for left_out in ({"intervals": {}, "differences": {}}, None):
+        if left_out is None:
+            for name in ("intervals", "differences", "protocol"):
+                del results[name]
+        card = card_of(results | (left_out or {}), tmp_path)
+        head, *rows = score_table(tmp_path)
+        assert head == ["", *COLUMNS]
+        assert rows == [
+            [title, *(f"{100 * scores[name]:.1f}" for name in NAMES)] for title, scores in results["scores"].items()
+        ]
+        assert "brackets" not in card
+        assert "difference" not in card
+        assert "\nIn percent, on images of" in card
+        assert ("In full, for whoever compares" in card) == (left_out is not None)
+
+
+def test_the_cards_that_are_shown_come_from_their_results(tmp_path: Path) -> None:
+    for shown in sorted(SHOWN.glob("*/results.json")):
+        written = card_of(json.loads(shown.read_text(encoding="utf-8")), tmp_path, "retrieval.png")
+        assert written == (shown.parent / "README.md").read_text(encoding="utf-8"), shown
 
 
 def test_each_table_is_one_block_that_markdown_reads_as_such(folder: Path) -> None:
@@ -168,8 +218,3 @@ def test_the_code_in_the_card_runs(folder: Path, tmp_path: Path) -> None:
     embeddings = embed_images(ViTRetModel.from_pretrained(folder), images, progress=False)
     similarity = torch.tensor(json.loads(result.stdout.splitlines()[-1]))
     torch.testing.assert_close(similarity, embeddings @ embeddings.T, atol=1e-5, rtol=0)
-
-
-def test_ranks_are_named_in_order_and_before_the_rest() -> None:
-    scores = {"r_precision": 0.1, "recall_at_20": 0.3, "num_queries": 9, "recall_at_1": 0.2, "map_at_r": 0.1}
-    assert list(metric_names(scores).values()) == ["R@1", "R@20", "MAP@R", "R-precision"]

@@ -1,6 +1,7 @@
 """Recipes as modules, a tiny backbone, and command lines run in this process."""
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -31,6 +32,17 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
         return importlib.import_module(name)
 
     return load
+
+
+@pytest.fixture
+def evaluate_recipe() -> ModuleType:
+    """Give `recipes/evaluate.py` as a module, under another name: the package `evaluate` has this one."""
+    spec = importlib.util.spec_from_file_location("evaluate_recipe", ROOT / "recipes" / "evaluate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Any model on any data set, from the command line to the files, and what can go wrong before the work starts."""
 
-import importlib.util
 import json
 import re
 import shlex
@@ -13,18 +12,14 @@ import torch
 from hf_vitret import RetrievalEvaluator, ViTRetModel, load_retrieval_dataset
 from hf_vitret.cli.main import main as cli
 from hf_vitret.evaluation.bootstrap import bootstrap_interval, compare
+from hf_vitret.evaluation.post_processing import PostProcessedSearch
 from hf_vitret.evaluation.report import ComparisonResult, EvaluationResult
-from tests.recipes.conftest import ROOT
 from tests.training.runs import draw, shapes_dataset
 
 
 @pytest.fixture
-def recipe():
-    """Give the recipe as a module, under another name: the package `evaluate` has this one."""
-    spec = importlib.util.spec_from_file_location("evaluate_recipe", ROOT / "recipes" / "evaluate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def recipe(evaluate_recipe):
+    return evaluate_recipe
 
 
 @pytest.fixture
@@ -123,6 +118,16 @@ def test_queries_against_a_gallery_in_half_precision(run, checkpoint: Path, tmp_
     assert (protocol["dtype"], protocol["ties"]) == ("bfloat16", "expected")
 
 
+def test_a_search_with_a_step_after_embedding(run, backbone: Path, photos: Path) -> None:
+    run("--model", backbone, "--data_dir", photos, "--ks", 1, 5, "--rerank", "query_expansion", "--rerank_neighbors", 2)
+    result = EvaluationResult.load("outputs/evaluation/evaluation.json")
+    evaluator = RetrievalEvaluator(load_retrieval_dataset("catalogue", data_dir=photos), ks=[1, 5])
+    vectors = evaluator.embed(ViTRetModel.from_backbone(backbone), evaluator.query, progress=False)
+    values = PostProcessedSearch(evaluator, "query_expansion", 2).query_metrics(vectors)
+    assert result.intervals == {name: bootstrap_interval(scores) for name, scores in values.items()}
+    assert (result.protocol["post_processing"], result.protocol["num_neighbors"]) == ("query_expansion", 2)
+
+
 def test_images_that_cannot_be_read(run, backbone: Path, photos: Path, capsys) -> None:
     for broken in photos.glob("*/3.png"):
         broken.write_bytes(b"not an image")
@@ -139,13 +144,16 @@ def test_other_data_sets_by_name(run, recipe, backbone: Path, monkeypatch) -> No
     calls = []
     monkeypatch.setattr(recipe, "load_retrieval_dataset", lambda *a, **k: calls.append((a, k)) or shapes_dataset())
     run("--model", backbone, "--dataset", "sop", "--data_dir", "there", "--num_resamples", 50)
-    line = ["--dataset_name", "user/photos", "--dataset_revision", "v1", "--label_column", "kind"]
-    run("--model", backbone, "--num_resamples", 50, *line)
+    line = ["--dataset_name", "user/photos", "--dataset_revision", "v1", "--dataset_config", "large"]
+    run("--model", backbone, "--num_resamples", 50, "--label_column", "kind", *line)
+    run("--model", backbone, "--dataset", "icons", "--num_resamples", 50, "--min_drawings", 3)
+    of_the_hub = {"dataset_name": "user/photos", "revision": "v1", "dataset_config": "large", "label_column": "kind"}
     assert calls == [
         (("sop",), {"data_dir": "there"}),
-        (("catalogue",), {"data_dir": None, "dataset_name": "user/photos", "revision": "v1", "label_column": "kind"}),
+        (("catalogue",), {"data_dir": None} | of_the_hub),
+        (("icons",), {"data_dir": None, "min_drawings": 3}),
     ]
-    assert EvaluationResult.load("outputs/evaluation/evaluation.json").protocol["data_set"] == "user/photos"
+    assert EvaluationResult.load("outputs/evaluation/evaluation.json").protocol["data_set"] == "icons"
 
 
 @pytest.mark.parametrize(
@@ -154,8 +162,12 @@ def test_other_data_sets_by_name(run, recipe, backbone: Path, monkeypatch) -> No
         ([], "expected --data_dir"),
         (["--data_dir", "nowhere"], "nowhere"),
         (["--dataset", "sop", "--dataset_name", "a/b"], "--dataset_name is for a data set of the Hub"),
+        (["--dataset", "sop", "--dataset_config", "a"], "--dataset_config is for a data set of the Hub"),
         (["--dataset", "sop", "--test_split", "x"], "sop takes no --test_split"),
         (["--data_dir", "{photos}", "--ks", "0"], "ks must be integers of at least 1"),
+        (["--data_dir", "{photos}", "--rerank_neighbors", "3"], "--rerank_neighbors is a setting of --rerank"),
+        (["--data_dir", "{photos}", "--rerank", "diffusion", "--rerank_neighbors", "0"], "num_neighbors must be at"),
+        (["--data_dir", "{photos}", "--rerank", "diffusion", "--ties", "expected"], "ties must be pessimistic for"),
         (["--data_dir", "{photos}", "--confidence", "95"], "between 0 and 1, got 95.0"),
         (["--data_dir", "{photos}", "--image_size", "64", "--resize_size", "32"], "resize_size must be at least"),
         (["--data_dir", "{photos}", "--compare", "{backbone}"], "another model to compare with"),

@@ -11,6 +11,7 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
+from hf_vitret.evaluation.report import EvaluationResult
 from tests.experiment import flow
 from tests.recipes.conftest import ROOT
 from tests.training.runs import draw
@@ -35,7 +36,7 @@ def write_hard_images(photos: Path) -> None:
 
 
 def test_catalogue_from_folders_by_accelerate(
-    photos: Path, quick: list[str], tmp_path: Path, environment: dict[str, str]
+    photos: Path, quick: list[str], tmp_path: Path, environment: dict[str, str], evaluate_recipe, monkeypatch
 ) -> None:
     write_hard_images(photos)
     output = tmp_path / "out put"
@@ -54,11 +55,13 @@ def test_catalogue_from_folders_by_accelerate(
     assert "left out 1 folders without images: nothing here yet" in result.stderr
     # The command shown last does what it is there for.
     next_line = next(line for line in result.stdout.splitlines() if line.startswith("Next"))
-    python, option, code = shlex.split(next_line.removeprefix("Next"))
-    assert (python, option) == ("python", "-c")
-    shown: list[str] = []
-    exec(code, {"print": lambda model: shown.append(type(model).__name__)})
-    assert shown == ["ViTRetModel"]
+    python, script, *line = shlex.split(next_line.removeprefix("Next"))
+    assert (python, script) == ("python", "recipes/evaluate.py")
+    monkeypatch.setattr(sys, "argv", [script, *line, "--output_dir", str(tmp_path / "evaluated")])
+    evaluate_recipe.main()
+    evaluated = EvaluationResult.load(tmp_path / "evaluated" / "evaluation.json")
+    assert evaluated.metrics == pytest.approx(results["scores"]["after training"], abs=1e-12)
+    assert evaluated.protocol.items() >= results["protocol"].items()
 
 
 def write_table(photos: Path, rows: list[tuple[str, str]], header: str = "image,label") -> Path:
@@ -159,3 +162,41 @@ def test_bad_input_ends_with_one_message(
     with pytest.raises(SystemExit, match=f"^error: [^\n]*{message}"):
         run_recipe("train_catalogue", "--data_dir", str(source), "--output_dir", "out", *quick, *line)
     assert not list(Path().rglob("final"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["--data_dir", "my photos", "--bf16", "false"], ["--data_dir", "my photos"]),
+        (
+            ["--dataset_name", "a/b", "--dataset_config", "c", "--dataset_revision", "v1", "--label_column", "sku"],
+            ["--dataset_name", "a/b", "--dataset_config", "c", "--dataset_revision", "v1", "--label_column", "sku"],
+        ),
+        (
+            ["--data_dir", "x", "--split_seed", "4", "--test_fraction", "0.25", "--data_license", "mine"],
+            ["--data_dir", "x", "--test_fraction", "0.25", "--seed", "4"],
+        ),
+        (
+            ["--dataset_name", "a/b", "--label_column", "sku", "--streaming", "--split_seed", "4"],
+            ["--data_dir", "out/images-64", "--seed", "4"],
+        ),
+        (
+            ["--data_dir", "x", "--bf16", "true", "--eval_ks", "1", "5", "--on_bad_image", "skip"],
+            ["--data_dir", "x", "--on_bad_image", "skip", "--ks", "1", "5", "--dtype", "bfloat16"],
+        ),
+    ],
+    ids=lambda value: " ".join(value)[-25:],
+)
+def test_the_next_command_is_of_the_same_test_images(
+    line: list[str], expected: list[str], backbone: Path, recipe, evaluate_recipe, monkeypatch
+) -> None:
+    module = recipe("train_catalogue")
+    start = ["--output_dir", "out", "--backbone", str(backbone), "--resize_size", "64", "--image_size", "56"]
+    start += [] if "--bf16" in line else ["--bf16", "false"]
+    monkeypatch.setattr(sys, "argv", ["recipes/train_catalogue.py", *start, *line])
+    asked: list[str] = []
+    monkeypatch.setattr(module, "load", lambda *_: None)
+    monkeypatch.setattr(module, "finetune", lambda *inputs: asked.extend(shlex.split(inputs[-1].next_command)))
+    module.main()
+    assert asked == ["python", "recipes/evaluate.py", "--model", "out/final", *expected]
+    evaluate_recipe.command_line().parse_args(asked[2:])

@@ -1,0 +1,70 @@
+"""How sure the scores of a run are: what each query scored, before and after, and what that says of the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ..evaluation.bootstrap import bootstrap_interval, compare
+from ..evaluation.evaluator import RetrievalEvaluator
+from ..evaluation.post_processing import PostProcessedSearch
+
+
+def query_values(
+    evaluator: RetrievalEvaluator | PostProcessedSearch,
+    query_embeddings: torch.Tensor,
+    gallery_embeddings: torch.Tensor | None,
+    device: torch.device,
+) -> dict[str, torch.Tensor]:
+    """Score each query by itself, on the GPU where the run has one.
+
+    It costs one more search, and no embedding.
+
+    Args:
+        evaluator: The data set and the metrics, and what is done after embedding, if anything.
+        query_embeddings: `(num_queries, dim)` float, of all queries: those of one process.
+        gallery_embeddings: `(num_gallery, dim)` float, where there is a gallery.
+        device: Of the model. What is neither a GPU of CUDA nor a CPU lends no float64, and is not used.
+
+    Returns:
+        For each metric `(num_queries,)` float64 on the CPU, nan for a query without a positive.
+    """
+    place = device if device.type == "cuda" else torch.device("cpu")
+    gallery = None if gallery_embeddings is None else gallery_embeddings.to(place)
+    values = evaluator.query_metrics(query_embeddings.to(place), gallery)
+    return {name: scores.cpu() for name, scores in values.items()}
+
+
+def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, Any]:
+    """Draw the 95% intervals of the evaluations of a run, and of the difference of the last and the first.
+
+    The difference is taken query by query: what is hard for both cancels.
+
+    Args:
+        values: For the title of each evaluation what each query scored, as `query_values` returns it, the queries in
+            the same order; empty where that is not known (several processes).
+
+    Returns:
+        JSON values: `intervals`, for each title the fields of `Interval` by metric; and `differences`, those of
+        `Comparison`, last less first. Both are empty where nothing is known.
+
+    Raises:
+        ValueError: The evaluations are not of the same queries.
+
+    Example:
+        >>> found = confidence({"before": {"mrr": torch.tensor([1.0, 0.0] * 50)}, "after": {"mrr": torch.ones(100)}})
+        >>> found["intervals"]["before"]["mrr"]["low"], found["differences"]["mrr"]["difference"]
+        (0.4, 0.5)
+    """
+    first, *_, last = values
+    return {
+        "intervals": {
+            title: {name: asdict(bootstrap_interval(scores)) for name, scores in by_metric.items()}
+            for title, by_metric in values.items()
+            if by_metric
+        },
+        "differences": {name: asdict(compare(scores, values[first][name])) for name, scores in values[last].items()},
+    }
