@@ -12,13 +12,13 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "ClassBalancedSampler": "training.sampler",
-    "ComparisonResult": "evaluation.report",
+    "ComparisonResult": "evaluation.reporting.report",
     "ContrastiveLoss": "losses.contrastive",
     "CrossBatchMemory": "losses.cross_batch_memory",
     "Diffusion": "search.diffusion",
-    "EvaluationResult": "evaluation.report",
+    "EvaluationResult": "evaluation.reporting.report",
     "ExternalLoss": "losses.external",
-    "GradedPairs": "evaluation.relevance",
+    "GradedPairs": "evaluation.metrics.relevance",
     "KoLeoLoss": "losses.koleo",
     "MtebEncoder": "evaluation.mteb_encoder",
     "NormalizedSoftmaxLoss": "losses.normalized_softmax",
@@ -28,50 +28,50 @@ _MODULES = {
     "RetrievalProtocol": "evaluation.protocols",
     "RetrievalTrainer": "training.trainer",
     "RetrievalTrainingArguments": "training.training_args",
-    "SharedLabels": "evaluation.relevance",
+    "SharedLabels": "evaluation.metrics.relevance",
     "SmoothRecallLoss": "losses.smooth_recall",
     "SupConLoss": "losses.supcon",
     "ViTRetConfig": "models.configuration_vitret",
     "ViTRetModel": "models.modeling_vitret",
     "augment_database": "search.query_expansion",
-    "bootstrap_interval": "evaluation.bootstrap",
-    "compare": "evaluation.bootstrap",
+    "bootstrap_interval": "evaluation.reporting.bootstrap",
+    "compare": "evaluation.reporting.bootstrap",
     "draw_spread": "evaluation.spread_figures",
     "embed_images": "search.embed",
     "evaluate_module": "evaluation.modules",
     "expand_queries": "search.query_expansion",
-    "graded_metrics": "evaluation.graded",
+    "graded_metrics": "evaluation.metrics.graded",
     "load_model": "search.load_model",
     "load_retrieval_dataset": "data.loading",
     "match_rates": "evaluation.match_rates",
     "measure_spread": "evaluation.spread",
     "nearest_neighbors": "search.neighbors",
-    "query_metrics": "evaluation.metrics",
-    "ranked_list_metrics": "evaluation.ranked_lists",
+    "query_metrics": "evaluation.metrics.retrieval",
+    "ranked_list_metrics": "evaluation.metrics.ranked_lists",
     "rerank_reciprocal": "search.reciprocal_reranking",
-    "retrieval_metrics": "evaluation.metrics",
-    "short_vectors": "evaluation.short_vectors",
+    "retrieval_metrics": "evaluation.metrics.retrieval",
+    "short_vectors": "evaluation.short_vectors.sweep",
 }
 __all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:
     from .data.loading import load_retrieval_dataset as load_retrieval_dataset
-    from .evaluation.bootstrap import bootstrap_interval as bootstrap_interval
-    from .evaluation.bootstrap import compare as compare
     from .evaluation.evaluator import RetrievalEvaluator as RetrievalEvaluator
-    from .evaluation.graded import graded_metrics as graded_metrics
     from .evaluation.match_rates import match_rates as match_rates
-    from .evaluation.metrics import query_metrics as query_metrics
-    from .evaluation.metrics import retrieval_metrics as retrieval_metrics
+    from .evaluation.metrics.graded import graded_metrics as graded_metrics
+    from .evaluation.metrics.ranked_lists import ranked_list_metrics as ranked_list_metrics
+    from .evaluation.metrics.relevance import GradedPairs as GradedPairs
+    from .evaluation.metrics.relevance import SharedLabels as SharedLabels
+    from .evaluation.metrics.retrieval import query_metrics as query_metrics
+    from .evaluation.metrics.retrieval import retrieval_metrics as retrieval_metrics
     from .evaluation.modules import evaluate_module as evaluate_module
     from .evaluation.mteb_encoder import MtebEncoder as MtebEncoder
     from .evaluation.protocols import RetrievalProtocol as RetrievalProtocol
-    from .evaluation.ranked_lists import ranked_list_metrics as ranked_list_metrics
-    from .evaluation.relevance import GradedPairs as GradedPairs
-    from .evaluation.relevance import SharedLabels as SharedLabels
-    from .evaluation.report import ComparisonResult as ComparisonResult
-    from .evaluation.report import EvaluationResult as EvaluationResult
-    from .evaluation.short_vectors import short_vectors as short_vectors
+    from .evaluation.reporting.bootstrap import bootstrap_interval as bootstrap_interval
+    from .evaluation.reporting.bootstrap import compare as compare
+    from .evaluation.reporting.report import ComparisonResult as ComparisonResult
+    from .evaluation.reporting.report import EvaluationResult as EvaluationResult
+    from .evaluation.short_vectors.sweep import short_vectors as short_vectors
     from .evaluation.spread import measure_spread as measure_spread
     from .evaluation.spread_figures import draw_spread as draw_spread
     from .losses.contrastive import ContrastiveLoss as ContrastiveLoss

@@ -26,10 +26,10 @@ import hf_vitret
 from hf_vitret import RetrievalEvaluator, ViTRetModel, load_retrieval_dataset
 from hf_vitret.cli.loader_options import add_loader_options, given_loader_options
 from hf_vitret.data import DATASETS
-from hf_vitret.evaluation.bootstrap import bootstrap_interval
-from hf_vitret.evaluation.metric_choice import DEFAULT_KS, DEFAULT_METRICS, METRICS, TIES
+from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS, DEFAULT_METRICS, METRICS, TIES
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS, PostProcessedSearch
-from hf_vitret.evaluation.report import ComparisonResult, EvaluationResult
+from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval
+from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
 from hf_vitret.experiment.arguments import bad_input_as_message
 from hf_vitret.experiment.confidence import query_values
 from hf_vitret.experiment.readable_images import readable_images

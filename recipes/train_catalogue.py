@@ -20,7 +20,7 @@ from datasets import DatasetDict
 from transformers import AutoConfig
 
 from hf_vitret import RetrievalTrainingArguments, ViTRetConfig, load_retrieval_dataset
-from hf_vitret.evaluation.metric_choice import DEFAULT_KS
+from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
 from hf_vitret.experiment.finetune import FINAL_FOLDER, DataFacts, finetune
 from hf_vitret.training.training_args import has_fast_bf16

@@ -1,5 +1,5 @@
 """Exact evaluation of retrieval models."""
 
-from hf_vitret.evaluation.metrics import retrieval_metrics
+from hf_vitret.evaluation.metrics.retrieval import retrieval_metrics
 
 __all__ = ["retrieval_metrics"]

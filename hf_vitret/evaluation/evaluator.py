@@ -10,10 +10,10 @@ from torch import nn
 from ..data.schema import COLUMNS, column_values
 from ..search.embed import embed_images
 from ..search.neighbors import nearest_neighbors
-from .metric_choice import DEFAULT_KS as DEFAULT_KS
-from .metric_choice import DEFAULT_METRICS, MetricChoice
+from .metrics.metric_choice import DEFAULT_KS as DEFAULT_KS
+from .metrics.metric_choice import DEFAULT_METRICS, MetricChoice
 from .protocols import RetrievalProtocol
-from .wanted_ranks import TIE_TOLERANCE
+from .ranking.wanted_ranks import TIE_TOLERANCE
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from hf_vitret.evaluation.checked_order import checked_class_order
-from hf_vitret.evaluation.exact_scores import ExactScores
-from hf_vitret.evaluation.scored_tile import true_places
+from hf_vitret.evaluation.ranking.checked_order import checked_class_order
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+from hf_vitret.evaluation.ranking.scored_tile import true_places
 from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import inner_products
 

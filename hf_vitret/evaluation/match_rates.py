@@ -10,8 +10,8 @@ from fractions import Fraction
 import torch
 
 from hf_vitret.evaluation.false_pairs import FalsePairs
-from hf_vitret.evaluation.positive_ranks import query_blocks
-from hf_vitret.evaluation.tiles import check_tile_size
+from hf_vitret.evaluation.ranking.positive_ranks import query_blocks
+from hf_vitret.evaluation.ranking.tiles import check_tile_size
 from hf_vitret.search.exact_codes import Identifiers
 
 DEFAULT_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)

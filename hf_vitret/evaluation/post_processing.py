@@ -14,10 +14,10 @@ from ..search.neighbors import nearest_neighbors
 from ..search.query_expansion import augment_database, expand_queries
 from ..search.reciprocal_reranking import rerank_reciprocal
 from .evaluator import RetrievalEvaluator
-from .metrics import query_metrics
-from .positive_ranks import PositiveRanks
-from .query_values import place_values, rank_values
-from .ranked_lists import NO_ITEM, ranks_of_lists
+from .metrics.query_values import place_values, rank_values
+from .metrics.ranked_lists import NO_ITEM, ranks_of_lists
+from .metrics.retrieval import query_metrics
+from .ranking.positive_ranks import PositiveRanks
 
 # Neighbours that each takes, and its other settings: those of the papers that the functions name.
 _SETTINGS: dict[str, dict[str, Any]] = {

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from hf_vitret.evaluation.graded import graded_metrics, graded_query_metrics
-from hf_vitret.evaluation.metric_choice import DEFAULT_KS, DEFAULT_METRICS
-from hf_vitret.evaluation.metrics import query_metrics, retrieval_metrics
-from hf_vitret.evaluation.relevance import Pairs, SharedLabels
+from hf_vitret.evaluation.metrics.graded import graded_metrics, graded_query_metrics
+from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS, DEFAULT_METRICS
+from hf_vitret.evaluation.metrics.relevance import Pairs, SharedLabels
+from hf_vitret.evaluation.metrics.retrieval import query_metrics, retrieval_metrics
 from hf_vitret.search.exact_codes import Identifiers
 
 

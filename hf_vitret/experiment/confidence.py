@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from ..evaluation.bootstrap import bootstrap_interval, compare
 from ..evaluation.evaluator import RetrievalEvaluator
 from ..evaluation.post_processing import PostProcessedSearch
+from ..evaluation.reporting.bootstrap import bootstrap_interval, compare
 
 
 def query_values(

@@ -16,8 +16,8 @@ from datasets import Dataset, DatasetDict
 
 from .. import __version__
 from ..data.schema import column_values, describe_split
-from ..evaluation.report_text import aligned
-from ..evaluation.retrieval_strip import draw_retrieval_strip, drawn_queries
+from ..evaluation.reporting.report_text import aligned
+from ..evaluation.reporting.retrieval_strip import draw_retrieval_strip, drawn_queries
 from ..hub.model_card import write_model_card
 from ..hub.score_table import how_intervals_were_drawn, metric_names, score_rows
 from ..training.cached_features import CachedFeatures, cache_pooled_features

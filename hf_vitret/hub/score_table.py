@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..evaluation.bootstrap import Interval
-from ..evaluation.metric_choice import MetricChoice
-from ..evaluation.report_text import how_drawn, metric_title
+from ..evaluation.metrics.metric_choice import MetricChoice
+from ..evaluation.reporting.bootstrap import Interval
+from ..evaluation.reporting.report_text import how_drawn, metric_title
 
 _RECALL = "recall_at_"
 

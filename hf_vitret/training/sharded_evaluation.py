@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from ..evaluation.evaluator import RetrievalEvaluator
-from ..evaluation.metric_sums import MetricSums
-from ..evaluation.positive_ranks import NoTeamError, Team, positive_ranks
-from ..evaluation.query_values import rank_values, sum_values
-from ..evaluation.sharded_ranks import ShardedRanks
+from ..evaluation.metrics.metric_sums import MetricSums
+from ..evaluation.metrics.query_values import rank_values, sum_values
+from ..evaluation.ranking.positive_ranks import NoTeamError, Team, positive_ranks
+from ..evaluation.ranking.sharded_ranks import ShardedRanks
 from ..search.embed import embed_images
 from ..search.neighbors import merge_neighbors, nearest_neighbors
 from .distributed import (

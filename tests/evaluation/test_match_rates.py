@@ -8,9 +8,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_curve
 
-from hf_vitret.evaluation import checked_order, false_pairs
+from hf_vitret.evaluation import false_pairs
 from hf_vitret.evaluation import match_rates as module
 from hf_vitret.evaluation.match_rates import match_rates
+from hf_vitret.evaluation.ranking import checked_order
 
 RATES = (0.0, 1e-4, 0.001, 0.01, 0.1, 0.29, 0.5, 0.9, 1.0)
 

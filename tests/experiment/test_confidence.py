@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hf_vitret import RetrievalEvaluator
-from hf_vitret.evaluation.bootstrap import bootstrap_interval, compare
+from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.experiment import confidence as module
 from hf_vitret.experiment.confidence import confidence, query_values
 from tests.training import runs

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel
-from hf_vitret.evaluation.bootstrap import bootstrap_interval, compare
+from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.experiment.finetune import AFTER, BEFORE, _use_the_cores
 from tests.experiment import flow
 from tests.training import runs

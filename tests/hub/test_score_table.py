@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from hf_vitret.evaluation.report_text import metric_title
+from hf_vitret.evaluation.reporting.report_text import metric_title
 from hf_vitret.hub import score_table
 from hf_vitret.hub.score_table import how_intervals_were_drawn, metric_names, score_rows
 

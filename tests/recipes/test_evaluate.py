@@ -11,9 +11,9 @@ import torch
 
 from hf_vitret import RetrievalEvaluator, ViTRetModel, load_retrieval_dataset
 from hf_vitret.cli.main import main as cli
-from hf_vitret.evaluation.bootstrap import bootstrap_interval, compare
 from hf_vitret.evaluation.post_processing import PostProcessedSearch
-from hf_vitret.evaluation.report import ComparisonResult, EvaluationResult
+from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
+from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
 from tests.training.runs import draw, shapes_dataset
 
 

@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from hf_vitret.evaluation.report import EvaluationResult
+from hf_vitret.evaluation.reporting.report import EvaluationResult
 from tests.experiment import flow
 from tests.recipes.conftest import ROOT
 from tests.training.runs import draw

@@ -13,9 +13,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from hf_vitret import RetrievalEvaluator, ViTRetConfig, ViTRetModel
-from hf_vitret.evaluation import positive_ranks, sharded_ranks
-from hf_vitret.evaluation.metric_choice import METRICS
-from hf_vitret.evaluation.retrieval_strip import drawn_queries
+from hf_vitret.evaluation.metrics.metric_choice import METRICS
+from hf_vitret.evaluation.ranking import positive_ranks, sharded_ranks
+from hf_vitret.evaluation.reporting.retrieval_strip import drawn_queries
 from hf_vitret.training import sharded_evaluation
 from hf_vitret.training.sharded_evaluation import Shares, embed_shares
 from tests.training.forked import Run, launch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hf_vitret.evaluation.metrics import retrieval_metrics
+from hf_vitret.evaluation.metrics.retrieval import retrieval_metrics
 
 if TYPE_CHECKING:
     import evaluate

@@ -1,0 +1,194 @@
+"""Which metrics to compute, at which cut-offs and under which rule for ties; and their values for some queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+
+from hf_vitret.evaluation.metrics.expected_ties import (
+    TieGroups,
+    expected_average_precision,
+    expected_map_at_k,
+    expected_map_at_r,
+    expected_precision_at_k,
+    expected_r_precision,
+    expected_recall_at_k,
+    expected_reciprocal_rank,
+)
+from hf_vitret.evaluation.metrics.rank_metrics import (
+    average_precision,
+    map_at_k,
+    map_at_r,
+    precision_at_k,
+    r_precision,
+    recall_at_k,
+    reciprocal_rank,
+)
+
+DEFAULT_KS = (1, 10, 100, 1000)
+"""The ranks that the paper reports on Stanford Online Products."""
+DEFAULT_METRICS = ("recall_at_k", "map_at_r", "r_precision")
+TIES = ("pessimistic", "expected")
+
+# From the ranks and the number of positives, and from the tie groups and that number; at each k, and once.
+_AT_K: dict[
+    str,
+    tuple[
+        Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor],
+        Callable[[TieGroups, torch.Tensor, int], torch.Tensor],
+    ],
+] = {
+    "recall_at_k": (lambda ranks, _, k: recall_at_k(ranks, k), lambda ties, _, k: expected_recall_at_k(ties, k)),
+    "precision_at_k": (
+        lambda ranks, _, k: precision_at_k(ranks, k),
+        lambda ties, _, k: expected_precision_at_k(ties, k),
+    ),
+    "map_at_k": (map_at_k, expected_map_at_k),
+}
+_ONCE: dict[
+    str,
+    tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], Callable[[TieGroups, torch.Tensor], torch.Tensor]],
+] = {
+    "map_at_r": (map_at_r, expected_map_at_r),
+    "r_precision": (r_precision, expected_r_precision),
+    "map": (average_precision, expected_average_precision),
+    "mrr": (lambda ranks, _: reciprocal_rank(ranks), lambda ties, _: expected_reciprocal_rank(ties)),
+}
+METRICS = (*_AT_K, *_ONCE)
+
+
+class WantedRanks(TypedDict):
+    """Arguments of `positive_ranks` and `ShardedRanks`."""
+
+    every_rank: bool
+    best_only: bool
+    max_rank: int | None
+
+
+@dataclass(frozen=True)
+class MetricChoice:
+    """Metrics of ranks by their names.
+
+    Attributes:
+        metrics: Names out of `METRICS`, each once; those that end in `_at_k` stand for one metric a cut-off.
+        ks: The cut-offs, each at least 1; sorted, each once.
+        ties: `"pessimistic"`: a wrong item that ties with a right one ranks ahead of it. `"expected"`: the expected
+            value over random order of what ties.
+
+    Raises:
+        ValueError: A name or a rule is unknown, a metric comes twice or none at all, or a cut-off is not an integer of
+            at least 1.
+
+    Example:
+        >>> MetricChoice(("recall_at_k", "mrr"), (10, 1)).keys
+        ('recall_at_1', 'recall_at_10', 'mrr')
+    """
+
+    metrics: Sequence[str] = DEFAULT_METRICS
+    ks: Sequence[int] = DEFAULT_KS
+    ties: str = "pessimistic"
+
+    def __post_init__(self) -> None:
+        """Check the fields and bring them into order."""
+        object.__setattr__(self, "metrics", check_metrics(self.metrics, METRICS))
+        object.__setattr__(self, "ks", check_ks(self.ks))
+        if self.ties not in TIES:
+            raise ValueError(f"ties must be one of {', '.join(TIES)}; got {self.ties!r}.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the values: `recall_at_1`, `recall_at_10`, `map_at_r`."""
+        return tuple(key for name in self.metrics for key in expand(name, self.ks))
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the values are expected ones, which need the optimistic ranks too."""
+        return self.ties == "expected"
+
+    @property
+    def wanted_ranks(self) -> WantedRanks:
+        """The ranks that the values are made of, for `positive_ranks`: what is not asked for need not be counted.
+
+        Ranks at or beyond R count, other than the best positive's, in the average over the whole list, and in what
+        counts hits up to a k that may be above R; whether the first place is a hit the best positive says. Under
+        expected values any of them may belong to a tie.
+        """
+        names = set(self.metrics)
+        counts_hits = not names.isdisjoint({"precision_at_k", "map_at_k"})
+        last = max(self.ks, default=1)
+        if self.is_expected or "map" in names or (counts_hits and last > 1):
+            return {"every_rank": True, "best_only": False, "max_rank": None}
+        of_all_positives = {"map_at_r", "r_precision"}
+        return {
+            "every_rank": False,
+            "best_only": names.isdisjoint(of_all_positives),
+            "max_rank": None if "mrr" in names else last,
+        }
+
+    def values(
+        self, num_positives: torch.Tensor, ranks: torch.Tensor, optimistic: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Compute the metrics of some queries.
+
+        Args:
+            num_positives: `(num_queries,)` int64, at least 1.
+            ranks: `(num_queries, max_positives)` int64, with all ties lost; see `PositiveRanks`.
+            optimistic: The same with all ties won, every rank of both resolved: for `ties="expected"`, and only then.
+
+        Returns:
+            For each of `keys` `(num_queries,)` float64 in [0, 1].
+        """
+        values: dict[str, torch.Tensor] = {}
+        groups = None if optimistic is None else TieGroups.between(optimistic, ranks, num_positives)
+        for name in self.metrics:
+            if name in _AT_K:
+                of_ranks_at, of_ties_at = _AT_K[name]
+                for key, k in zip(expand(name, self.ks), self.ks, strict=True):
+                    if groups is None:
+                        values[key] = of_ranks_at(ranks, num_positives, k)
+                    else:
+                        values[key] = of_ties_at(groups, num_positives, k)
+            else:
+                of_ranks, of_ties = _ONCE[name]
+                values[name] = of_ranks(ranks, num_positives) if groups is None else of_ties(groups, num_positives)
+        return values
+
+
+def expand(name: str, ks: Sequence[int]) -> list[str]:
+    """Name a metric at each cut-off, or once if it has none.
+
+    Example:
+        >>> expand("recall_at_k", (1, 10)), expand("map_at_r", (1, 10))
+        (['recall_at_1', 'recall_at_10'], ['map_at_r'])
+    """
+    return [f"{name.removesuffix('k')}{k}" for k in ks] if name.endswith("_at_k") else [name]
+
+
+def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of metrics as a tuple.
+
+    Raises:
+        ValueError: One is not known, one comes twice, or there is none.
+    """
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"metrics must be some of {', '.join(known)}, each once; got {', '.join(map(str, names)) or 'none'}. "
+            "The cut-offs of those at k are ks."
+        )
+    return names
+
+
+def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
+    """Return the cut-offs sorted, each once.
+
+    Raises:
+        ValueError: A cut-off is not an integer of at least 1.
+    """
+    if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in ks):
+        raise ValueError(f"ks must be integers of at least 1, got {tuple(ks)}. The nearest neighbour alone is k=1.")
+    return tuple(sorted(set(ks)))

@@ -1,0 +1,1 @@
+"""Ranks of the right items, exact to the last tie."""

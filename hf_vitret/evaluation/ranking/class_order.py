@@ -1,0 +1,193 @@
+"""Queries and gallery sorted by class, so that the positives of a query are one range of gallery rows."""
+
+from __future__ import annotations
+
+import torch
+
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores, error_bound
+
+# From this size on, a class's scores are one product of its own; below, a Python step for each class costs
+# more than the product of several classes with all their positives.
+_LARGE_CLASS = 64
+# Scores of several classes with all their positives, held at once: 2M are 8 MB.
+_MAX_RANGE_SCORES = 2_000_000
+
+
+class ClassOrder:
+    """A query set and a gallery in the order of class size, then class.
+
+    Sorted so, a tile of scores holds positives only near the diagonal, and a block of queries has classes of
+    about one size. The embeddings are copied in that order, in float32.
+
+    Args:
+        query_embeddings: `(num_queries, dim)` float.
+        query_labels: `(num_queries,)` int64.
+        gallery_embeddings: `(num_gallery, dim)` float.
+        gallery_labels: `(num_gallery,)` int64.
+        ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
+        class_sizes: `(num_classes,)` int64, sizes to order the classes by where the gallery is a part of a larger
+            one: the queries' order is then the same for every part. Labels are class numbers from 0. None: the
+            sizes of the classes in this gallery.
+        is_own_gallery: Whether the queries are the gallery, labels and all, and `ids` their rows: leave-one-out. Their
+            embeddings are then kept once.
+
+    Attributes:
+        query_order: `(num_queries,)` int64, the caller's row of each sorted query.
+        queries: `(num_queries, dim)` float32; no copy where the queries came in this order.
+        gallery: `(num_gallery + padding, dim)` float32, zero rows added up to a multiple of 8.
+        starts: `(num_queries,)` int64, the first gallery row of the query's class.
+        ends: `(num_queries,)` int64, one past its last; equal to `starts` where the gallery has none.
+        margins: `(num_queries,)` float32, the most that a float32 product of a query with any gallery row may be off.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        query_embeddings: torch.Tensor,
+        query_labels: torch.Tensor,
+        gallery_embeddings: torch.Tensor,
+        gallery_labels: torch.Tensor,
+        ids: tuple[torch.Tensor, torch.Tensor] | None,
+        class_sizes: torch.Tensor | None = None,
+        *,
+        is_own_gallery: bool = False,
+    ) -> None:
+        self.num_queries, self.num_gallery = len(query_labels), len(gallery_labels)
+        classes = torch.cat([query_labels, gallery_labels])
+        if class_sizes is None:
+            classes = torch.unique(classes, return_inverse=True)[1]
+            num_classes = int(classes.max()) + 1
+        else:
+            num_classes = len(class_sizes)
+        sizes = classes[self.num_queries :].bincount(minlength=num_classes)
+        by_size = (sizes if class_sizes is None else class_sizes).argsort(stable=True)
+        sizes, place = sizes[by_size], by_size.argsort()  # place: (num_classes,) a class's place in the order
+        self._query_classes, self.query_order = place[classes[: self.num_queries]].sort(stable=True)
+        self._gallery_classes, gallery_order = place[classes[self.num_queries :]].sort(stable=True)
+        self.ends = sizes.cumsum(dim=0)[self._query_classes]
+        self.starts = self.ends - sizes[self._query_classes]
+        self._ranges: list[list[int]] = torch.stack([self.starts, self.ends, self._query_classes]).tolist()
+
+        padding = -self.num_gallery % 8
+        self.gallery = query_embeddings.new_zeros(
+            (self.num_gallery + padding, query_embeddings.shape[1]), dtype=torch.float32
+        )
+        for start in range(0, self.num_gallery, 8_192):  # bounds what is read out before it is cast and copied
+            rows = gallery_order[start : start + 8_192].to(gallery_embeddings.device)
+            self.gallery[start : start + len(rows)] = gallery_embeddings[rows]
+        if is_own_gallery:
+            self.queries = self.gallery[: self.num_queries]
+        else:
+            is_sorted = bool((self.query_order.diff() == 1).all())
+            self.queries = (query_embeddings if is_sorted else query_embeddings[self.query_order]).float()
+        self._gallery_norms = _norms(self.gallery)
+        self._query_norms = self._gallery_norms[: self.num_queries] if is_own_gallery else _norms(self.queries)
+        self.margins = self._query_norms * (self._gallery_norms.max() * error_bound(self.queries.shape[1]))
+        self._ids = None if ids is None else (ids[0][self.query_order], ids[1][gallery_order])
+        self._ids_cross_classes = not is_own_gallery and self._do_ids_cross_classes()
+
+    def _do_ids_cross_classes(self) -> bool:
+        """Tell whether a query shares its id with a gallery row of another class, outside its range."""
+        if self._ids is None:
+            return False
+        ids = torch.unique(torch.cat(self._ids), return_inverse=True)[1]
+        classes = torch.cat([self._query_classes, self._gallery_classes])
+        both = torch.unique(ids * (int(classes.max()) + 1) + classes, return_inverse=True)[1]
+        return _num_matches(ids, self.num_queries) != _num_matches(both, self.num_queries)
+
+    def width(self, start: int, stop: int) -> int:
+        """Return the largest class among the sorted queries `start:stop`, at least 1."""
+        return max(1, int((self.ends[start:stop] - self.starts[start:stop]).max()))
+
+    def is_all_positive(self, start: int, stop: int, first: int, last: int) -> bool:
+        """Tell whether the gallery rows `first:last` are of the one class of the queries `start:stop`."""
+        starts, ends, classes = self._ranges
+        return classes[start] == classes[stop - 1] and starts[start] <= first and last <= ends[start]
+
+    def positive_scores(self, start: int, stop: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score the queries `start:stop` with their own positives.
+
+        Args:
+            start: First query.
+            stop: One past the last query.
+            tolerance: What to take off each score, times the norms of both rows.
+
+        Returns:
+            scores: `(block, width)` float32, exact before the tolerance, -inf where a query has no such positive
+                (its class is smaller, or the gallery row has the query's id).
+            num_positives: `(block,)` int64.
+        """
+        starts, ends, classes = self._ranges
+        width = self.width(start, stop)
+        scores = torch.full((stop - start, width), -torch.inf, device=self.starts.device)
+        first = start
+        while first < stop:
+            last = stop
+            # Large classes one at a time: their scores are one whole product. Small ones together, by picking
+            # theirs.
+            while classes[first] != classes[last - 1] and (
+                width >= _LARGE_CLASS or (last - first) * (ends[last - 1] - starts[first]) > _MAX_RANGE_SCORES
+            ):
+                last = first + (last - first) // 2
+            if starts[first] < ends[last - 1]:
+                self._score_range(first, last, tolerance, scores[first - start : last - start])
+            first = last
+        return scores, (scores > -torch.inf).sum(dim=1)
+
+    def _score_range(self, first: int, last: int, tolerance: float, out: torch.Tensor) -> None:
+        """Write the scores of the positives of the queries `first:last` to the head of each row of `out`."""
+        starts, ends, classes = self._ranges
+        low, high = starts[first], ends[last - 1]
+        scores = ExactScores(self.queries[first:last], self.gallery[low:high]).of_rows()  # (queries, high - low)
+        norms, ids = self._gallery_norms[None, low:high], self._ids and self._ids[1][None, low:high]
+        if classes[first] == classes[last - 1]:
+            out = out[:, : high - low]
+        else:
+            rows = self.starts[first:last, None] - low + torch.arange(out.shape[1], device=out.device)
+            is_absent = rows >= self.ends[first:last, None] - low
+            rows.clamp_(max=high - low - 1)
+            scores = scores.gather(1, rows).masked_fill_(is_absent, -torch.inf)
+            norms, ids = norms[0, rows], None if ids is None else ids[0, rows]
+        torch.sub(scores, norms * (tolerance * self._query_norms[first:last, None]), out=out)
+        if self._ids is not None and ids is not None:
+            out.masked_fill_(self._ids[0][first:last, None] == ids, -torch.inf)
+
+    def is_all_wrong(self, start: int, stop: int, first: int, last: int) -> bool:
+        """Tell whether the gallery rows `first:last` are wrong items to all queries `start:stop`: none is hidden."""
+        starts, ends, _ = self._ranges
+        return (first >= ends[stop - 1] or starts[start] >= last) and not self._ids_cross_classes
+
+    def hide(self, scores: torch.Tensor, start: int, stop: int, first: int, last: int) -> None:
+        """Set all but the scores of wrong items to -inf: positives, the queries' own ids and the padding.
+
+        Args:
+            scores: `(stop - start, columns)` float32 scores of the queries `start:stop` with the gallery rows
+                `first:last`, changed in place. Columns past `last` are padding.
+            start: First query.
+            stop: One past the last query.
+            first: First gallery row.
+            last: One past the last gallery row.
+        """
+        starts, ends, _ = self._ranges
+        scores[:, last - first :] = -torch.inf
+        scores = scores[:, : last - first]
+        if first < ends[stop - 1] and starts[start] < last:
+            is_same_class = self._query_classes[start:stop, None] == self._gallery_classes[None, first:last]
+            scores.masked_fill_(is_same_class, -torch.inf)
+        if self._ids_cross_classes and self._ids is not None:
+            scores.masked_fill_(self._ids[0][start:stop, None] == self._ids[1][None, first:last], -torch.inf)
+
+
+def _norms(rows: torch.Tensor) -> torch.Tensor:
+    """Return the lengths of rows, `(num_rows,)` float32, right to the last digit."""
+    norms = torch.empty(len(rows), device=rows.device)
+    for start in range(0, len(rows), 1_024):  # a whole copy in float64 would cost ten times the sums
+        norms[start : start + 1_024] = rows[start : start + 1_024].double().square().sum(dim=1).sqrt()
+    return norms
+
+
+def _num_matches(codes: torch.Tensor, num_queries: int) -> int:
+    """Count the pairs of equal codes between the first `num_queries` codes and the rest."""
+    num_codes = int(codes.max()) + 1
+    queries, gallery = (side.bincount(minlength=num_codes) for side in (codes[:num_queries], codes[num_queries:]))
+    return int((queries * gallery).sum())

@@ -1,0 +1,93 @@
+"""A tile of scores, read by its queries whether they lie along its rows or its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+
+
+@dataclass(frozen=True)
+class ScoredTile:
+    """Scores of a block of queries with some items.
+
+    Attributes:
+        scores: Float32 matrix, -inf wherever an item does not count. Along `query_dim` lie the queries, and perhaps
+            some padding after them.
+        scratch: Float32 buffer of the same shape, overwritten by each comparison.
+        query_dim: 0 where the queries are rows, 1 where they are columns.
+        exact: The exact scores, the queries as queries.
+        margins: `(num_queries,)` float32, how far a score may be from the exact one.
+    """
+
+    scores: torch.Tensor
+    scratch: torch.Tensor
+    query_dim: int
+    exact: ExactScores
+    margins: torch.Tensor
+
+    @property
+    def num_items(self) -> int:
+        """Items, with the padding."""
+        return self.scores.shape[1 - self.query_dim]
+
+    def best(self) -> torch.Tensor:
+        """Return the best score of each query, `(num_queries,)` float32."""
+        return self.scores.amax(1 - self.query_dim)[: len(self.margins)]
+
+    def count_at_least(self, thresholds: torch.Tensor) -> torch.Tensor:
+        """Count for each query the scores at or above its threshold.
+
+        Args:
+            thresholds: `(num_queries,)` float32.
+
+        Returns:
+            `(num_queries,)` int64.
+        """
+        missing = self.scores.shape[self.query_dim] - len(thresholds)
+        padded = torch.nn.functional.pad(thresholds, (0, missing), value=torch.inf) if missing else thresholds
+        # Ones and zeros in float32: on a CPU a comparison that writes booleans takes 3.5 times as long (0.67 ms for
+        # 1,024 x 1,024 scores on two cores, against 0.19).
+        torch.ge(self.scores, padded.unsqueeze(1 - self.query_dim), out=self.scratch)
+        return self.scratch.sum(1 - self.query_dim)[: len(thresholds)].long()  # exact up to 2**24 items
+
+    def of_queries(self, queries: torch.Tensor) -> ScoredTile:
+        """Return the part of some queries, `(num_some,)` int64, as rows of a tile of their own."""
+        some = self.scores.index_select(self.query_dim, queries)
+        scores = some.T.contiguous() if self.query_dim == 1 else some
+        scratch = self.scratch.view(-1)[: scores.numel()].view(scores.shape)
+        return ScoredTile(scores, scratch, 0, self.exact.of_queries(queries), self.margins[queries])
+
+    def picked(self, thresholds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores at or above the threshold of each query, `(num_queries,)` float32; queries are rows.
+
+        Returns:
+            `(num_queries, most of a query)` float32, -inf filled, and their items, int64.
+        """
+        query, item = (self.scores >= thresholds.unsqueeze(1)).nonzero().unbind(dim=1)  # (num_hits,) each
+        found = query.bincount(minlength=len(thresholds))  # (num_queries,)
+        place = torch.arange(len(query), device=query.device) - (found.cumsum(dim=0) - found)[query]
+        scores = torch.full((len(thresholds), int(found.max())), -torch.inf, device=self.scores.device)
+        items = torch.zeros_like(scores, dtype=torch.int64)
+        scores[query, place], items[query, place] = self.scores[query, item], item
+        return scores, items
+
+
+def true_places(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the true entries of a mask of which few are, eight neighbouring booleans at a time, read as one int64.
+
+    Args:
+        mask: `(rows, columns)` bool, contiguous, columns a multiple of 8.
+
+    Returns:
+        Their rows and their columns, `(num_true,)` int64 each, in order.
+
+    Example:
+        >>> true_places(torch.tensor([[False] * 8, [False, True, False, False, False, False, False, True]]))
+        (tensor([1, 1]), tensor([1, 7]))
+    """
+    row, word = mask.view(torch.int64).nonzero().unbind(dim=1)  # (num_words,) each
+    hit, byte = mask.view(len(mask), -1, 8)[row, word].nonzero().unbind(dim=1)  # (num_true,) each
+    return row[hit], word[hit] * 8 + byte

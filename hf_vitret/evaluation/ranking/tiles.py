@@ -1,0 +1,109 @@
+"""Tiles of scores, made, read and forgotten one after another."""
+
+from __future__ import annotations
+
+import torch
+
+from hf_vitret.evaluation.ranking.class_order import ClassOrder
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+from hf_vitret.evaluation.ranking.leading_part import LeadingPart
+from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
+from hf_vitret.evaluation.ranking.threshold_counts import FEW, ThresholdCounts
+from hf_vitret.search.inner_products import inner_products
+
+# Rows and columns of a tile of scores: on a CPU 4 MiB, which stays in cache between product and comparison;
+# on CUDA 256 MiB, enough to hide the launches.
+TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
+
+
+def check_tile_size(tile_size: int | None, device: torch.device) -> int:
+    """Return the rows and columns of a tile of scores, those that suit the device for None.
+
+    Raises:
+        ValueError: Not a positive multiple of 8.
+    """
+    if tile_size is None:
+        return TILE_SIZE.get(device.type, TILE_SIZE["cuda"])
+    if tile_size < 1 or tile_size % 8:
+        raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
+    return tile_size
+
+
+class Tiles:
+    """One tile of scores and one to compare them in, used over and over."""
+
+    def __init__(self, order: ClassOrder, num_scores: int) -> None:
+        self._order = order
+        self._scores = torch.empty(num_scores, device=order.queries.device)
+        self._scratch = torch.empty(num_scores, device=order.queries.device)
+        self.leading: LeadingPart | None = None
+
+    def count_gallery(self, queries: tuple[int, int], counts: ThresholdCounts) -> None:
+        """Score a block of queries with the whole gallery, and count."""
+        num_columns = len(self._scores) // (queries[1] - queries[0]) // 8 * 8
+        for first in range(0, self._order.num_gallery, num_columns):
+            self.count(queries, (first, min(first + num_columns, self._order.num_gallery)), counts)
+
+    def count(
+        self,
+        queries: tuple[int, int],
+        gallery: tuple[int, int],
+        row_counts: ThresholdCounts,
+        column_counts: ThresholdCounts | None = None,
+    ) -> None:
+        """Score a block of queries with a block of gallery rows, and count for the first, or for both."""
+        (start, stop), (first, last) = queries, gallery
+        if self._order.is_all_positive(start, stop, first, last):
+            return
+        if column_counts is not None and self._count_few(queries, gallery, row_counts, column_counts):
+            return
+        shape = (stop - start, last - first + (first - last) % 8)
+        scores, scratch = (buffer[: shape[0] * shape[1]].view(shape) for buffer in (self._scores, self._scratch))
+        block, items = self._order.queries[start:stop], self._order.gallery[first : first + shape[1]]
+        inner_products(block, items, out=scores)
+        self._order.hide(scores, start, stop, first, last)
+        exact, margins = ExactScores(block, items), self._order.margins
+        row_counts.add(ScoredTile(scores, scratch, 0, exact, margins[start:stop]))
+        if column_counts is not None:  # the gallery is the query set
+            column_counts.add(ScoredTile(scores, scratch, 1, exact.transposed, margins[first:last]))
+
+    def _count_few(
+        self,
+        queries: tuple[int, int],
+        gallery: tuple[int, int],
+        row_counts: ThresholdCounts,
+        column_counts: ThresholdCounts,
+    ) -> bool:
+        """Count for two blocks of which few queries have a use for the other; or tell that they are many."""
+        if not self._order.is_all_wrong(*queries, *gallery):
+            return False
+        sides = ((queries, gallery, row_counts), (gallery, queries, column_counts))
+        left = [counts.lowest < torch.inf for _, _, counts in sides]  # who has a threshold at all
+        if self.leading is not None and any(_are_many(each) for each in left):
+            shape = (queries[1] - queries[0], gallery[1] - gallery[0])
+            bounds = self.leading.bounds(queries, gallery, self._scores[: shape[0] * shape[1]].view(shape))
+            left = [
+                most + self._order.margins[slice(*own)] >= counts.lowest
+                for (own, _, counts), most in zip(sides, bounds, strict=True)
+            ]
+        if any(_are_many(each) for each in left):
+            return False
+        for (own, other, counts), is_left in zip(sides, left, strict=True):
+            rows = is_left.nonzero().squeeze(1)
+            if len(rows):
+                counts.add_to(rows, self._of_rows(own, other, rows))
+        return True
+
+    def _of_rows(self, own: tuple[int, int], other: tuple[int, int], rows: torch.Tensor) -> ScoredTile:
+        """Score some queries of a block with all of another, `(num_rows,)` int64, counted from the block's first."""
+        block, items = self._order.queries[slice(*own)][rows], self._order.queries[slice(*other)]
+        scores, scratch = (
+            buffer[: len(rows) * len(items)].view(len(rows), len(items)) for buffer in (self._scores, self._scratch)
+        )
+        inner_products(block, items, out=scores)
+        margins = self._order.margins[slice(*own)][rows]
+        return ScoredTile(scores, scratch, 0, ExactScores(block, items), margins)
+
+
+def _are_many(is_left: torch.Tensor) -> bool:
+    return int(is_left.sum()) > FEW * len(is_left)

@@ -1,0 +1,1 @@
+"""Results with their protocol and confidence, as text, JSON and a picture."""

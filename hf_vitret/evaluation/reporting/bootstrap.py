@@ -1,0 +1,219 @@
+"""How far a metric, or the difference of two models in it, could be from what other queries would have given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from hf_vitret.evaluation.reporting.resampled_means import Floats, resampled_means
+
+PerQuery: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Sequence[float]"
+
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The mean of a metric over queries, and where it would lie for other queries like them.
+
+    Attributes:
+        mean: Over the queries that have a value; nan if none has.
+        low: Lower end of the interval; nan if no query has a value.
+        high: Upper end.
+        confidence: Share of such intervals that hold the mean of all possible queries.
+        num_queries: Queries with a value.
+        num_left_out: Queries without one (nan): those that have nothing to find.
+        num_resamples: How many times the queries were drawn.
+        seed: Of the draws.
+    """
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+    num_queries: int
+    num_left_out: int
+    num_resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much better model a is than model b on the same queries.
+
+    Attributes:
+        difference: Mean of a less mean of b, over the queries that have a value; nan if none has.
+        low: Lower end of the interval of the difference.
+        high: Upper end.
+        mean_a: Mean of a.
+        mean_b: Mean of b.
+        share_below_zero: Share of the resamples in which a is worse than b.
+        p_value: How often resamples would stray as far as to the other side of zero if there were no difference,
+            two-sided, at most 1. Below `1 - confidence` just where the interval leaves zero out, up to the grain of
+            the resamples; never below `2 / (num_resamples + 1)`.
+        confidence: As in `Interval`, as are those below.
+        num_queries: Queries with a value.
+        num_left_out: Queries without one.
+        num_resamples: How many times the queries were drawn.
+        seed: Of the draws.
+    """
+
+    difference: float
+    low: float
+    high: float
+    mean_a: float
+    mean_b: float
+    share_below_zero: float
+    p_value: float
+    confidence: float
+    num_queries: int
+    num_left_out: int
+    num_resamples: int
+    seed: int
+
+
+def bootstrap_interval(
+    values: PerQuery, *, num_resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Compute the confidence interval of a metric's mean over queries, by the percentile bootstrap.
+
+    The queries are drawn anew with replacement, as many as there are, and the mean is taken; the interval holds the
+    middle of what comes out. Queries count as independent: the gallery, and the classes that were chosen for the test
+    set, stay what they are. The result depends on the values and the seed, not on the order of the queries, the device
+    or how the work is cut.
+
+    The percentiles are not corrected (BCa): for a mean it changes nothing that matters. For R@1, where the coverage can
+    be computed without simulation, it is at 95%, percentile and BCa: 95.4 and 95.8 for 1,000 queries and R@1 95, 95.0
+    and 95.0 for 60,502 queries and R@1 84. Neither can help where there are next to no misses to draw: 82.6 and 80.0
+    for 200 queries and R@1 99.1.
+
+    Args:
+        values: `(num_queries,)` float64, the metric of each query, as `query_metrics` gives it; nan for a query
+            without a positive, which is left out and counted.
+        num_resamples: How many times the queries are drawn, at least 1.
+        confidence: Between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        The mean and its interval.
+
+    Raises:
+        ValueError: Values are not one-dimensional or infinite, or a number is outside its domain.
+
+    Reference:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+
+    Example:
+        >>> interval = bootstrap_interval([1.0, 0.0, 1.0, 1.0] * 25 + [float("nan")])
+        >>> interval.mean, interval.low, interval.high, interval.num_left_out
+        (0.75, 0.66, 0.83, 1)
+    """
+    _check_settings(num_resamples, confidence)
+    scores = _as_scores(values, "values")
+    seen = scores[~np.isnan(scores)]
+    low, high = _percentiles(resampled_means(seen, num_resamples, seed), confidence)
+    return Interval(_mean(seen), low, high, confidence, len(seen), len(scores) - len(seen), num_resamples, seed)
+
+
+def compare(
+    values_a: PerQuery,
+    values_b: PerQuery,
+    *,
+    num_resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two models on the same queries, by the paired bootstrap: both are resampled together.
+
+    Hard queries are hard for both models, and cancel: the interval of the difference is narrower than those of the two
+    means would make one think.
+
+    Args:
+        values_a: `(num_queries,)` float64, as for `bootstrap_interval`.
+        values_b: The same metric of the same queries, in the same order, by the other model.
+        num_resamples: How many times the queries are drawn, at least 1.
+        confidence: Between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        The difference a - b with its interval and its p value.
+
+    Raises:
+        ValueError: The two have different lengths, or a query has a value in one alone (its row is named); or as for
+            `bootstrap_interval`.
+
+    Reference:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 13.3 and 16.4. The p value counts the
+        sample itself as one more resample: Davison and Hinkley, Bootstrap Methods and their Application (1997),
+        equation 4.11.
+
+    Example:
+        >>> result = compare([1.0, 1.0, 1.0, 0.0] * 25, [1.0, 0.0, 1.0, 0.0] * 25)
+        >>> result.difference, result.low, result.high, result.share_below_zero
+        (0.25, 0.17, 0.34, 0.0)
+    """
+    _check_settings(num_resamples, confidence)
+    scores_a, scores_b = _as_scores(values_a, "values_a"), _as_scores(values_b, "values_b")
+    if len(scores_a) != len(scores_b):
+        raise ValueError(
+            f"values_a and values_b must be of the same queries, got {len(scores_a)} and {len(scores_b)}. Evaluate "
+            "both models on the same data set."
+        )
+    is_missing = np.isnan(scores_a)
+    only_one = np.flatnonzero(is_missing != np.isnan(scores_b)).tolist()
+    if only_one:
+        rows = ", ".join(map(str, only_one[:_MAX_NAMED])) + (", ..." if len(only_one) > _MAX_NAMED else "")
+        raise ValueError(
+            f"a query must have a value in both or in neither, got nan in one alone for {len(only_one)} queries: row "
+            f"{rows}. Whether a query has a positive depends on the labels alone: evaluate both models with the same."
+        )
+    seen_a, seen_b = scores_a[~is_missing], scores_b[~is_missing]
+    means = resampled_means(seen_a - seen_b, num_resamples, seed)
+    low, high = _percentiles(means, confidence)
+    num_tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return Comparison(
+        difference=math.fsum([*seen_a, *-seen_b]) / len(seen_a) if len(seen_a) else math.nan,
+        low=low,
+        high=high,
+        mean_a=_mean(seen_a),
+        mean_b=_mean(seen_b),
+        share_below_zero=float(np.mean(means < 0)) if len(seen_a) else math.nan,
+        p_value=min(1.0, 2 * (num_tail + 1) / (num_resamples + 1)) if len(seen_a) else math.nan,
+        confidence=confidence,
+        num_queries=len(seen_a),
+        num_left_out=int(is_missing.sum()),
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def _check_settings(num_resamples: int, confidence: float) -> None:
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}. 10,000 give two digits of the ends.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}. 95% is 0.95.")
+
+
+def _as_scores(values: PerQuery, name: str) -> Floats:
+    """Return the metric of each query as `(num_queries,)` float64 on the CPU."""
+    scores = torch.as_tensor(values).detach().cpu().double().numpy()
+    if scores.ndim != 1:
+        raise ValueError(f"{name} must be (num_queries,), got shape {scores.shape}. Pass one metric at a time.")
+    if np.isinf(scores).any():
+        row = int(np.flatnonzero(np.isinf(scores))[0])
+        raise ValueError(f"{name} must be finite, or nan for a query to leave out, got {scores[row]} in row {row}.")
+    return scores
+
+
+def _mean(scores: Floats) -> float:
+    return math.fsum(scores) / len(scores) if len(scores) else math.nan
+
+
+def _percentiles(means: Floats, confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""How much short vectors lose."""
