@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from hf_vitret.evaluation.ranking.checked_order import checked_class_order
-from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores, row_norms
 from hf_vitret.evaluation.ranking.scored_tile import true_places
 from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import inner_products
@@ -76,7 +76,7 @@ class FalsePairs:
         self.is_symmetric = gallery_embeddings is None
         self._tile_size = tile_size
         self._margin = float(self.order.margins.max())
-        largest = _largest_norm(self.order.queries) * _largest_norm(self.order.gallery)
+        largest = float(row_norms(self.order.queries).max()) * float(row_norms(self.order.gallery).max())
         self._bound = largest * 1.001 or 1.0  # no float32 product lies beyond
         self._histogram = torch.zeros(_NUM_BINS, dtype=torch.int64, device=embeddings.device)
         for scores, _ in self._tiles():
@@ -200,10 +200,6 @@ def _bin_of(counts: torch.Tensor, rank: int) -> tuple[int, int]:
     reached = counts.flip(0).cumsum(0)
     place = int(torch.searchsorted(reached, rank, right=True))
     return len(counts) - 1 - place, int(reached[place - 1]) if place else 0
-
-
-def _largest_norm(rows: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).max())
 
 
 def _to_keys(scores: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from hf_vitret.evaluation.metrics.ndcg import expected_ndcg_at_k, ndcg_at_k
 from hf_vitret.evaluation.metrics.query_values import QueryValues, place_values, sum_values
 from hf_vitret.evaluation.metrics.relevance import Pairs, Relevance, checked_pairs
 from hf_vitret.evaluation.metrics.scored_queries import ScoredQueries
-from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores, row_norms
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE
 from hf_vitret.search.exact_codes import Identifiers, paired_ids
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim
@@ -159,9 +159,7 @@ def _blocks(
 ) -> Iterator[QueryValues]:
     """Score the queries with the whole gallery, a block at a time."""
     exact, device = ExactScores(embeddings, gallery), embeddings.device
-    norms, gallery_norms = (
-        torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).float() for rows in (embeddings, gallery)
-    )
+    norms, gallery_norms = row_norms(embeddings), row_norms(gallery)
     ignored = ignored[ignored[:, 0].argsort(stable=True)].to(device)
     size = min(_MAX_QUERIES, max(1, _MAX_SCORES // len(gallery)))
     for start in range(0, len(embeddings), size):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hf_vitret.evaluation.ranking.exact_scores import ExactScores, error_bound
+from hf_vitret.evaluation.ranking.exact_scores import ExactScores, error_bound, row_norms
 
 # From this size on, a class's scores are one product of its own; below, a Python step for each class costs
 # more than the product of several classes with all their positives.
@@ -80,8 +80,8 @@ class ClassOrder:
         else:
             is_sorted = bool((self.query_order.diff() == 1).all())
             self.queries = (query_embeddings if is_sorted else query_embeddings[self.query_order]).float()
-        self._gallery_norms = _norms(self.gallery)
-        self._query_norms = self._gallery_norms[: self.num_queries] if is_own_gallery else _norms(self.queries)
+        self._gallery_norms = row_norms(self.gallery)
+        self._query_norms = self._gallery_norms[: self.num_queries] if is_own_gallery else row_norms(self.queries)
         self.margins = self._query_norms * (self._gallery_norms.max() * error_bound(self.queries.shape[1]))
         self._ids = None if ids is None else (ids[0][self.query_order], ids[1][gallery_order])
         self._ids_cross_classes = not is_own_gallery and self._do_ids_cross_classes()
@@ -176,14 +176,6 @@ class ClassOrder:
             scores.masked_fill_(is_same_class, -torch.inf)
         if self._ids_cross_classes and self._ids is not None:
             scores.masked_fill_(self._ids[0][start:stop, None] == self._ids[1][None, first:last], -torch.inf)
-
-
-def _norms(rows: torch.Tensor) -> torch.Tensor:
-    """Return the lengths of rows, `(num_rows,)` float32, right to the last digit."""
-    norms = torch.empty(len(rows), device=rows.device)
-    for start in range(0, len(rows), 1_024):  # a whole copy in float64 would cost ten times the sums
-        norms[start : start + 1_024] = rows[start : start + 1_024].double().square().sum(dim=1).sqrt()
-    return norms
 
 
 def _num_matches(codes: torch.Tensor, num_queries: int) -> int:
