@@ -26,12 +26,12 @@ import hf_vitret
 from hf_vitret import RetrievalEvaluator, ViTRetModel, load_retrieval_dataset
 from hf_vitret.cli.loader_options import add_loader_options, given_loader_options
 from hf_vitret.data import DATASETS
+from hf_vitret.evaluation.evaluator import score_queries
 from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS, DEFAULT_METRICS, METRICS, TIES
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS, PostProcessedSearch
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval
 from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
 from hf_vitret.experiment.arguments import bad_input_as_message
-from hf_vitret.experiment.confidence import query_values
 from hf_vitret.experiment.readable_images import readable_images
 from hf_vitret.models.configuration_vitret import POOLINGS, RESIZE_MODES
 from hf_vitret.search.load_model import load_model, model_name
@@ -130,7 +130,7 @@ def evaluate(
     device = next(model.parameters()).device
     query = evaluator.embed(model, evaluator.query)
     gallery = None if evaluator.gallery is None else evaluator.embed(model, evaluator.gallery)
-    values = query_values(search, query, gallery, device)
+    values = score_queries(search, query, gallery, device)
     environment = {
         "batch_size": options.batch_size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

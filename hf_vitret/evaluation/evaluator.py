@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -188,3 +188,32 @@ class RetrievalEvaluator:
         numbers = {name: number for number, name in enumerate(dict.fromkeys([*query_names, *gallery_names]))}
         query_ids = torch.tensor([numbers[name] for name in query_names])  # (Q,)
         return query_ids, torch.tensor([numbers[name] for name in gallery_names])  # (N,)
+
+
+class ScoresQueries(Protocol):
+    """What scores each query by itself: a `RetrievalEvaluator`, or a search with a step after embedding."""
+
+    def query_metrics(
+        self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return `(Q,)` float64 for each metric, nan for a query without a positive."""
+
+
+def score_queries(
+    search: ScoresQueries, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Score each query by itself, on the GPU where the model has one.
+
+    Args:
+        search: The data set and the metrics, and what is done after embedding, if anything.
+        query_embeddings: `(Q, dim)` float.
+        gallery_embeddings: `(N, dim)` float, where there is a gallery.
+        device: Of the model. What is neither a GPU of CUDA nor a CPU lends no float64, and is not used.
+
+    Returns:
+        For each metric `(Q,)` float64 on the CPU, nan for a query without a positive.
+    """
+    place = device if device.type == "cuda" else torch.device("cpu")
+    gallery = None if gallery_embeddings is None else gallery_embeddings.to(place)
+    values = search.query_metrics(query_embeddings.to(place), gallery)
+    return {name: scores.cpu() for name, scores in values.items()}

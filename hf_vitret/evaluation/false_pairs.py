@@ -9,7 +9,7 @@ import torch
 
 from hf_vitret.evaluation.ranking.checked_order import checked_class_order
 from hf_vitret.evaluation.ranking.exact_scores import ExactScores, row_norms
-from hf_vitret.evaluation.ranking.scored_tile import true_places
+from hf_vitret.search.entry_positions import true_positions
 from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import inner_products
 
@@ -144,7 +144,7 @@ class FalsePairs:
         edges = [(_to_score(low) - self._margin, _to_score(high) + self._margin) for low, high in windows]
         lowest = min(low for low, _ in edges)
         for scores, exact in self._tiles():
-            row, column = true_places(scores >= lowest)
+            row, column = true_positions(scores >= lowest)
             if not len(row):
                 continue
             passed = scores[row, column]  # (num_passed,)

@@ -10,7 +10,7 @@ from fractions import Fraction
 import torch
 
 from hf_vitret.evaluation.false_pairs import FalsePairs
-from hf_vitret.evaluation.ranking.positive_ranks import query_blocks
+from hf_vitret.evaluation.ranking.ranked_block import query_blocks
 from hf_vitret.evaluation.ranking.tiles import check_tile_size
 from hf_vitret.search.exact_codes import Identifiers
 

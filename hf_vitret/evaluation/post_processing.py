@@ -17,7 +17,7 @@ from .evaluator import RetrievalEvaluator
 from .metrics.query_values import place_values, rank_values
 from .metrics.ranked_lists import NO_ITEM, ranks_of_lists
 from .metrics.retrieval import query_metrics
-from .ranking.positive_ranks import PositiveRanks
+from .ranking.ranked_block import PositiveRanks
 
 # Neighbours that each takes, and its other settings: those of the papers that the functions name.
 _SETTINGS: dict[str, dict[str, Any]] = {

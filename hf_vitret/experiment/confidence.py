@@ -8,34 +8,7 @@ from typing import Any
 
 import torch
 
-from ..evaluation.evaluator import RetrievalEvaluator
-from ..evaluation.post_processing import PostProcessedSearch
 from ..evaluation.reporting.bootstrap import bootstrap_interval, compare
-
-
-def query_values(
-    evaluator: RetrievalEvaluator | PostProcessedSearch,
-    query_embeddings: torch.Tensor,
-    gallery_embeddings: torch.Tensor | None,
-    device: torch.device,
-) -> dict[str, torch.Tensor]:
-    """Score each query by itself, on the GPU where the run has one.
-
-    It costs one more search, and no embedding.
-
-    Args:
-        evaluator: The data set and the metrics, and what is done after embedding, if anything.
-        query_embeddings: `(num_queries, dim)` float, of all queries: those of one process.
-        gallery_embeddings: `(num_gallery, dim)` float, where there is a gallery.
-        device: Of the model. What is neither a GPU of CUDA nor a CPU lends no float64, and is not used.
-
-    Returns:
-        For each metric `(num_queries,)` float64 on the CPU, nan for a query without a positive.
-    """
-    place = device if device.type == "cuda" else torch.device("cpu")
-    gallery = None if gallery_embeddings is None else gallery_embeddings.to(place)
-    values = evaluator.query_metrics(query_embeddings.to(place), gallery)
-    return {name: scores.cpu() for name, scores in values.items()}
 
 
 def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, Any]:
@@ -44,8 +17,8 @@ def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, An
     The difference is taken query by query: what is hard for both cancels.
 
     Args:
-        values: For the title of each evaluation what each query scored, as `query_values` returns it, the queries in
-            the same order; empty where that is not known (several processes).
+        values: For the title of each evaluation what each query scored, `(num_queries,)` for each metric, the
+            queries in the same order; empty where that is not known.
 
     Returns:
         JSON values: `intervals`, for each title the fields of `Interval` by metric; and `differences`, those of

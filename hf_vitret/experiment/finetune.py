@@ -29,7 +29,7 @@ from ..training.objective import memory_rows
 from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
-from .confidence import confidence, query_values
+from .confidence import confidence
 from .readable_images import readable_images
 
 FINAL_FOLDER = "final"
@@ -111,7 +111,7 @@ def finetune(
     neighbors = [trainer.eval_embeddings.neighbors(shown, NUM_SHOWN)]
     with bad_input_as_message():
         _check_measurable(before)
-    values = {BEFORE: _query_values(trainer)}
+    values = {BEFORE: trainer.eval_embeddings.query_values}
     state.print("Training ...")
     trained = trainer.train(resume_from_checkpoint=checkpoint)
     if model_args.lora_rank:
@@ -119,7 +119,7 @@ def finetune(
     state.print(f"Evaluating {AFTER} ...")
     after = trainer.evaluate()
     neighbors.append(trainer.eval_embeddings.neighbors(shown, NUM_SHOWN))
-    values[AFTER] = _query_values(trainer)
+    values[AFTER] = trainer.eval_embeddings.query_values
 
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
     results = {
@@ -224,14 +224,6 @@ def _check_measurable(metrics: Mapping[str, float]) -> None:
             f"none of the {metrics['eval_num_queries']} test images has another one of its class to be found by, so "
             "that nothing can be measured: give a test split (or query and gallery) with two images of a class"
         )
-
-
-def _query_values(trainer: RetrievalTrainer) -> dict[str, torch.Tensor]:
-    """Score each query of the newest evaluation; of several processes none knows them all, and there is nothing."""
-    if trainer.args.world_size > 1 or trainer.evaluator is None:
-        return {}
-    embeddings = trainer.eval_embeddings
-    return query_values(trainer.evaluator, embeddings.query, embeddings.gallery, trainer.args.device)
 
 
 def _num_shared_classes(dataset: DatasetDict) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from hf_vitret.search.entry_positions import positions_in_rows
 from hf_vitret.search.exact_codes import Identifiers, paired_ids
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim, inner_products
 
@@ -175,8 +176,8 @@ def _keys_above(tile: torch.Tensor, lowest: torch.Tensor, first_index: int) -> t
     hit, member = (scores >= floor[row, None]).nonzero().unbind(dim=1)  # (num_items,) each
     row, found = row[hit], row[hit].bincount(minlength=num_rows)
     keys = lowest.unsqueeze(1).repeat(1, int(found.max()))
-    place = torch.arange(len(row), device=row.device) - (found.cumsum(dim=0) - found)[row]
-    keys[row, place] = _pack(scores[hit, member], member * num_groups + group[hit] + first_index)
+    items = member * num_groups + group[hit] + first_index
+    keys[row, positions_in_rows(row, found)] = _pack(scores[hit, member], items)
     return keys
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..evaluation.evaluator import RetrievalEvaluator
+from ..evaluation.evaluator import RetrievalEvaluator, score_queries
 from ..evaluation.metrics.metric_sums import MetricSums
-from ..evaluation.metrics.query_values import rank_values, sum_values
-from ..evaluation.ranking.positive_ranks import NoTeamError, Team, positive_ranks
+from ..evaluation.metrics.query_values import place_values, rank_values, sum_placed, sum_values
+from ..evaluation.ranking.positive_ranks import NoTeamError, positive_ranks
 from ..evaluation.ranking.sharded_ranks import ShardedRanks
+from ..evaluation.ranking.symmetric_ranks import Team
 from ..search.embed import embed_images
 from ..search.neighbors import merge_neighbors, nearest_neighbors
 from .distributed import (
@@ -78,6 +79,10 @@ class ShardedEmbeddings:
         device: Where to score, and through what tensors travel: `TrainingArguments.device`.
         query: `(num_rows, dim)` float32 on the CPU, the share of the queries.
         gallery: `(num_rows, dim)` float32 on the CPU, the share of the gallery; None where there is none.
+
+    Attributes:
+        query_values: For each metric `(num_queries,)` float64 on the CPU, nan for a query without a positive, once
+            `metrics` has been called; empty where no process knows them all.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class ShardedEmbeddings:
     ) -> None:
         self.evaluator, self.device = evaluator, device
         self.query, self.gallery = query, gallery
+        self.query_values: dict[str, torch.Tensor] = {}
         self._rank, self._world = rank_and_world()
 
     def metrics(self) -> dict[str, float | int]:
@@ -98,7 +104,8 @@ class ShardedEmbeddings:
             ValueError: Several processes that cannot hold all embeddings are to find expected values over ties.
         """
         if self._world == 1:
-            return self.evaluator.score(self.query, self.gallery)
+            self.query_values = score_queries(self.evaluator, self.query, self.gallery, self.device)
+            return sum_placed(self.query_values).metrics()
         if self.gallery is None and len(self.evaluator.query) * self.query.shape[1] <= _MAX_SHARED_VALUES:
             with contextlib.suppress(NoTeamError):  # alike on all processes: it depends on the labels alone
                 return self._metrics_of_all()
@@ -116,7 +123,10 @@ class ShardedEmbeddings:
         )
         worst = rank(**choice.wanted_ranks)
         best = rank(every_rank=True, ties="optimistic") if choice.is_expected else None
-        return sum_values(choice.keys, rank_values(choice, worst, best)).metrics()
+        values = rank_values(choice, worst, best)
+        placed = place_values(choice.keys, values, len(embeddings), embeddings.device)
+        self.query_values = {name: scores.cpu() for name, scores in placed.items()}
+        return sum_placed(self.query_values).metrics()
 
     def _metrics_by_shares(self) -> dict[str, float | int]:
         """Score with the own queries on every process, which all the gallery's shares visit."""

@@ -8,6 +8,7 @@ from datasets import Dataset, DatasetDict
 from torch import nn
 
 from hf_vitret import RetrievalEvaluator, embed_images, retrieval_metrics
+from hf_vitret.evaluation.evaluator import score_queries
 from tests.training.runs import shapes_dataset
 
 
@@ -189,3 +190,27 @@ def test_missing_column(test_split: Dataset, is_gallery: bool) -> None:
 def test_missing_split(test_split: Dataset, names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=f"expected the splits test, or query and gallery; got {', '.join(names)}"):
         RetrievalEvaluator(dict.fromkeys(names, test_split))
+
+
+@pytest.mark.parametrize("has_gallery", [False, True])
+@pytest.mark.parametrize("device", ["cpu", "mps"])  # which has no float64, and is left alone
+def test_each_query_is_scored_in_its_place(has_gallery: bool, device: str) -> None:
+    split = shapes_dataset()["test"]
+    gallery = shapes_dataset()["train"].select(range(8)) if has_gallery else None
+    if gallery is not None:  # the classes of the queries, in part
+        gallery = gallery.remove_columns("label").add_column("label", [split[row]["label"] for row in range(8)])
+    evaluator = RetrievalEvaluator(split, gallery, ks=[1])
+    generator = torch.Generator().manual_seed(0)
+    query = torch.nn.functional.normalize(torch.randn(len(split), 4, generator=generator), dim=1)
+    searched = torch.nn.functional.normalize(torch.randn(8, 4, generator=generator), dim=1) if has_gallery else query
+    found = score_queries(evaluator, query, searched if has_gallery else None, torch.device(device))["recall_at_1"]
+    labels = [example["label"] for example in split]
+    expected = []
+    for row, label in enumerate(labels):
+        others = [place for place in range(len(searched)) if has_gallery or place != row]
+        nearest = max(others, key=lambda place: float(query[row] @ searched[place]))
+        is_right = labels[nearest] == label
+        has_right = any(labels[place] == label for place in others)
+        expected.append(float(is_right) if has_right else float("nan"))
+    assert found.device.type == "cpu"
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), equal_nan=True)

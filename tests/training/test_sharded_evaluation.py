@@ -14,7 +14,7 @@ from torch.distributed.fsdp import fully_shard
 
 from hf_vitret import RetrievalEvaluator, ViTRetConfig, ViTRetModel
 from hf_vitret.evaluation.metrics.metric_choice import METRICS
-from hf_vitret.evaluation.ranking import positive_ranks, sharded_ranks
+from hf_vitret.evaluation.ranking import ranked_block, sharded_ranks
 from hf_vitret.evaluation.reporting.retrieval_strip import drawn_queries
 from hf_vitret.training import sharded_evaluation
 from hf_vitret.training.sharded_evaluation import Shares, embed_shares
@@ -67,7 +67,7 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
         rank = dist.get_rank()
-    sharded_ranks._MAX_ROUND_THRESHOLDS = positive_ranks._MAX_THRESHOLDS = 20  # ranks differ in the rounds they need
+    sharded_ranks._MAX_ROUND_THRESHOLDS = ranked_block._MAX_THRESHOLDS = 20  # ranks differ in the rounds they need
     model, device = spread_vit(), torch.device("cpu")
     if is_sharded:
         fully_shard(model, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
@@ -97,6 +97,7 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
             "metrics by shares": embeddings._metrics_by_shares()
             if dist.is_initialized() and not evaluator.choice.is_expected
             else metrics,
+            "query values": {key: scores.tolist() for key, scores in embeddings.query_values.items()},
             "neighbors": embeddings.neighbors(rows, NUM_NEIGHBORS).tolist(),
             "query": embeddings.query.tolist(),
             "gallery": None if embeddings.gallery is None else embeddings.gallery.tolist(),
@@ -142,6 +143,9 @@ def test_every_process_finds_what_one_alone_finds(
         assert text(rank[name]["metrics"]) == text(alone[name]["metrics"])
         assert text(rank[name]["metrics by shares"]) == text(alone[name]["metrics"])
         assert rank[name]["neighbors"] == alone[name]["neighbors"]
+        # With a gallery no process knows what the others' queries score.
+        assert text(rank[name]["query values"]) in (text(alone[name]["query values"]), "{}")
+        assert (text(rank[name]["query values"]) == "{}") == (evaluators()[name].gallery is not None)
 
 
 @pytest.mark.parametrize("name", list(evaluators()))
@@ -150,6 +154,8 @@ def test_one_process_finds_what_the_evaluator_finds(found: dict[int | str, list[
     [alone] = found[1]
     assert text(alone[name]["metrics"]) == text(evaluator(model))
     embedded = [evaluator.embed(model, part) for part in (evaluator.query, evaluator.gallery) if part is not None]
+    values = {key: scores.tolist() for key, scores in evaluator.query_metrics(*embedded).items()}
+    assert text(alone[name]["query values"]) == text(values)
     rows = drawn_queries(evaluator, NUM_DRAWN)
     assert alone[name]["neighbors"] == evaluator.neighbors(rows, NUM_NEIGHBORS, *embedded).tolist()
 

@@ -65,7 +65,7 @@ class WantedRanks(TypedDict):
 
     every_rank: bool
     best_only: bool
-    max_rank: int | None
+    cutoffs: Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ class MetricChoice:
         counts_hits = not names.isdisjoint({"precision_at_k", "map_at_k"})
         last = max(self.ks, default=1)
         if self.is_expected or "map" in names or (counts_hits and last > 1):
-            return {"every_rank": True, "best_only": False, "max_rank": None}
+            return {"every_rank": True, "best_only": False, "cutoffs": None}
         of_all_positives = {"map_at_r", "r_precision"}
         return {
             "every_rank": False,
             "best_only": names.isdisjoint(of_all_positives),
-            "max_rank": None if "mrr" in names else last,
+            "cutoffs": None if "mrr" in names else self.ks or (1,),
         }
 
     def values(

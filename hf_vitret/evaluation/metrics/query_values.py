@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from hf_vitret.evaluation.metrics.metric_choice import MetricChoice
 from hf_vitret.evaluation.metrics.metric_sums import MetricSums, fixed_point_sum
-from hf_vitret.evaluation.ranking.positive_ranks import PositiveRanks
+from hf_vitret.evaluation.ranking.ranked_block import PositiveRanks
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,18 @@ def sum_values(keys: Sequence[str], blocks: Iterable[QueryValues]) -> MetricSums
         totals = {key: fixed_point_sum(block.values[key]) for key in keys}
         sums += MetricSums(block.num_queries, len(block.queries), totals)
     return sums
+
+
+def sum_placed(values: Mapping[str, torch.Tensor]) -> MetricSums:
+    """Sum what `place_values` returned, of at least one metric.
+
+    Example:
+        >>> sum_placed({"mrr": torch.tensor([1.0, torch.nan, 0.5], dtype=torch.float64)}).metrics()
+        {'mrr': 0.75, 'num_queries': 3, 'num_queries_without_positive': 1}
+    """
+    is_evaluated = ~next(iter(values.values())).isnan()
+    totals = {name: fixed_point_sum(scores[is_evaluated]) for name, scores in values.items()}
+    return MetricSums(len(is_evaluated), int(is_evaluated.sum()), totals)
 
 
 def place_values(

@@ -12,8 +12,9 @@ import torch
 
 from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS, DEFAULT_METRICS, MetricChoice
 from hf_vitret.evaluation.metrics.query_values import rank_values, sum_values
-from hf_vitret.evaluation.ranking.positive_ranks import PositiveRanks
+from hf_vitret.evaluation.ranking.ranked_block import PositiveRanks
 from hf_vitret.evaluation.ranking.wanted_ranks import UNRESOLVED
+from hf_vitret.search.entry_positions import positions_in_rows
 from hf_vitret.search.exact_codes import exact_codes
 
 IdLists: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Sequence[Iterable[Hashable]]"
@@ -108,7 +109,8 @@ def ranks_of_lists(
     width = max(1, int(num_positives.max())) if num_queries else 1
     ranks = torch.full((num_queries, width), UNRESOLVED, device=device)
     right = queries[is_right]
-    ranks[right, _places(right, num_queries)] = _places(queries, num_queries)[is_right]
+    places = positions_in_rows(queries, queries.bincount(minlength=num_queries))
+    ranks[right, positions_in_rows(right, right.bincount(minlength=num_queries))] = places[is_right]
     return ranks, num_positives
 
 
@@ -171,9 +173,3 @@ def _flattened(lists: IdLists) -> tuple[Any, torch.Tensor]:
         raise TypeError("ids must be one list for each query, got one string. Write [[id], ...] for one id a query.")
     rows = [list(row) for row in lists]
     return list(chain.from_iterable(rows)), torch.tensor([len(row) for row in rows], dtype=torch.int64)
-
-
-def _places(queries: torch.Tensor, num_queries: int) -> torch.Tensor:
-    """Number the entries of each query from 0, where all its entries lie together: `(num_entries,)` int64."""
-    counts = queries.bincount(minlength=num_queries)
-    return torch.arange(len(queries), device=queries.device) - (counts.cumsum(dim=0) - counts)[queries]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from hf_vitret.evaluation.ranking.exact_scores import ExactScores
+from hf_vitret.search.entry_positions import positions_in_rows
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,6 @@ class ScoredTile:
     query_dim: int
     exact: ExactScores
     margins: torch.Tensor
-
-    @property
-    def num_items(self) -> int:
-        """Items, with the padding."""
-        return self.scores.shape[1 - self.query_dim]
 
     def best(self) -> torch.Tensor:
         """Return the best score of each query, `(num_queries,)` float32."""
@@ -68,26 +64,8 @@ class ScoredTile:
         """
         query, item = (self.scores >= thresholds.unsqueeze(1)).nonzero().unbind(dim=1)  # (num_hits,) each
         found = query.bincount(minlength=len(thresholds))  # (num_queries,)
-        place = torch.arange(len(query), device=query.device) - (found.cumsum(dim=0) - found)[query]
+        place = positions_in_rows(query, found)
         scores = torch.full((len(thresholds), int(found.max())), -torch.inf, device=self.scores.device)
         items = torch.zeros_like(scores, dtype=torch.int64)
         scores[query, place], items[query, place] = self.scores[query, item], item
         return scores, items
-
-
-def true_places(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the true entries of a mask of which few are, eight neighbouring booleans at a time, read as one int64.
-
-    Args:
-        mask: `(rows, columns)` bool, contiguous, columns a multiple of 8.
-
-    Returns:
-        Their rows and their columns, `(num_true,)` int64 each, in order.
-
-    Example:
-        >>> true_places(torch.tensor([[False] * 8, [False, True, False, False, False, False, False, True]]))
-        (tensor([1, 1]), tensor([1, 7]))
-    """
-    row, word = mask.view(torch.int64).nonzero().unbind(dim=1)  # (num_words,) each
-    hit, byte = mask.view(len(mask), -1, 8)[row, word].nonzero().unbind(dim=1)  # (num_true,) each
-    return row[hit], word[hit] * 8 + byte

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
-from hf_vitret.evaluation.ranking.positive_ranks import PositiveRanks, query_blocks, to_ranks
+from hf_vitret.evaluation.ranking.ranked_block import PositiveRanks, query_blocks, to_ranks
 from hf_vitret.evaluation.ranking.tiles import Tiles, check_tile_size
 from hf_vitret.evaluation.ranking.wanted_ranks import Wanted
 from hf_vitret.search.exact_codes import Identifiers, exact_codes, paired_ids
@@ -34,7 +34,7 @@ class ShardedRanks:
         gallery_ids: `(num_gallery,)`. Both or neither.
         every_rank: Resolve all the ranks, also those at or beyond R.
         best_only: Resolve the best positive's rank and no other.
-        max_rank: A best positive at this rank or beyond, and beyond R, may be left unresolved. None: resolve it.
+        cutoffs: A best positive at or beyond the last of these, and beyond R, may be left unresolved. None: resolve it.
         tile_size: Rows and columns of a tile of scores, a positive multiple of 8. None: what suits the device.
 
     Attributes:
@@ -63,7 +63,7 @@ class ShardedRanks:
         gallery_ids: Identifiers | None = None,
         every_rank: bool = False,
         best_only: bool = False,
-        max_rank: int | None = None,
+        cutoffs: Sequence[int] | None = None,
         tile_size: int | None = None,
     ) -> None:
         if len(embeddings):
@@ -75,7 +75,7 @@ class ShardedRanks:
                 f"labels must have one label for each of the {num_queries} embeddings, got {len(codes[0])}."
             )
         ids = paired_ids(query_ids, gallery_ids, num_queries, len(codes[1]), device)
-        self._wanted, self._tile_size = Wanted(every_rank, best_only, max_rank), check_tile_size(tile_size, device)
+        self._wanted, self._tile_size = Wanted(every_rank, best_only, cutoffs), check_tile_size(tile_size, device)
 
         classes = torch.unique(torch.cat(codes), return_inverse=True)[1]
         query_classes, self._gallery_classes = classes[:num_queries], classes[num_queries:]

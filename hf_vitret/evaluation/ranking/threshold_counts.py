@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
@@ -44,6 +46,10 @@ class ThresholdCounts:
         lowest: `(num_queries,)` float32, that threshold: what a score must reach to be counted; infinity: none.
     """
 
+    # What one process has dropped is nobody's to tell: the lowest level of all is known.
+    TALLIES: ClassVar = (("above", True), ("level", False))
+    """What several processes tell each other, and whether it is added (or else the least counts)."""
+
     def __init__(
         self,
         thresholds: torch.Tensor,
@@ -77,9 +83,13 @@ class ThresholdCounts:
         self.lowest[rows] = lowest.masked_fill_(level < 0, torch.inf)
 
     def join(self, above: torch.Tensor, level: torch.Tensor) -> None:
-        """Go on with counts, `(num_queries, width)` int64, and with at most the thresholds up to `level`."""
-        self.above = above
+        """Go on with other counts, `(num_queries * width,)` int64, and with at most the thresholds up to `level`."""
+        self.above = above.view_as(self.above)
         self._keep(ALL, level)
+
+    def clear(self) -> None:
+        """Count from zero, for the thresholds that are not dropped."""
+        self.above = torch.zeros_like(self.above)
 
     def add(self, tile: ScoredTile) -> None:
         """Count one tile of scores of the block's queries."""

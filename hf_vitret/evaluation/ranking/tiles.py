@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
 from hf_vitret.evaluation.ranking.exact_scores import ExactScores
 from hf_vitret.evaluation.ranking.leading_part import LeadingPart
 from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
-from hf_vitret.evaluation.ranking.threshold_counts import FEW, ThresholdCounts
+from hf_vitret.evaluation.ranking.threshold_counts import FEW
 from hf_vitret.search.inner_products import inner_products
 
 # Rows and columns of a tile of scores: on a CPU 4 MiB, which stays in cache between product and comparison;
@@ -29,6 +31,19 @@ def check_tile_size(tile_size: int | None, device: torch.device) -> int:
     return tile_size
 
 
+class TileCounts(Protocol):
+    """What counts the scores of a block of queries tile by tile."""
+
+    lowest: torch.Tensor
+    """`(num_queries,)` float32, what a score must reach to be counted; infinity: none is."""
+
+    def add(self, tile: ScoredTile) -> None:
+        """Count one tile of scores of the block's queries."""
+
+    def add_to(self, rows: torch.Tensor, tile: ScoredTile) -> object:
+        """Count one tile of scores of the queries `rows`, `(num_rows,)` int64: a tile of theirs alone."""
+
+
 class Tiles:
     """One tile of scores and one to compare them in, used over and over."""
 
@@ -38,7 +53,7 @@ class Tiles:
         self._scratch = torch.empty(num_scores, device=order.queries.device)
         self.leading: LeadingPart | None = None
 
-    def count_gallery(self, queries: tuple[int, int], counts: ThresholdCounts) -> None:
+    def count_gallery(self, queries: tuple[int, int], counts: TileCounts) -> None:
         """Score a block of queries with the whole gallery, and count."""
         num_columns = len(self._scores) // (queries[1] - queries[0]) // 8 * 8
         for first in range(0, self._order.num_gallery, num_columns):
@@ -48,8 +63,8 @@ class Tiles:
         self,
         queries: tuple[int, int],
         gallery: tuple[int, int],
-        row_counts: ThresholdCounts,
-        column_counts: ThresholdCounts | None = None,
+        row_counts: TileCounts,
+        column_counts: TileCounts | None = None,
     ) -> None:
         """Score a block of queries with a block of gallery rows, and count for the first, or for both."""
         (start, stop), (first, last) = queries, gallery
@@ -71,8 +86,8 @@ class Tiles:
         self,
         queries: tuple[int, int],
         gallery: tuple[int, int],
-        row_counts: ThresholdCounts,
-        column_counts: ThresholdCounts,
+        row_counts: TileCounts,
+        column_counts: TileCounts,
     ) -> bool:
         """Count for two blocks of which few queries have a use for the other; or tell that they are many."""
         if not self._order.is_all_wrong(*queries, *gallery):

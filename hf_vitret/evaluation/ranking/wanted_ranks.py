@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,19 +27,19 @@ class Wanted:
     """Which ranks are to be resolved; as in `positive_ranks`.
 
     Raises:
-        ValueError: Every rank and the best alone; a maximum and every rank, or one below 1; or no such rule of ties.
+        ValueError: Every rank and the best alone, or cut-offs; no cut-off or one below 1; or no such rule of ties.
     """
 
     every_rank: bool = False
     best_only: bool = False
-    max_rank: int | None = None
+    cutoffs: Sequence[int] | None = None
     ties: TieRule = "pessimistic"
 
     def __post_init__(self) -> None:
-        if self.every_rank and (self.best_only or self.max_rank is not None):
-            raise ValueError("every_rank resolves all ranks: leave best_only and max_rank out with it.")
-        if self.max_rank is not None and self.max_rank < 1:
-            raise ValueError(f"max_rank must be at least 1, got {self.max_rank}.")
+        if self.every_rank and (self.best_only or self.cutoffs is not None):
+            raise ValueError("every_rank resolves all ranks: leave best_only and cutoffs out with it.")
+        if self.cutoffs is not None and (not self.cutoffs or min(self.cutoffs) < 1):
+            raise ValueError(f"cutoffs must be at least one rank, each at least 1, got {tuple(self.cutoffs)}.")
         if self.ties not in ("pessimistic", "optimistic"):
             raise ValueError(f"ties must be 'pessimistic' or 'optimistic', got {self.ties!r}.")
 
@@ -54,6 +55,11 @@ class Wanted:
         return ordered
 
     @property
+    def is_of_sides(self) -> bool:
+        """Whether no rank matters but on which side of some cut-offs the best positive's lies."""
+        return self.best_only and self.cutoffs is not None
+
+    @property
     def tolerance(self) -> float:
         """What a positive is worth less than it scores, for unit norms."""
         return TIE_TOLERANCE if self.ties == "pessimistic" else -TIE_TOLERANCE
@@ -62,5 +68,5 @@ class Wanted:
         """Return counts, still zero, that drop a threshold once its rank is known to be too far down to matter."""
         never = torch.full_like(num_positives, UNRESOLVED)
         limits = never if self.every_rank else num_positives
-        first_limits = never if self.max_rank is None else num_positives.clamp(min=self.max_rank)
+        first_limits = never if self.cutoffs is None else num_positives.clamp(min=max(self.cutoffs))
         return ThresholdCounts(thresholds, num_positives.clamp(max=thresholds.shape[1]), limits, first_limits)

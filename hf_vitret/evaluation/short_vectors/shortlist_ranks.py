@@ -11,7 +11,7 @@ from ...search.quantization import pack_signs
 from ..metrics.metric_choice import MetricChoice
 from ..metrics.metric_sums import MetricSums
 from ..metrics.query_values import rank_values, sum_values
-from ..ranking.positive_ranks import PositiveRanks
+from ..ranking.ranked_block import PositiveRanks
 from ..ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 
 # Queries whose shortlists are held at once: with 100 candidates each they take 5 MB.

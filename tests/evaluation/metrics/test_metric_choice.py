@@ -11,22 +11,22 @@ def test_names_come_in_the_order_asked_for_with_ascending_cut_offs():
 
 
 @pytest.mark.parametrize(
-    ("metrics", "ks", "ties", "every_rank", "best_only", "max_rank"),
+    ("metrics", "ks", "ties", "every_rank", "best_only", "cutoffs"),
     [
-        (("recall_at_k", "map_at_r", "r_precision"), (1, 1000), "pessimistic", False, False, 1000),
-        (("recall_at_k",), (1, 10), "pessimistic", False, True, 10),
+        (("recall_at_k", "map_at_r", "r_precision"), (1, 1000), "pessimistic", False, False, (1, 1000)),
+        (("recall_at_k",), (1, 10), "pessimistic", False, True, (1, 10)),
         (("recall_at_k", "mrr"), (1, 10), "pessimistic", False, True, None),
         (("map_at_r", "mrr"), (1,), "pessimistic", False, False, None),
-        (("precision_at_k", "map_at_k"), (1,), "pessimistic", False, True, 1),
+        (("precision_at_k", "map_at_k"), (1,), "pessimistic", False, True, (1,)),
         (("precision_at_k",), (1, 2), "pessimistic", True, False, None),
         (("map_at_k",), (2,), "pessimistic", True, False, None),
         (("map",), (1,), "pessimistic", True, False, None),
         (("recall_at_k",), (1,), "expected", True, False, None),
     ],
 )
-def test_ranks_are_asked_for_only_where_they_count(metrics, ks, ties, every_rank, best_only, max_rank):
+def test_ranks_are_asked_for_only_where_they_count(metrics, ks, ties, every_rank, best_only, cutoffs):
     wanted = MetricChoice(metrics, ks, ties).wanted_ranks
-    assert wanted == {"every_rank": every_rank, "best_only": best_only, "max_rank": max_rank}
+    assert wanted == {"every_rank": every_rank, "best_only": best_only, "cutoffs": cutoffs}
 
 
 @pytest.mark.parametrize(

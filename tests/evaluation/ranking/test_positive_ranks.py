@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from hf_vitret.evaluation.ranking import leading_part, tiles
+from hf_vitret.evaluation.ranking import leading_part, ranked_block, tiles
 from hf_vitret.evaluation.ranking import positive_ranks as module
-from hf_vitret.evaluation.ranking.positive_ranks import Team, positive_ranks
+from hf_vitret.evaluation.ranking.positive_ranks import positive_ranks
+from hf_vitret.evaluation.ranking.symmetric_ranks import Team
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
 
@@ -48,7 +49,7 @@ def test_the_symmetric_and_the_rectangular_way_agree(dataset, monkeypatch):
     embeddings, labels = dataset
     symmetric = _as_lists(positive_ranks(embeddings, labels, tile_size=64, every_rank=True), 301)
     monkeypatch.setattr(module, "_MAX_SYMMETRIC_THRESHOLDS", 0)
-    monkeypatch.setattr(module, "_MAX_THRESHOLDS", 500)  # small blocks of queries
+    monkeypatch.setattr(ranked_block, "_MAX_THRESHOLDS", 500)  # small blocks of queries
     rectangular = _as_lists(positive_ranks(embeddings, labels, tile_size=64, every_rank=True), 301)
     assert rectangular == symmetric
 
@@ -114,7 +115,7 @@ def test_ranks_are_exact_where_products_in_float32_are_not():
 
 
 def test_a_block_never_holds_more_thresholds_than_allowed(monkeypatch):
-    monkeypatch.setattr(module, "_MAX_THRESHOLDS", 1_000)
+    monkeypatch.setattr(ranked_block, "_MAX_THRESHOLDS", 1_000)
     monkeypatch.setattr(module, "_MAX_SYMMETRIC_THRESHOLDS", 1_000)
     embeddings = torch.nn.functional.normalize(torch.randn(300, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     labels = torch.arange(300) % 2
@@ -158,18 +159,26 @@ def test_optimistic_ranks_are_those_of_a_sort_that_puts_the_right_first():
     assert sum(ours == ranks for ours, ranks in zip(received, expected, strict=True)) > 140
 
 
-@pytest.mark.parametrize("max_rank", [1, 7, 1000])
-def test_the_best_alone_up_to_a_rank(dataset, max_rank):
+@pytest.mark.parametrize("cutoffs", [(1,), (7, 1, 30), (1000,)])
+@pytest.mark.parametrize("ties", ["pessimistic", "optimistic"])
+def test_the_best_alone_is_on_the_right_side_of_every_cut_off(dataset, cutoffs, ties):
     embeddings, labels = dataset
-    expected = sorted_positive_ranks(embeddings, labels.tolist())
-    for block in positive_ranks(embeddings, labels, best_only=True, max_rank=max_rank, tile_size=64):
+    exact = _as_lists(positive_ranks(embeddings, labels, best_only=True, ties=ties, tile_size=64), 301)
+    for block in positive_ranks(embeddings, labels, best_only=True, cutoffs=cutoffs, ties=ties, tile_size=64):
         assert block.ranks.shape == (len(block.queries), 1)
         for query, (rank,), size in zip(
             block.queries.tolist(), block.ranks.tolist(), block.num_positives.tolist(), strict=True
         ):
-            assert size == len(expected[query])
-            right = expected[query][0] if size else UNRESOLVED
-            assert rank == right or (rank == UNRESOLVED and right >= max(max_rank, size))
+            assert size == (labels == labels[query]).sum() - 1
+            right = exact[query][0] if size else UNRESOLVED
+            assert [rank < k for k in cutoffs] == [right < k for k in cutoffs]
+
+
+def test_the_best_alone_is_that_of_a_full_sort(dataset):
+    embeddings, labels = dataset
+    expected = sorted_positive_ranks(embeddings, labels.tolist())
+    received = _as_lists(positive_ranks(embeddings, labels, best_only=True, tile_size=64), 301)
+    assert [ranks[:1] for ranks in received] == [ranks[:1].tolist() for ranks in expected]
 
 
 @pytest.mark.parametrize("few", [0.0, 0.25, 1.0])
@@ -188,7 +197,7 @@ def test_a_part_of_the_dimensions_settles_nothing_wrongly(dataset, few, ties, mo
 def test_a_maximum_leaves_all_ranks_below_r_exact(dataset):
     embeddings, labels = dataset
     expected = sorted_positive_ranks(embeddings, labels.tolist())
-    received = _as_lists(positive_ranks(embeddings, labels, max_rank=2, tile_size=64), 301)
+    received = _as_lists(positive_ranks(embeddings, labels, cutoffs=[2], tile_size=64), 301)
     for right, ours in zip(expected, received, strict=True):
         for rank, our_rank in zip(right.tolist(), ours, strict=True):
             assert our_rank == rank or (our_rank == UNRESOLVED and rank >= len(right))
@@ -197,8 +206,9 @@ def test_a_maximum_leaves_all_ranks_below_r_exact(dataset):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"every_rank": True, "best_only": True}, "leave best_only and max_rank out"),
-        ({"max_rank": 0}, "at least 1, got 0"),
+        ({"every_rank": True, "best_only": True}, "leave best_only and cutoffs out"),
+        ({"cutoffs": [5, 0]}, r"each at least 1, got \(5, 0\)"),
+        ({"cutoffs": []}, r"at least one rank.*got \(\)"),
         ({"ties": "kind"}, "'pessimistic' or 'optimistic', got 'kind'"),
     ],
 )
@@ -208,7 +218,7 @@ def test_contradictions_are_refused_at_the_call(wanted, message):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("wanted", [{}, {"every_rank": True}, {"best_only": True, "max_rank": 5}])
+@pytest.mark.parametrize("wanted", [{}, {"every_rank": True}, {"best_only": True, "cutoffs": [2, 5]}])
 def test_a_team_finds_what_one_finds(dataset, size, wanted):
     """Each process in a thread of its own, which meets the others where a tensor is added over all of them."""
     embeddings, labels = dataset
@@ -233,16 +243,15 @@ def test_a_team_finds_what_one_finds(dataset, size, wanted):
     with ThreadPoolExecutor(size) as threads:
         parts = list(threads.map(run, range(size)))
     alone = list(positive_ranks(embeddings, labels, tile_size=32, **wanted))
-    limit = wanted.get("max_rank")
     for part in parts:
         for ours, theirs in zip(part, alone, strict=True):
             assert torch.equal(ours.queries, theirs.queries)
             assert torch.equal(ours.num_positives, theirs.num_positives)
-            matters = torch.minimum(ours.ranks, theirs.ranks) < torch.maximum(
-                ours.num_positives, torch.tensor(limit or 0)
-            ).unsqueeze(1)
-            if limit is None:
-                matters[:, 0] |= ours.num_positives > 0  # the first rank, whatever it is
+            if "cutoffs" in wanted:
+                assert all(torch.equal(ours.ranks < k, theirs.ranks < k) for k in wanted["cutoffs"])
+                continue
+            matters = torch.minimum(ours.ranks, theirs.ranks) < ours.num_positives.unsqueeze(1)
+            matters[:, 0] |= ours.num_positives > 0  # the first rank, whatever it is
             assert torch.equal(ours.ranks[matters], theirs.ranks[matters])
 
 

@@ -8,7 +8,7 @@ import torch
 from hf_vitret.evaluation import retrieval_metrics
 from hf_vitret.evaluation.metrics.metric_choice import MetricChoice
 from hf_vitret.evaluation.metrics.query_values import rank_values, sum_values
-from hf_vitret.evaluation.ranking import positive_ranks as ranks_module
+from hf_vitret.evaluation.ranking import ranked_block
 from hf_vitret.evaluation.ranking import sharded_ranks as module
 from hf_vitret.evaluation.ranking.sharded_ranks import ShardedRanks
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
@@ -106,7 +106,7 @@ def test_large_classes_take_several_rounds_and_others_wait_for_them(dataset, mon
     ids = {"query_ids": torch.arange(301), "gallery_ids": torch.arange(301)}
     whole = as_lists(ShardedRanks(embeddings, labels, labels, **ids).blocks(lambda: iter([embeddings])), 301)
     monkeypatch.setattr(module, "_MAX_ROUND_THRESHOLDS", 1_000)
-    monkeypatch.setattr(ranks_module, "_MAX_THRESHOLDS", 300)
+    monkeypatch.setattr(ranked_block, "_MAX_THRESHOLDS", 300)
     ranks = ShardedRanks(embeddings, labels, labels, **ids)
     num_walks = 0
 
@@ -124,7 +124,7 @@ def test_large_classes_take_several_rounds_and_others_wait_for_them(dataset, mon
 
 def test_several_rounds_hold_no_more_thresholds_than_allowed(monkeypatch):
     monkeypatch.setattr(module, "_MAX_ROUND_THRESHOLDS", 1_000)
-    monkeypatch.setattr(ranks_module, "_MAX_THRESHOLDS", 300)
+    monkeypatch.setattr(ranked_block, "_MAX_THRESHOLDS", 300)
     labels = torch.arange(300) % 3  # 100 positives each
     ranks = ShardedRanks(torch.eye(300), labels, labels)
     assert 100 * 300 / 1_000 <= ranks.num_rounds <= 100 * 300 / 500
