@@ -1,8 +1,11 @@
-"""Real processes for tests, without the price of importing torch in each: one script imports it and forks the rest.
+"""Real processes for tests, without the price of importing torch in each: a server imports it and forks the rest.
 
-`launch` runs the script; in it, every run is one forked process, or as many as it asks for with a process group.
+`launch` starts the server at its first call; for it, every run is one forked process, or as many as it asks for with a
+process group. The server itself does nothing but import and fork.
 """
 
+import atexit
+import functools
 import importlib
 import json
 import os
@@ -10,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -31,14 +35,35 @@ class Run(NamedTuple):
     kill_after: float = 0
 
 
+@functools.cache
+def server() -> subprocess.Popen[str]:
+    """Start the server of this process; it ends with it."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.forked"]
+    started = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    atexit.register(started.communicate)  # closes its input, which ends it, and waits
+    return started
+
+
 def launch(*runs: Run, may_die: bool = False) -> list[list[int]]:
     """Make the runs one after another; return the exit code of each process, minus the signal that ended it."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.training.forked", json.dumps(runs)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
-    assert result.returncode == 0, result.stderr[-5000:]
-    codes: list[list[int]] = json.loads(result.stdout.splitlines()[-1])
-    assert may_die or not any(code for run in codes for code in run), result.stderr[-5000:]
+    asked = server()
+    assert asked.stdin is not None
+    assert asked.stdout is not None
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        asked.stdin.write(json.dumps({"runs": runs, "environment": dict(os.environ), "log": log.name}) + "\n")
+        asked.stdin.flush()
+        answer = asked.stdout.readline()
+        said = log.read()[-5000:]
+    assert answer, said
+    codes: list[list[int]] = json.loads(answer)
+    assert may_die or not any(code for run in codes for code in run), said
     return codes
 
 
@@ -48,12 +73,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fork(run: Run) -> list[int]:
+def fork(run: Run, environment: dict[str, str], log: str) -> list[int]:
     """Fork the processes of one run and wait for them; if one dies, the others, which would wait for it, are ended."""
     port, children = free_port(), []
     for rank in range(run.processes):
         child = os.fork()
         if child == 0:
+            written = os.open(log, os.O_WRONLY | os.O_APPEND)
+            os.dup2(written, 1)
+            os.dup2(written, 2)
+            os.environ |= environment | {"OMP_NUM_THREADS": "1"}
             if run.processes > 1:
                 os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(run.processes)}
                 os.environ |= {"LOCAL_WORLD_SIZE": str(run.processes)}
@@ -88,7 +117,9 @@ def fork(run: Run) -> list[int]:
 def main() -> None:
     for warm in ("hf_vitret.training.trainer", "hf_vitret.models.modeling_vitret", "datasets", "transformers"):
         importlib.import_module(warm)
-    print(json.dumps([fork(Run(*run)) for run in json.loads(sys.argv[1])]))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps([fork(Run(*run), asked["environment"], asked["log"]) for run in asked["runs"]]), flush=True)
 
 
 if __name__ == "__main__":

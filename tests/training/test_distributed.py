@@ -3,14 +3,15 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from hf_vitret import RetrievalLoss
 from hf_vitret.training.distributed import gather_batch
+from tests.training.forked import Run, free_port, launch
 
 DIM, STEPS, GLOBAL_BATCH, MEMORY = 6, 5, 8, 20  # the memory wraps within the fourth step
 
@@ -20,9 +21,11 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(GLOBAL_BATCH, 4, generator=generator), torch.randint(0, 3, (GLOBAL_BATCH,), generator=generator)
 
 
-def run(rank: int, world: int, folder: Path) -> None:
-    os.environ |= {"OMP_NUM_THREADS": "1"}
-    dist.init_process_group("gloo", init_method=f"file://{folder / f'store-{world}'}", rank=rank, world_size=world)
+def run(folder: str) -> None:
+    world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
+    if world == 1:  # a group of one: gathering is still gathering
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    dist.init_process_group("gloo", rank=rank, world_size=world)
     torch.manual_seed(0)
     model = torch.nn.Linear(4, DIM)
     loss = RetrievalLoss(margin=0.2, koleo_weight=0.7, memory_size=MEMORY, embedding_dim=DIM)
@@ -37,16 +40,25 @@ def run(rank: int, world: int, folder: Path) -> None:
             dist.all_reduce(tensor)  # what DDP does with gradients, and Trainer with the logged loss
         seen.append({"gradient": (gradient / world).tolist(), "loss": (mean / world).item()})
     memory = [tensor.tolist() for tensor in loss.state_dict().values()]
-    (folder / f"{world}-{rank}.json").write_text(json.dumps({"steps": seen, "memory": memory}))
+    (Path(folder) / f"{rank}.json").write_text(json.dumps({"steps": seen, "memory": memory}))
     dist.destroy_process_group()
 
 
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    """Return what each process of 1, 2 and 4 saw."""
+    folder = tmp_path_factory.mktemp("losses")
+    worlds = (1, 2, 4)
+    launch(*[Run(f"{__name__}:run", [str(folder / str(world))], world) for world in worlds])
+    return {
+        world: [json.loads((folder / str(world) / f"{rank}.json").read_text()) for rank in range(world)]
+        for world in worlds
+    }
+
+
 @pytest.mark.parametrize("world", [2, 4])
-def test_many_processes_equal_one(world: int, tmp_path: Path) -> None:
-    for processes in (1, world):
-        mp.spawn(run, (processes, tmp_path), nprocs=processes)
-    alone = json.loads((tmp_path / "1-0.json").read_text())
-    ranks = [json.loads((tmp_path / f"{world}-{rank}.json").read_text()) for rank in range(world)]
+def test_many_processes_equal_one(world: int, seen: dict[int, list[dict[str, Any]]]) -> None:
+    [alone], ranks = seen[1], seen[world]
     for rank in ranks:
         assert rank["memory"] == ranks[0]["memory"]
         for ours, expected in zip(rank["steps"], alone["steps"]):
