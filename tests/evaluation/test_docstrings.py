@@ -29,7 +29,7 @@ WITH_EXAMPLES = {
     "protocols",
     "ranking.checked_order",
     "ranking.exact_scores",
-    "ranking.scored_tile",
+    "ranking.search_codes",
 }
 
 

@@ -19,8 +19,9 @@ from hf_vitret.evaluation.metrics.query_values import QueryValues, place_values,
 from hf_vitret.evaluation.metrics.relevance import Pairs, Relevance, checked_pairs
 from hf_vitret.evaluation.metrics.scored_queries import ScoredQueries
 from hf_vitret.evaluation.ranking.exact_scores import ExactScores, row_norms
+from hf_vitret.evaluation.ranking.search_codes import absent_ids
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE
-from hf_vitret.search.exact_codes import Identifiers, paired_ids
+from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim
 
 _NDCG = "ndcg_at_k"
@@ -136,12 +137,7 @@ def _values(
             f"relevance must be of the {sizes[0]} queries and the {sizes[1]} gallery embeddings, got "
             f"{relevance.num_queries} and {relevance.num_gallery}."
         )
-    if gallery_embeddings is None and ids != (None, None):
-        raise ValueError("query_ids and gallery_ids need a gallery: leave them out, or pass the gallery.")
-    codes = paired_ids(*ids, *sizes, embeddings.device)
-    if gallery_embeddings is None:
-        positions = torch.arange(len(embeddings), device=embeddings.device)
-        codes = positions, positions
+    codes = absent_ids(embeddings, gallery_embeddings, *ids)
     pairs = checked_pairs([] if ignored is None else ignored, *sizes, "ignored")
     keys = [key for name in names for key in expand(name, choice.ks)]
     return _blocks(embeddings.float(), gallery.float(), relevance, codes, pairs, choice, keys), keys

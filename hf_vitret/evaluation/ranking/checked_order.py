@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
-from hf_vitret.search.exact_codes import Identifiers, exact_codes, paired_ids
+from hf_vitret.evaluation.ranking.search_codes import SearchCodes
+from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim
 
 
@@ -40,29 +41,11 @@ def checked_class_order(
         tensor([1, 0, 2])
     """
     check_embeddings(embeddings, "embeddings")
-    if (gallery_embeddings is None) != (gallery_labels is None):
-        raise ValueError("gallery_embeddings and gallery_labels must come together: pass both or neither.")
-    if gallery_embeddings is None and (query_ids is not None or gallery_ids is not None):
-        raise ValueError(
-            "query_ids and gallery_ids need a gallery. Without one each item is left out of its own list by "
-            "position: leave them out, or pass the gallery."
-        )
-    device = embeddings.device
-    is_own_gallery = gallery_embeddings is None
-    if gallery_embeddings is None or gallery_labels is None:
-        (query_codes,) = exact_codes(labels, name="labels", device=device)
-        gallery_embeddings, gallery_codes = embeddings, query_codes
-        positions = torch.arange(len(embeddings), device=device)
-        ids: tuple[torch.Tensor, torch.Tensor] | None = (positions, positions)
-    else:
+    if gallery_embeddings is not None:
         check_embeddings(gallery_embeddings, "gallery_embeddings")
         check_same_dim(embeddings, gallery_embeddings)
-        query_codes, gallery_codes = exact_codes(labels, gallery_labels, name="labels", device=device)
-        ids = paired_ids(query_ids, gallery_ids, len(embeddings), len(gallery_embeddings), device)
-    for name, codes, rows in (
-        ("labels", query_codes, len(embeddings)),
-        ("gallery_labels", gallery_codes, len(gallery_embeddings)),
-    ):
-        if len(codes) != rows:
-            raise ValueError(f"{name} must have one label for each of the {rows} embeddings, got {len(codes)}.")
-    return ClassOrder(embeddings, query_codes, gallery_embeddings, gallery_codes, ids, is_own_gallery=is_own_gallery)
+    codes = SearchCodes.of(embeddings, labels, gallery_embeddings, gallery_labels, query_ids, gallery_ids)
+    gallery = embeddings if gallery_embeddings is None else gallery_embeddings
+    return ClassOrder(
+        embeddings, codes.labels, gallery, codes.gallery_labels, codes.ids, is_own_gallery=codes.is_own_gallery
+    )

@@ -12,6 +12,7 @@ from ...search.exact_codes import Identifiers
 from ...search.inner_products import check_embeddings, check_same_dim
 from ...search.pca import PCA
 from ...search.quantization import PRECISIONS, bytes_per_vector
+from ..ranking.search_codes import SearchCodes
 from .table import ShortVectors, ShortVectorScore
 from .task import ShortVectorTask, Vectors
 
@@ -82,7 +83,8 @@ def short_vectors(
         check_embeddings(side, name)
         check_same_dim(features, side)
     dims = _check_settings(features.shape[1], dims, reductions, precisions, shortlist)
-    task = ShortVectorTask.of(features, labels, gallery_features, gallery_labels, query_ids, gallery_ids)
+    codes = SearchCodes.of(features, labels, gallery_features, gallery_labels, query_ids, gallery_ids, name="features")
+    task = ShortVectorTask(codes)
     reduced = _Reduced(sides, reductions, dims[0])
     omitted = [(dim, "pca_whitened") for dim in dims if "pca_whitened" in reductions and dim > reduced.rank]
     if len(omitted) == len(dims) * len(reductions):

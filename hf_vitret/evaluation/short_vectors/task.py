@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ...search.exact_codes import Identifiers, exact_codes, paired_ids
 from ...search.quantization import int8_scale, pack_signs, to_int8, unpack_signs
 from ..metrics.metric_choice import MetricChoice
 from ..metrics.retrieval import retrieval_metrics
+from ..ranking.search_codes import SearchCodes
 from .shortlist_ranks import rescored_metrics
 
 _CHOICE = MetricChoice(("recall_at_k", "map_at_r"), (1,))
@@ -36,53 +36,10 @@ class ShortVectorTask:
     """A query set and a gallery, or one set for leave-one-out.
 
     Attributes:
-        labels: `(num_queries,)` int64.
-        gallery_labels: `(num_gallery,)` int64.
-        ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
-        is_leave_one_out: Whether the gallery is the query set.
+        codes: Who is right for whom, and who does not see whom.
     """
 
-    labels: torch.Tensor
-    gallery_labels: torch.Tensor
-    ids: tuple[torch.Tensor, torch.Tensor] | None
-    is_leave_one_out: bool
-
-    @classmethod
-    def of(
-        cls,
-        features: torch.Tensor,
-        labels: Identifiers,
-        gallery_features: torch.Tensor | None,
-        gallery_labels: Identifiers | None,
-        query_ids: Identifiers | None,
-        gallery_ids: Identifiers | None,
-    ) -> ShortVectorTask:
-        """Check what belongs together, and turn labels and ids into codes once for all scores.
-
-        Raises:
-            TypeError: Labels or ids are floats.
-            ValueError: Arguments that belong together do not come so, or do not match in number.
-        """
-        device = features.device
-        if (gallery_features is None) != (gallery_labels is None):
-            raise ValueError("gallery_features and gallery_labels must come together: pass both or neither.")
-        if gallery_features is None or gallery_labels is None:
-            if query_ids is not None or gallery_ids is not None:
-                raise ValueError("query_ids and gallery_ids need a gallery: leave them out, or pass the gallery.")
-            (codes,) = exact_codes(labels, name="labels", device=device)
-            positions = torch.arange(len(codes), device=device)
-            task = cls(codes, codes, (positions, positions), is_leave_one_out=True)
-        else:
-            query_codes, gallery_codes = exact_codes(labels, gallery_labels, name="labels", device=device)
-            ids = paired_ids(query_ids, gallery_ids, len(features), len(gallery_features), device)
-            task = cls(query_codes, gallery_codes, ids, is_leave_one_out=False)
-        for name, side, numbers in (
-            ("labels", features, task.labels),
-            ("gallery_labels", gallery_features, task.gallery_labels),
-        ):
-            if side is not None and len(side) != len(numbers):
-                raise ValueError(f"{name} must have one label for each of {len(side)} features, got {len(numbers)}.")
-        return task
+    codes: SearchCodes
 
     def score(
         self, vectors: Mapping[str, Vectors], precision: str, shortlist: int
@@ -105,23 +62,24 @@ class ShortVectorTask:
         sums = rescored_metrics(
             {name: sides.queries for name, sides in vectors.items()},
             pack_signs(first.gallery),
-            self.labels,
-            self.gallery_labels,
-            self.ids,
+            self.codes.labels,
+            self.codes.gallery_labels,
+            self.codes.ids,
             shortlist,
             _CHOICE,
         )
         return {name: each.metrics() for name, each in sums.items()}
 
     def _metrics(self, queries: torch.Tensor, gallery: torch.Tensor) -> dict[str, float | int]:
-        if self.is_leave_one_out:
-            return retrieval_metrics(queries, self.labels, ks=_CHOICE.ks, metrics=_CHOICE.metrics)
-        query_ids, gallery_ids = (None, None) if self.ids is None else self.ids
+        codes = self.codes
+        if codes.is_own_gallery:
+            return retrieval_metrics(queries, codes.labels, ks=_CHOICE.ks, metrics=_CHOICE.metrics)
+        query_ids, gallery_ids = (None, None) if codes.ids is None else codes.ids
         return retrieval_metrics(
             queries,
-            self.labels,
+            codes.labels,
             gallery,
-            self.gallery_labels,
+            codes.gallery_labels,
             query_ids=query_ids,
             gallery_ids=gallery_ids,
             ks=_CHOICE.ks,

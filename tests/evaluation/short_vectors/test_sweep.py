@@ -189,10 +189,10 @@ def test_one_set_of_bits_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
         ({"reductions": ["pca_whitened"], "dims": (20,)}, r"a dim up to 19 to whiten, .* got \[20\]: ask for less"),
         ({"train_features": torch.rand(60, 12)}, "one embedding dimension, got 20 and 12"),
         ({"features": torch.full((40, 20), torch.nan)}, "^features must be finite"),
-        ({"labels": [1, 2]}, "labels must have one label for each of 40 features, got 2"),
+        ({"labels": [1, 2]}, "labels must have one label for each of the 40 features, got 2"),
         ({"gallery_features": torch.rand(5, 20)}, "must come together"),
         ({"query_ids": [1]}, "need a gallery"),
-        ({"gallery_features": torch.rand(5, 20), "gallery_labels": [1]}, "^gallery_labels must have one .* of 5"),
+        ({"gallery_features": torch.rand(5, 20), "gallery_labels": [1]}, "^gallery_labels must have one .* of the 5"),
     ],
 )
 def test_wrong_input_is_named(changes, message) -> None:
