@@ -20,6 +20,7 @@ _MODULES = {
     "ExternalLoss": "losses.external",
     "GradedPairs": "evaluation.metrics.relevance",
     "KoLeoLoss": "losses.koleo",
+    "LearnedWhitening": "search.whitening",
     "MtebEncoder": "evaluation.mteb_encoder",
     "NormalizedSoftmaxLoss": "losses.normalized_softmax",
     "PCA": "search.pca",
@@ -28,6 +29,7 @@ _MODULES = {
     "RetrievalProtocol": "evaluation.protocols",
     "RetrievalTrainer": "training.trainer",
     "RetrievalTrainingArguments": "training.training_args",
+    "RevisitedEvaluator": "evaluation.revisited.evaluator",
     "SharedLabels": "evaluation.metrics.relevance",
     "SmoothRecallLoss": "losses.smooth_recall",
     "SupConLoss": "losses.supcon",
@@ -38,6 +40,7 @@ _MODULES = {
     "compare": "evaluation.reporting.bootstrap",
     "draw_spread": "evaluation.spread_figures",
     "embed_images": "search.embed",
+    "embed_multi_scale": "search.multi_scale",
     "evaluate_module": "evaluation.modules",
     "expand_queries": "search.query_expansion",
     "graded_metrics": "evaluation.metrics.graded",
@@ -50,7 +53,10 @@ _MODULES = {
     "ranked_list_metrics": "evaluation.metrics.ranked_lists",
     "rerank_reciprocal": "search.reciprocal_reranking",
     "retrieval_metrics": "evaluation.metrics.retrieval",
+    "revisited_metrics": "evaluation.revisited.metrics",
+    "revisited_metrics_of_ranking": "evaluation.revisited.metrics",
     "short_vectors": "evaluation.short_vectors.sweep",
+    "with_projection": "search.projection",
 }
 __all__ = sorted(_MODULES)
 
@@ -71,6 +77,9 @@ if TYPE_CHECKING:
     from .evaluation.reporting.bootstrap import compare as compare
     from .evaluation.reporting.report import ComparisonResult as ComparisonResult
     from .evaluation.reporting.report import EvaluationResult as EvaluationResult
+    from .evaluation.revisited.evaluator import RevisitedEvaluator as RevisitedEvaluator
+    from .evaluation.revisited.metrics import revisited_metrics as revisited_metrics
+    from .evaluation.revisited.metrics import revisited_metrics_of_ranking as revisited_metrics_of_ranking
     from .evaluation.short_vectors.sweep import short_vectors as short_vectors
     from .evaluation.spread import measure_spread as measure_spread
     from .evaluation.spread_figures import draw_spread as draw_spread
@@ -87,11 +96,14 @@ if TYPE_CHECKING:
     from .search.diffusion import Diffusion as Diffusion
     from .search.embed import embed_images as embed_images
     from .search.load_model import load_model as load_model
+    from .search.multi_scale import embed_multi_scale as embed_multi_scale
     from .search.neighbors import nearest_neighbors as nearest_neighbors
     from .search.pca import PCA as PCA
+    from .search.projection import with_projection as with_projection
     from .search.query_expansion import augment_database as augment_database
     from .search.query_expansion import expand_queries as expand_queries
     from .search.reciprocal_reranking import rerank_reciprocal as rerank_reciprocal
+    from .search.whitening import LearnedWhitening as LearnedWhitening
     from .training.sampler import ClassBalancedSampler as ClassBalancedSampler
     from .training.trainer import RetrievalTrainer as RetrievalTrainer
     from .training.training_args import RetrievalTrainingArguments as RetrievalTrainingArguments

@@ -22,6 +22,7 @@ NAMES = [
     "ExternalLoss",
     "GradedPairs",
     "KoLeoLoss",
+    "LearnedWhitening",
     "MtebEncoder",
     "NormalizedSoftmaxLoss",
     "PCA",
@@ -30,6 +31,7 @@ NAMES = [
     "RetrievalProtocol",
     "RetrievalTrainer",
     "RetrievalTrainingArguments",
+    "RevisitedEvaluator",
     "SharedLabels",
     "SmoothRecallLoss",
     "SupConLoss",
@@ -40,6 +42,7 @@ NAMES = [
     "compare",
     "draw_spread",
     "embed_images",
+    "embed_multi_scale",
     "evaluate_module",
     "expand_queries",
     "graded_metrics",
@@ -52,7 +55,10 @@ NAMES = [
     "ranked_list_metrics",
     "rerank_reciprocal",
     "retrieval_metrics",
+    "revisited_metrics",
+    "revisited_metrics_of_ranking",
     "short_vectors",
+    "with_projection",
 ]
 HEAVY = ["torch", "torchvision", "transformers", "datasets", "faiss", "matplotlib", "numpy", "PIL", "gradio"]
 

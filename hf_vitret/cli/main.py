@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Each module has a docstring, which is its help text, `add_arguments(parser)` and `run(options) -> exit status`; it
 # imports what is heavy inside `run`.
 COMMANDS = {
+    "convert": "hf_vitret.cli.convert",
     "doctor": "hf_vitret.cli.doctor",
     "prepare": "hf_vitret.cli.prepare",
 }

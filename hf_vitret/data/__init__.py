@@ -1,10 +1,14 @@
 """Data sets for image retrieval: one schema, one loader per file, and checks that run before training."""
 
+from .distractors import stream_distractors
 from .icon_fonts import ICON_FONT_LICENSES
 from .image_checks import check_images, find_bad_images
 from .images import read_image, to_rgb
 from .loading import DATASETS, load_retrieval_dataset
+from .revisited import load_revisited, load_revisited_ground_truth
+from .revisited_ground_truth import RevisitedGroundTruth
 from .schema import COLUMNS, SPLITS, check_schema, describe_split
+from .sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from .splits import choose_test_classes, split_by_class
 
 __all__ = [
@@ -12,13 +16,20 @@ __all__ = [
     "DATASETS",
     "ICON_FONT_LICENSES",
     "SPLITS",
+    "RevisitedGroundTruth",
     "check_images",
     "check_schema",
     "choose_test_classes",
     "describe_split",
     "find_bad_images",
     "load_retrieval_dataset",
+    "load_revisited",
+    "load_revisited_ground_truth",
+    "load_sfm120k",
+    "load_sfm120k_pairs",
+    "load_sfm120k_whitening",
     "read_image",
     "split_by_class",
+    "stream_distractors",
     "to_rgb",
 ]

@@ -20,13 +20,12 @@ from .metrics.retrieval import query_metrics
 from .ranking.ranked_block import PositiveRanks
 
 # Neighbours that each takes, and its other settings: those of the papers that the functions name.
-_SETTINGS: dict[str, dict[str, Any]] = {
+POST_PROCESSINGS: dict[str, dict[str, Any]] = {
     "query_expansion": {"num_neighbors": 50, "alpha": 3.0},
     "database_augmentation": {"num_neighbors": 50, "alpha": 3.0},
     "reciprocal": {"num_neighbors": 20, "k2": 6, "weight": 0.3},
     "diffusion": {"num_neighbors": 50, "alpha": 0.99, "gamma": 3.0},
 }
-POST_PROCESSINGS = tuple(_SETTINGS)
 _QUERIES = 256  # lists held at once
 _MAX_PAIRS = 2**26  # of queries and gallery items whose labels are compared at once: 64 MiB
 
@@ -55,7 +54,7 @@ class PostProcessedSearch:
     """
 
     def __init__(self, evaluator: RetrievalEvaluator, method: str, num_neighbors: int | None = None) -> None:
-        if method not in _SETTINGS:
+        if method not in POST_PROCESSINGS:
             raise ValueError(f"method must be one of {', '.join(POST_PROCESSINGS)}; got {method!r}.")
         if num_neighbors is not None and num_neighbors < 1:
             raise ValueError(f"num_neighbors must be at least 1; got {num_neighbors}. None takes the paper's.")
@@ -63,7 +62,7 @@ class PostProcessedSearch:
         self._gives_lists = method in ("reciprocal", "diffusion")
         if self._gives_lists and evaluator.choice.is_expected:
             raise ValueError(f"ties must be pessimistic for {method}, whose lists are in one order; got expected.")
-        settings: dict[str, Any] = dict(_SETTINGS[method])
+        settings: dict[str, Any] = dict(POST_PROCESSINGS[method])
         default = int(settings.pop("num_neighbors"))
         self.num_neighbors = default if num_neighbors is None else num_neighbors
         self._settings = settings

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..data.images import to_rgb
-from .class_token import class_token_only
+from .forward import check_finite, check_has_pooled, evaluating, vectors_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,13 +65,9 @@ def embed_images(
     """
     if len(images) == 0:
         raise ValueError("expected at least one image to embed; got none")
-    if not normalize and not hasattr(model, "pool_images"):
-        raise TypeError(
-            f"expected a ViTRetModel, whose pool_images gives what comes before the norm; got {type(model).__name__}: "
-            "embed with normalize=True, or wrap the backbone by ViTRetModel.from_backbone"
-        )
-    parameter = next(model.parameters())
-    device = parameter.device
+    if not normalize:
+        check_has_pooled(model)
+    device = next(model.parameters()).device
     loader: DataLoader[Any] = DataLoader(
         images,  # type: ignore[arg-type]  # a Sequence serves as a map-style data set
         batch_size=batch_size,
@@ -81,33 +77,15 @@ def embed_images(
         generator=torch.Generator(),  # a loader draws a seed: not from the state that training goes on with
     )
     autocast = nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-    was_training = model.training
-    model.eval()
     batches = []
     bar = tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False)
-    try:
-        with bar, class_token_only(model):
-            for pixels in loader:
-                with torch.inference_mode(), autocast:
-                    pixels = pixels.to(device, non_blocking=True)
-                    vectors = model(pixels).embeddings if normalize else _before_norm(model, pixels)  # (B, D)
-                batches.append(vectors.float().cpu())
-                bar.update(len(pixels))
-    finally:
-        model.train(was_training)
+    with bar, evaluating(model):
+        for pixels in loader:
+            with torch.inference_mode(), autocast:
+                pixels = pixels.to(device, non_blocking=True)
+                vectors = vectors_of(model, pixels, normalize=normalize)  # (B, D)
+            batches.append(vectors.float().cpu())
+            bar.update(len(pixels))
     embeddings = torch.cat(batches)  # (N, D), outside of inference mode: an ordinary tensor, fit for training on
-    broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
-    if broken:
-        raise ValueError(
-            f"expected finite embeddings; {len(broken)} of {len(embeddings)} are not, first rows {broken[:10]}: "
-            "the model has diverged (lower the learning rate) or its weights are damaged"
-        )
+    check_finite(embeddings)
     return embeddings
-
-
-def _before_norm(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Do all of a model's `forward` but the norm, by the names that checkpoints with older code have too."""
-    pooled: torch.Tensor = model.pool_images(pixels)[0]  # (B, width)
-    if model.projection is not None:
-        pooled = model.projection(pooled.to(model.projection.weight.dtype))  # (B, D)
-    return pooled

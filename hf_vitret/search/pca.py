@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from ..data.durable_files import aside, put_in_place
 from .inner_products import check_embeddings
+from .tensor_fields import load_fields, save_fields
 
 # Rows turned into float64 at once: 8,192 of 2,048 dimensions are 128 MiB.
 _ROWS = 8_192
@@ -166,11 +165,7 @@ class PCA:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a safetensors file, whole or not at all."""
-        from safetensors.torch import save_file
-
-        target = Path(path)
-        save_file({field.name: getattr(self, field.name).cpu() for field in fields(self)}, aside(target))
-        put_in_place(target)
+        save_fields(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PCA:
@@ -180,10 +175,4 @@ class PCA:
             ValueError: The file holds other tensors.
             FileNotFoundError: There is no such file.
         """
-        from safetensors.torch import load_file
-
-        tensors = load_file(Path(path))
-        names = [field.name for field in fields(cls)]
-        if sorted(tensors) != sorted(names):
-            raise ValueError(f"expected the tensors {', '.join(names)} in {path}; got {', '.join(sorted(tensors))}")
-        return cls(**tensors)
+        return cls(**load_fields(cls, path))

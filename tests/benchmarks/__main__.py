@@ -9,6 +9,7 @@ BENCHMARKS = {
     "evaluation": ["--full"],
     "sharded_evaluation": [],
     "search": [],
+    "revisited": [],
     "post_processing": [],
     "training_rivals": [],
     "step_memory": [],

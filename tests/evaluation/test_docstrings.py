@@ -30,6 +30,8 @@ WITH_EXAMPLES = {
     "ranking.checked_order",
     "ranking.exact_scores",
     "ranking.search_codes",
+    "revisited.average_precision",
+    "revisited.metrics",
 }
 
 

@@ -25,12 +25,15 @@ def metric_title(name: str) -> str:
     """Write the name of a metric as readers know it; any other name stays what it is.
 
     Example:
-        >>> [metric_title(name) for name in ("recall_at_10", "map_at_r", "map_at_100", "num_queries")]
-        ['R@10', 'MAP@R', 'mAP@100', 'num_queries']
+        >>> [metric_title(name) for name in ("recall_at_10", "map_at_r", "map_at_100", "num_queries", "hard_map")]
+        ['R@10', 'MAP@R', 'mAP@100', 'num_queries', 'mAP hard']
     """
     match = re.fullmatch(r"(\w+)_at_(\d+)", name)
     if match and match[1] in _TITLES:
         return f"{_TITLES[match[1]]}@{match[2]}"
+    level, _, rest = name.partition("_")
+    if rest and level in ("easy", "medium", "hard"):
+        return f"{metric_title(rest)} {level}"
     return _TITLES.get(name, name)
 
 

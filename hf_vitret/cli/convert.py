@@ -1,0 +1,31 @@
+"""Write published ground truth as JSON, so that no pickle need be read again.
+
+  hf-vitret convert roxford5k --data_dir data/test/roxford5k
+  hf-vitret convert rparis6k --data_dir data/test/rparis6k
+  hf-vitret convert sfm120k --data_dir data/train/retrieval-SfM-120k
+
+The pickles are read without running what they might ask for. The JSON files lie beside them, and are used from then on.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("dataset", help="sfm120k, roxford5k, rparis6k, or a set in the format of the latter two")
+    parser.add_argument("--data_dir", required=True, help="where the pickle is; no image is needed")
+
+
+def run(options: Namespace) -> int:
+    """Convert; return 0."""
+    from ..data.conversion import convert_ground_truth
+
+    for path in convert_ground_truth(options.dataset, options.data_dir):
+        sys.stdout.write(f"Wrote      {path}\n")
+    return 0
