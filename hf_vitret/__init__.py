@@ -33,6 +33,9 @@ _MODULES = {
     "SharedLabels": "evaluation.metrics.relevance",
     "SmoothRecallLoss": "losses.smooth_recall",
     "SupConLoss": "losses.supcon",
+    "TupleContrastiveLoss": "losses.tuple_contrastive",
+    "TupleTrainer": "training.tuples.trainer",
+    "TupleTrainingArguments": "training.tuples.arguments",
     "ViTRetConfig": "models.configuration_vitret",
     "ViTRetModel": "models.modeling_vitret",
     "augment_database": "search.query_expansion",
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     from .losses.retrieval import RetrievalLoss as RetrievalLoss
     from .losses.smooth_recall import SmoothRecallLoss as SmoothRecallLoss
     from .losses.supcon import SupConLoss as SupConLoss
+    from .losses.tuple_contrastive import TupleContrastiveLoss as TupleContrastiveLoss
     from .models.configuration_vitret import ViTRetConfig as ViTRetConfig
     from .models.modeling_vitret import ViTRetModel as ViTRetModel
     from .search.diffusion import Diffusion as Diffusion
@@ -107,6 +111,8 @@ if TYPE_CHECKING:
     from .training.sampler import ClassBalancedSampler as ClassBalancedSampler
     from .training.trainer import RetrievalTrainer as RetrievalTrainer
     from .training.training_args import RetrievalTrainingArguments as RetrievalTrainingArguments
+    from .training.tuples.arguments import TupleTrainingArguments as TupleTrainingArguments
+    from .training.tuples.trainer import TupleTrainer as TupleTrainer
 
 
 def __getattr__(name: str) -> Any:

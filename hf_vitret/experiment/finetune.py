@@ -3,8 +3,8 @@
 import json
 import math
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def finetune(
     facts: DataFacts,
     *,
     trusted_images: bool = False,
+    make_trainer: Callable[..., RetrievalTrainer] = RetrievalTrainer,
 ) -> Path:
     """Train and evaluate a retrieval model, and write all that is worth keeping to `<output_dir>/final`.
 
@@ -78,6 +79,7 @@ def finetune(
         args: The run.
         facts: For the card.
         trusted_images: Whether to skip decoding each image once before training starts.
+        make_trainer: Takes the model, `args`, `train_dataset` and `eval_dataset` to the trainer of the run.
 
     Returns:
         The folder: weights, configuration, image processor, model code, card, picture, `results.json`. It is whole
@@ -98,7 +100,7 @@ def finetune(
         model = model_args.build()
         evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
         train_set = _train_set(dataset["train"], model, model_args, args)
-        trainer = RetrievalTrainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set)
+        trainer = make_trainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set)
         if model_args.lora_rank and trainer.is_fsdp_enabled:
             raise ValueError("lora_rank needs whole weights to add its adapters to; got sharded ones: leave FSDP out")
     evaluator, sampler = trainer.evaluator, trainer.sampler
@@ -240,15 +242,17 @@ def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
 def _settings(args: RetrievalTrainingArguments, num_images: int, global_batch: int) -> dict[str, Any]:
     """Collect the settings that decide the result."""
     names = [
-        *["max_steps", "learning_rate", "weight_decay", "lr_scheduler_type", "max_grad_norm"],
+        *["max_steps", "num_train_epochs", "learning_rate", "weight_decay", "lr_scheduler_type", "max_grad_norm"],
         *["gradient_accumulation_steps", "margin", "koleo_weight", "koleo_neighbors", "memory_weight"],
         *["images_per_class", "augmentation", "flip", "bf16", "fp16", "seed"],
         *["loss", "temperature", "memory_start_step", "memory_momentum", "micro_batch_size", "layer_decay"],
     ]
-    settings = {name: getattr(args, name) for name in names}
+    own = {field.name for field in fields(args)} - {field.name for field in fields(RetrievalTrainingArguments)}
+    settings = {name: getattr(args, name) for name in [*names, *sorted(own)]}
     settings["lr_scheduler_type"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
     settings["memory_size"] = memory_rows(args, num_images)
-    return settings | {"global_batch_size": global_batch}
+    settings["global_batch_size"] = global_batch
+    return {name: value for name, value in settings.items() if name not in args.UNUSED}
 
 
 def _device_name(device: torch.device) -> str:

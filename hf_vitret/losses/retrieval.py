@@ -96,8 +96,8 @@ class RetrievalLoss(nn.Module):
             )
         if memory_size > 0 and not getattr(pair_loss, "uses_references", True):
             raise ValueError(
-                f"Expected memory_size=0 with {type(pair_loss).__name__}, got {memory_size}; it compares no images "
-                "with each other, so a memory would take its space and change nothing."
+                f"Expected memory_size=0 with {type(pair_loss).__name__}, got {memory_size}; it compares no image "
+                "with a remembered one, so a memory would take its space and change nothing."
             )
         self.koleo_weight = float(koleo_weight)
         self.memory_weight = float(memory_weight)

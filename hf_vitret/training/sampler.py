@@ -11,7 +11,32 @@ from torch.utils.data import Sampler
 logger = logging.getLogger(__name__)
 
 
-class ClassBalancedSampler(Sampler[int]):
+class EpochSampler(Sampler[int]):
+    """Rows of a training set in an order that seed and epoch decide, in runs of `batch_size`.
+
+    Args:
+        batch_size: Images in a global batch.
+        seed: Seed of the order, together with the epoch.
+
+    Attributes:
+        epoch: The epoch whose order the next iteration gives.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
+        raise NotImplementedError
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+
+class ClassBalancedSampler(EpochSampler):
     """Order a labelled data set so that each run of `batch_size` indices holds P classes x K images.
 
     Each epoch, every class of two or more images is cut into groups of `min(K, class size)` distinct images; a
@@ -70,10 +95,8 @@ class ClassBalancedSampler(Sampler[int]):
         members = np.split(order, starts[1:])
         self.members = [indices for indices in members if len(indices) > 1]
         self.num_singletons = len(members) - len(self.members)
-        self.batch_size = batch_size
+        super().__init__(batch_size, seed)
         self.images_per_class = images_per_class
-        self.seed = seed
-        self.epoch = 0
         room = sum(min(images_per_class, len(indices)) for indices in self.members)
         if room < batch_size:
             raise ValueError(
@@ -94,10 +117,6 @@ class ClassBalancedSampler(Sampler[int]):
     def __len__(self) -> int:
         """Indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
         return self.num_batches * self.batch_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
         """Yield the indices of one epoch."""

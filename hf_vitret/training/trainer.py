@@ -24,7 +24,7 @@ from .momentum_encoder import build_momentum_encoder
 from .objective import adapt_loss, build_loss
 from .parameter_groups import parameter_groups
 from .resumable import ResumableTrainer
-from .sampler import ClassBalancedSampler
+from .sampler import ClassBalancedSampler, EpochSampler
 from .sharded_evaluation import ShardedEmbeddings, embed_shares
 from .sharded_weights import shard_by_block
 from .step_hooks import StepHooks
@@ -76,7 +76,7 @@ class RetrievalTrainer(ResumableTrainer):
     ) -> None:
         # The loss is ours and a mean over anchors: Trainer divides it by the accumulation steps, once.
         self.loss_is_scaled_for_ga = False
-        self.sampler: ClassBalancedSampler | None = None
+        self.sampler: EpochSampler | None = None
         self.training_set: TrainingSet | None = None
         if train_dataset is not None:
             transform = TrainTransform(
@@ -87,17 +87,14 @@ class RetrievalTrainer(ResumableTrainer):
                 flip=args.flip,
             )
             self.training_set = TrainingSet(train_dataset, transform)
-            class_ids = self.training_set.class_ids  # (N,)
-            global_batch = args.train_batch_size * args.world_size
-            seed = args.seed if args.data_seed is None else args.data_seed
-            self.sampler = ClassBalancedSampler(class_ids, global_batch, args.images_per_class, seed)
+            self.sampler = self._build_sampler(self.training_set, args)
             if loss is None:
                 loss = build_loss(
                     args,
-                    num_images=len(class_ids),
+                    num_images=len(self.training_set.class_ids),
                     num_classes=self.training_set.num_classes,
                     embedding_dim=model.config.output_dim,
-                    global_batch=global_batch,
+                    global_batch=args.step_images,
                 )
             kwargs["train_dataset"] = self.training_set.examples
         kwargs.setdefault("data_collator", collate)
@@ -117,6 +114,10 @@ class RetrievalTrainer(ResumableTrainer):
         self._cached: CachedBatch | None = None
         self.callback_handler.callbacks.insert(0, StepHooks(self))  # first: others may look at the gradients
 
+    def _build_sampler(self, training_set: TrainingSet, args: RetrievalTrainingArguments) -> EpochSampler:
+        """Choose what draws the batches, before Trainer's own constructor runs."""
+        return ClassBalancedSampler(training_set.class_ids, args.step_images, args.images_per_class, args.order_seed)
+
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
         return RetrievalEvaluator(
             eval_dataset,
@@ -129,7 +130,7 @@ class RetrievalTrainer(ResumableTrainer):
     def _image_ids(self, rows: Sequence[int]) -> list[str]:
         return [] if self.training_set is None else self.training_set.image_ids(rows)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> DrawSampler | ClassBalancedSampler | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> DrawSampler | EpochSampler | None:
         return None if self.training_set is None or self.sampler is None else self.training_set.order(self.sampler)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -195,10 +196,8 @@ class RetrievalTrainer(ResumableTrainer):
             raise ValueError("expected a train_dataset or a loss to train with; got neither")
         images = {name: inputs[name] for name in INPUTS if name in inputs}
         labels = inputs["labels"]  # (B,)
-        memory_embeddings = (
-            None if self.momentum_encoder is None else self.momentum_encoder(images, self.args.micro_batch_size)
-        )
-        micro_batch_size = self.args.micro_batch_size
+        micro_batch_size, momentum_encoder = self.args.micro_batch_size, self.momentum_encoder
+        memory_embeddings = None if momentum_encoder is None else momentum_encoder(images, micro_batch_size)
         if model.training and micro_batch_size and micro_batch_size < len(labels):
             no_sync = functools.partial(self.accelerator.no_sync, model)
             outputs = self._cached = CachedBatch(model, images, micro_batch_size, no_sync)

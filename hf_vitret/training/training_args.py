@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from transformers import TrainingArguments
@@ -54,6 +55,9 @@ class RetrievalTrainingArguments(TrainingArguments):
     Raises:
         ValueError: A field is outside its domain; the message names it.
     """
+
+    UNUSED: ClassVar[tuple[str, ...]] = ()
+    """Settings that mean nothing in a run of this kind, and are not reported."""
 
     output_dir: str | None = field(default=None, metadata={"help": "Folder for checkpoints and the final model."})
 
@@ -206,3 +210,13 @@ class RetrievalTrainingArguments(TrainingArguments):
     def autocast_dtype(self) -> torch.dtype | None:
         """The type of mixed precision; `None` for full precision."""
         return torch.bfloat16 if self.bf16 else torch.float16 if self.fp16 else None
+
+    @property
+    def order_seed(self) -> int:
+        """The seed of the order in which images are shown."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
+    def step_images(self) -> int:
+        """Images of one batch of all processes together."""
+        return int(self.train_batch_size) * int(self.world_size)

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler, get_worker_info
 
 from ..data.images import read_image
 from .batch_ahead import BatchAhead, Example, stack
-from .sampler import ClassBalancedSampler
+from .sampler import EpochSampler
 from .transforms import TrainTransform
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class DrawSampler(Sampler[Draw]):
         sampler: What draws the rows.
     """
 
-    def __init__(self, sampler: ClassBalancedSampler) -> None:
+    def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from ..data.schema import COLUMNS, column_values
 from .cached_features import CachedFeatures
-from .sampler import ClassBalancedSampler
+from .sampler import EpochSampler
 from .training_images import DrawSampler, TrainingImages
 from .transforms import TrainTransform
 
@@ -54,7 +54,7 @@ class TrainingSet:
         """Classes in the data set."""
         return int(self.class_ids.max()) + 1
 
-    def order(self, sampler: ClassBalancedSampler) -> DrawSampler | ClassBalancedSampler:
+    def order(self, sampler: EpochSampler) -> DrawSampler | EpochSampler:
         """Return what gives a loader its keys: rows with the seed of their augmentation, where there is any."""
         return DrawSampler(sampler) if isinstance(self.examples, TrainingImages) else sampler
 
