@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
@@ -11,12 +13,15 @@ from hf_vitret.search.inner_products import inner_products
 _SHARES = (1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 # Queries and items of the sample that they are tried on, and rows that the directions are found from.
 _SAMPLE_QUERIES, _SAMPLE_ITEMS, _MOMENT_ROWS = 512, 1_024, 8_192
+# Rows turned at once.
+_BLOCK = 4_096
 # What a part must save: a tile that it cannot settle costs its product and the whole one.
 _WORTHWHILE = 0.8
 # The length of a part in float32 is right to this share of the whole row's length, squared.
 _SQUARED_ROUNDING = 2.5e-7
 
 
+@dataclass(frozen=True)
 class LeadingPart:
     """The rows of a query set, turned so that few dimensions hold most of their length, and cut to these.
 
@@ -25,25 +30,35 @@ class LeadingPart:
     directions are those of the largest second moments, so that the rests are short: in trained embeddings, whose
     variance lies in few directions, very short.
 
-    Args:
-        rows: `(num_rows, dim)` float32.
-        directions: `(dim, num_leading)` float64, orthonormal columns.
-
     Attributes:
         rows: `(num_rows, num_leading)` float32.
         rests: `(num_rows,)` float32, no shorter than what is left of each row.
     """
 
-    def __init__(self, rows: torch.Tensor, directions: torch.Tensor) -> None:
-        self.rows = torch.empty(len(rows), directions.shape[1], device=rows.device)
-        self.rests = torch.empty(len(rows), device=rows.device)
-        for start in range(0, len(rows), _MOMENT_ROWS):
-            whole = rows[start : start + _MOMENT_ROWS].double()
+    rows: torch.Tensor
+    rests: torch.Tensor
+
+    @classmethod
+    def of(cls, rows: torch.Tensor, directions: torch.Tensor, first: int = 0, step: int = 1) -> LeadingPart:
+        """Turn rows and cut them.
+
+        Args:
+            rows: `(num_rows, dim)` float32.
+            directions: `(dim, num_leading)` float64, orthonormal columns.
+            first: First of the blocks of rows to turn; the others stay zero.
+            step: How many blocks further on the next one is.
+        """
+        found = cls(
+            torch.zeros(len(rows), directions.shape[1], device=rows.device), torch.zeros(len(rows), device=rows.device)
+        )
+        for start in range(first * _BLOCK, len(rows), step * _BLOCK):
+            whole = rows[start : start + _BLOCK].double()
             part = whole @ directions
-            self.rows[start : start + len(part)] = part
+            found.rows[start : start + len(part)] = part
             squared = whole.square().sum(dim=1)
             rest = squared - part.square().sum(dim=1) + _SQUARED_ROUNDING * squared
-            self.rests[start : start + len(part)] = rest.sqrt()
+            found.rests[start : start + len(part)] = rest.sqrt()
+        return found
 
     def bounds(
         self, queries: tuple[int, int], items: tuple[int, int], out: torch.Tensor
@@ -66,15 +81,15 @@ class LeadingPart:
         )
 
 
-def choose_leading_part(order: ClassOrder, lowest: torch.Tensor) -> LeadingPart | None:
-    """Find how many leading dimensions save the most, on a sample of the pairs.
+def choose_directions(order: ClassOrder, lowest: torch.Tensor) -> torch.Tensor | None:
+    """Find which leading dimensions save the most, on a sample of the pairs.
 
     Args:
         order: A query set that is its own gallery.
         lowest: `(num_queries,)` float32, what a score must reach to matter to each query, in the order's order.
 
     Returns:
-        The part; `None` where whole products are cheaper.
+        Their directions, as `LeadingPart.of` takes them; `None` where whole products are cheaper.
     """
     rows = order.queries
     dim, generator = rows.shape[1], torch.Generator().manual_seed(0)  # of the cost alone: results do not depend on it
@@ -85,7 +100,7 @@ def choose_leading_part(order: ClassOrder, lowest: torch.Tensor) -> LeadingPart 
     directions = torch.linalg.eigh(some.T @ some).eigenvectors.flip(1)  # (dim, dim), the largest moment first
     best_cost, best_size = _WORTHWHILE, 0
     for size in sorted({max(8, int(dim * share) // 8 * 8) for share in _SHARES}):
-        part = LeadingPart(some[: _SAMPLE_QUERIES + _SAMPLE_ITEMS].float(), directions[:, :size])
+        part = LeadingPart.of(some[: _SAMPLE_QUERIES + _SAMPLE_ITEMS].float(), directions[:, :size])
         scores = torch.empty(_SAMPLE_QUERIES, _SAMPLE_ITEMS, device=rows.device)
         most = part.bounds((0, _SAMPLE_QUERIES), (_SAMPLE_QUERIES, len(part.rows)), scores)[0]
         queries = drawn[:_SAMPLE_QUERIES]
@@ -93,4 +108,4 @@ def choose_leading_part(order: ClassOrder, lowest: torch.Tensor) -> LeadingPart 
         cost = size / dim + 2 * share_left
         if cost < best_cost:
             best_cost, best_size = cost, size
-    return LeadingPart(rows, directions[:, :best_size]) if best_size else None
+    return directions[:, :best_size] if best_size else None

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
-from hf_vitret.evaluation.ranking.leading_part import choose_leading_part
+from hf_vitret.evaluation.ranking.leading_part import LeadingPart, choose_directions
 from hf_vitret.evaluation.ranking.rank_brackets import RankBrackets, count_above
 from hf_vitret.evaluation.ranking.ranked_block import PositiveRanks, positives_of, to_ranks
 from hf_vitret.evaluation.ranking.threshold_counts import ThresholdCounts
@@ -100,7 +100,10 @@ def _count(
         if _is_own(number, team):
             tiles.count(block, block, own)
     _join(counts, team, is_last=False)
-    tiles.leading = choose_leading_part(order, torch.cat([each.lowest for each in counts]))
+    directions = choose_directions(order, torch.cat([each.lowest for each in counts]))
+    if directions is not None:
+        part = LeadingPart.of(order.queries, directions, team.rank, team.size)
+        tiles.leading = LeadingPart(team.sum(part.rows), team.sum(part.rests))
     num_pairs, number = len(blocks) * (len(blocks) - 1) // 2, 0
     meetings = {int(num_pairs * share) for share in _MEETINGS}
     for row, block in enumerate(blocks):

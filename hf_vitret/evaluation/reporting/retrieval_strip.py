@@ -1,6 +1,6 @@
 """Draw what a model finds: queries, their nearest images, right ones framed green and wrong ones red."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +17,12 @@ TILE = 96  # pixels: small enough for a page, large enough to tell two drawings 
 FRAME = 4
 GAP = 8
 HEADER = 32
+HEADING = 28  # the line above a group of queries
 RIGHT, WRONG, INK, PAPER = "#1a7f37", "#cf222e", "#1f2328", "#ffffff"
 
 
 def drawn_queries(evaluator: RetrievalEvaluator, num_queries: int = 8, seed: int = 0) -> torch.Tensor:
-    """Draw the queries of a picture at random, not by choice: it shows failures in their true share.
+    """Draw the queries of a picture at random, not by choice.
 
     Args:
         evaluator: The data set.
@@ -35,8 +36,56 @@ def drawn_queries(evaluator: RetrievalEvaluator, num_queries: int = 8, seed: int
     return torch.as_tensor(np.sort(rows))
 
 
+def choose_shown(
+    evaluator: RetrievalEvaluator,
+    rows: torch.Tensor,
+    neighbors: torch.Tensor,
+    num_random: int = 5,
+    num_failures: int = 3,
+    seed: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Choose which of the drawn queries a picture shows: some at random, and some that found a wrong image first.
+
+    The random ones hold failures in their true share. Of a good model that is next to none, and how it fails is seen in
+    the others alone.
+
+    Args:
+        evaluator: The data set.
+        rows: `(num_drawn,)` int64 rows of the query set, as `drawn_queries` gives them.
+        neighbors: `(num_drawn, num_neighbors)` int64 rows of the gallery, best first, -1 where there are no more.
+        num_random: How many of all.
+        num_failures: How many more, of those whose first image is of another class; fewer where there are fewer.
+        seed: Of the choice.
+
+    Returns:
+        Two tensors of places in `rows`, int64, each ascending and without a place of the other; and how many of the
+        drawn queries have a wrong image first. One with no right image to find does not count as such.
+    """
+    order = torch.as_tensor(np.random.default_rng(seed).permutation(len(rows)))
+    first = neighbors[:, 0].cpu()
+    is_wrong = evaluator.gallery_labels[first] != evaluator.query_labels[rows]  # (num_drawn,)
+    is_wrong &= (first >= 0) & _has_right_image(evaluator, rows)
+    shown, rest = order[:num_random], order[num_random:]
+    failures = rest[is_wrong[rest]][:num_failures]
+    return shown.sort().values, failures.sort().values, int(is_wrong.sum())
+
+
+def _has_right_image(evaluator: RetrievalEvaluator, rows: torch.Tensor) -> torch.Tensor:
+    """Tell which queries share their class with an image of the gallery that is not their own."""
+    query_ids, gallery_ids = evaluator.shared_ids
+    labels, counts = torch.unique(evaluator.gallery_labels, return_counts=True)
+    wanted = evaluator.query_labels[rows]
+    places = torch.searchsorted(labels, wanted).clamp(max=len(labels) - 1)
+    num_right = torch.where(labels[places] == wanted, counts[places], 0)
+    return num_right > torch.isin(query_ids[rows], gallery_ids)
+
+
 def draw_retrieval_strip(
-    evaluator: RetrievalEvaluator, rows: torch.Tensor, neighbors: Sequence[torch.Tensor], titles: Sequence[str]
+    evaluator: RetrievalEvaluator,
+    rows: torch.Tensor,
+    neighbors: Sequence[torch.Tensor],
+    titles: Sequence[str],
+    groups: Mapping[str, torch.Tensor] | None = None,
 ) -> Image.Image:
     """Draw the nearest images of some queries, side by side for several models.
 
@@ -46,6 +95,8 @@ def draw_retrieval_strip(
         neighbors: For each model the rows of its neighbours in the gallery, `(num_queries, num_neighbors)` int64, best
             first, -1 where there are no more; as `RetrievalEvaluator.neighbors` finds them.
         titles: For each model a few words above its columns.
+        groups: Places in `rows` by the heading to draw them under, in this order; a group without any is left out.
+            None: all, without a heading.
 
     Returns:
         The picture: a column of queries, then the neighbours by each model.
@@ -59,30 +110,50 @@ def draw_retrieval_strip(
             f"neighbors must be ({len(rows)} queries, num_neighbors) for each model, got {sorted(shapes)}. Search for "
             "the same rows, and as many neighbours, with each."
         )
-    gallery = evaluator.query if evaluator.gallery is None else evaluator.gallery
-    num_queries, num_neighbors = next(iter(shapes))
+    num_neighbors = next(iter(shapes))[1]
+    drawn = (
+        {"": torch.arange(len(rows))} if groups is None else {name: each for name, each in groups.items() if len(each)}
+    )
 
     cell = TILE + 2 * FRAME
     block = num_neighbors * cell + (num_neighbors - 1) * GAP
     width = GAP + cell + len(neighbors) * (3 * GAP + block) + GAP
-    height = HEADER + num_queries * (cell + GAP)
+    height = HEADER + sum(len(places) * (cell + GAP) + (HEADING if name else 0) for name, places in drawn.items())
     strip = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=16)
     lefts = [GAP + cell + 3 * GAP + model * (block + 3 * GAP) for model in range(len(neighbors))]
     for left, title in zip([GAP, *lefts], ["query", *titles]):
         pen.text((left, HEADER / 2), title, INK, font, anchor="lm")
-    for line, row in enumerate(rows.tolist()):
-        top = HEADER + line * (cell + GAP)
-        strip.paste(_tile(evaluator.query, row, INK), (GAP, top))
-        for model, left in enumerate(lefts):
-            for place, neighbor in enumerate(neighbors[model][line].tolist()):
-                if neighbor < 0:  # the gallery holds fewer images than there are columns
-                    continue
-                is_right = evaluator.gallery_labels[neighbor] == evaluator.query_labels[row]
-                tile = _tile(gallery, neighbor, RIGHT if is_right else WRONG)
-                strip.paste(tile, (left + place * (cell + GAP), top))
+    top = HEADER
+    for name, places in drawn.items():
+        if name:
+            pen.text((GAP, top + HEADING / 2), name, INK, font, anchor="lm")
+            top += HEADING
+        for place in places.tolist():
+            _draw_line(strip, evaluator, int(rows[place]), [found[place].tolist() for found in neighbors], lefts, top)
+            top += cell + GAP
     return strip
+
+
+def _draw_line(
+    strip: Image.Image,
+    evaluator: RetrievalEvaluator,
+    row: int,
+    neighbors: Sequence[Sequence[int]],
+    lefts: Sequence[int],
+    top: int,
+) -> None:
+    """Draw a query and what each model found for it."""
+    gallery = evaluator.query if evaluator.gallery is None else evaluator.gallery
+    strip.paste(_tile(evaluator.query, row, INK), (GAP, top))
+    for left, found in zip(lefts, neighbors, strict=True):
+        for place, neighbor in enumerate(found):
+            if neighbor < 0:  # the gallery holds fewer images than there are columns
+                continue
+            is_right = evaluator.gallery_labels[neighbor] == evaluator.query_labels[row]
+            tile = _tile(gallery, neighbor, RIGHT if is_right else WRONG)
+            strip.paste(tile, (left + place * (TILE + 2 * FRAME + GAP), top))
 
 
 def _tile(dataset: "Dataset", row: int, color: str) -> Image.Image:

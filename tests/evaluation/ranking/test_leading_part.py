@@ -5,7 +5,7 @@ import torch
 
 from hf_vitret.evaluation.ranking import leading_part as module
 from hf_vitret.evaluation.ranking.class_order import ClassOrder
-from hf_vitret.evaluation.ranking.leading_part import LeadingPart, choose_leading_part
+from hf_vitret.evaluation.ranking.leading_part import LeadingPart, choose_directions
 
 
 def rows_of_few_directions(num_rows: int, rest: float, dim: int = 48, num_directions: int = 6) -> torch.Tensor:
@@ -21,7 +21,7 @@ def rows_of_few_directions(num_rows: int, rest: float, dim: int = 48, num_direct
 def test_no_score_is_above_its_bound(rest, num_leading):
     rows = rows_of_few_directions(90, rest)
     moments = rows.double().T @ rows.double()
-    part = LeadingPart(rows, torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :num_leading])
+    part = LeadingPart.of(rows, torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :num_leading])
     scores = rows[:40].double() @ rows[40:].double().T
     of_queries, of_items = part.bounds((0, 40), (40, 90), torch.empty(40, 50))
     assert (of_queries + 5e-6 >= scores.amax(dim=1)).all()  # 5e-6: products in float32
@@ -37,8 +37,8 @@ def test_few_dimensions_are_chosen_where_they_hold_nearly_all_and_none_where_the
     for rest, lowest in ((0.01, 0.999), (1.0, 0.5)):
         rows = rows_of_few_directions(2_000, rest)
         order = ClassOrder(rows, labels, rows, labels, None, is_own_gallery=True)
-        part = choose_leading_part(order, torch.full((2_000,), lowest))
-        sizes[rest] = None if part is None else part.rows.shape[1]
+        directions = choose_directions(order, torch.full((2_000,), lowest))
+        sizes[rest] = None if directions is None else directions.shape[1]
     assert sizes == {0.01: 8, 1.0: None}
 
 
@@ -47,4 +47,4 @@ def test_few_rows_are_not_worth_it():
     labels = torch.arange(1_000) // 4
     order = ClassOrder(rows, labels, rows, labels, None, is_own_gallery=True)
     assert len(rows) < module._SAMPLE_QUERIES + module._SAMPLE_ITEMS
-    assert choose_leading_part(order, torch.full((1_000,), 0.99)) is None
+    assert choose_directions(order, torch.full((1_000,), 0.99)) is None
