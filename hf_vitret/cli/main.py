@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "hf_vitret.cli.convert",
     "doctor": "hf_vitret.cli.doctor",
     "prepare": "hf_vitret.cli.prepare",
+    "publish": "hf_vitret.cli.publish",
 }
 BAD_INPUT = 2  # exit status, as of argparse itself
 

@@ -1,68 +1,111 @@
 """The model card of a run, written from the run's own results: no number is typed by hand."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .score_table import how_intervals_were_drawn, metric_names, score_rows
+from .card.citations import citations
+from .card.short_vector_table import short_vector_tables
+from .score_table import how_intervals_were_drawn, metric_names, paper_rows, score_rows
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 CARD_NAME = "README.md"
 
 
-def write_model_card(folder: Path, results: Mapping[str, Any], picture: str | None = None) -> Path:
+def write_model_card(
+    folder: Path,
+    results: Mapping[str, Any],
+    picture: str | None = None,
+    curves: str | None = None,
+    *,
+    repo_id: str | None = None,
+    revision: str | None = None,
+) -> Path:
     """Write `README.md` beside a checkpoint.
+
+    A share is written in percent, rounded to a tenth; a time in seconds, and in hours to a hundredth; counts with
+    commas; all other numbers as the results have them.
 
     Args:
         folder: The checkpoint's folder.
-        results: What the run wrote to `results.json`. Without `protocol` and `intervals`, as older runs wrote it, the
-            card has none.
+        results: What the run wrote to `results.json`. What it says of more than scores, data and settings may be
+            missing, as in that of an older run: then the card does not tell it. `scores` are empty where the run is
+            still to be made: then the card says so. `formats` are the other ways to load that lie in the folder:
+            `"sentence-transformers"` (`modules.json`), `"onnx"` (`onnx/model.onnx`, `pixel_values` to `embeddings`).
         picture: File name of a retrieval picture in the same folder.
+        curves: File name of the curves of `draw_run_curves` there.
+        repo_id: Where on the Hub it will be, for the code that the card shows; default: it is loaded from its folder.
+        revision: Tag or commit that this code names; default: none, which is the newest.
 
     Returns:
         The card's path.
     """
-    last = list(results["scores"].values())[-1]
-    metrics = metric_names(last)
+    last = list(results["scores"].values())[-1] if results["scores"] else {}
     # A backbone in a folder is named after it: its path is its maker's own business.
     backbone = results["base_model"] or Path(results["backbone"]).name
-    data = ModelCardData(
-        model_name=f"{backbone} for {results['title']}",
-        base_model=results["base_model"],
-        license=results["model_license"],
-        library_name="transformers",
-        pipeline_tag="image-feature-extraction",
-        tags=["hf_vitret", "image-retrieval", "metric-learning", "visual-search"],
-        metrics=list(metrics),
-        eval_results=[
-            EvalResult(
-                task_type="image-retrieval",
-                dataset_type="custom",
-                dataset_name=results["title"],
-                metric_type=key,
-                metric_name=name,
-                metric_value=last[key],
-            )
-            for key, name in metrics.items()
-        ],
-    )
+    pinned = f', revision="{revision}"' if repo_id and revision else ""
     card = ModelCard.from_template(
-        data,
+        _header(results, last, backbone),
         template_path=str(TEMPLATE),
         results=results,
         backbone=backbone,
         scores=last,
-        metrics=metrics,
+        metrics=metric_names(last),
         rows=score_rows(results),
         drawn=how_intervals_were_drawn(results),
+        paper_rows=paper_rows(results),
+        short_vectors=short_vector_tables(results.get("short_vectors")),
         protocol=_in_words(results.get("protocol", {})),
+        citations=citations(results),
         picture=picture,
+        curves=curves,
+        source=f'"{repo_id}"' if repo_id else '"."',
+        is_on_hub=repo_id is not None,
+        pinned=pinned,
+        formats=results.get("formats", []),
     )
     path = folder / CARD_NAME
-    path.write_text(str(card), encoding="utf-8")
+    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
     return path
+
+
+def _header(results: Mapping[str, Any], scores: Mapping[str, float], backbone: str) -> ModelCardData:
+    """Make the header, which the Hub searches by."""
+    data, metrics = results["data"], metric_names(scores)
+    base_model = results["base_model"]
+    return ModelCardData(
+        model_name=f"{backbone} for {results['title']}" if metrics else None,
+        base_model=base_model,
+        # The weights are whole, those of adapters too: they are merged before they are written.
+        base_model_relation="finetune" if base_model else None,
+        datasets=[data["dataset_id"]] if data.get("dataset_id") else None,
+        license=results["model_license"],
+        license_name=results.get("model_license_name"),
+        license_link=results.get("model_license_link"),
+        library_name="transformers",
+        pipeline_tag="image-feature-extraction",
+        tags=["hf_vitret", "image-retrieval", "metric-learning", "visual-search"],
+        metrics=list(metrics) or None,
+        eval_results=[
+            EvalResult(
+                task_type="image-retrieval",
+                task_name="Image retrieval",
+                dataset_type=data.get("dataset_id") or "custom",
+                dataset_name=results["title"],
+                dataset_split="query" if "query" in data["splits"] else "test",
+                dataset_revision=data.get("revision"),
+                metric_type=key,
+                metric_name=name,
+                metric_value=scores[key],
+            )
+            for key, name in metrics.items()
+        ]
+        or None,
+    )
 
 
 def _in_words(protocol: Mapping[str, Any]) -> str:

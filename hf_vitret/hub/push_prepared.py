@@ -8,26 +8,11 @@ from typing import TYPE_CHECKING
 from ..data.preparation.parquet_shards import DATA_FOLDER
 from ..data.preparation.prepared_folder import MANIFEST_NAME, check_files
 from .model_card import CARD_NAME
+from .pushing import errors_in_words, make_repository
+from .pushing import find_token as find_token
 
 if TYPE_CHECKING:
     from os import PathLike
-
-
-def find_token(token: str | None = None) -> str:
-    """Return the token to push with: the given one, else that of `hf auth login` or HF_TOKEN.
-
-    Raises:
-        ValueError: There is none.
-    """
-    from huggingface_hub import get_token
-
-    token = token or get_token()
-    if token is None:
-        raise ValueError(
-            "pushing to the Hub needs a token that may write (https://huggingface.co/settings/tokens): run hf auth "
-            "login, or set HF_TOKEN, and repeat the call. Nothing is lost"
-        )
-    return token
 
 
 def push_prepared(folder: str | PathLike[str], repo_id: str, *, private: bool = True, token: str | None = None) -> str:
@@ -54,23 +39,12 @@ def push_prepared(folder: str | PathLike[str], repo_id: str, *, private: bool = 
     """
     from huggingface_hub import HfApi
 
-    # Of whichever library the client's version speaks HTTP with.
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
-
     check_files(folder)
     if not (Path(folder) / CARD_NAME).is_file():
         raise FileNotFoundError(f"{folder} has no {CARD_NAME}; write one with write_dataset_card")
-    token = find_token(token)
-    hub = HfApi(token=token, library_name="hf_vitret")
-    try:
-        hub.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        is_private = bool(hub.dataset_info(repo_id).private)
-        if is_private != private:
-            there, asked = ("private", "public") if is_private else ("public", "private")
-            raise ValueError(
-                f"{repo_id} is there and is {there}; {asked} was asked for. Ask for {there}, change it on the Hub, or "
-                "name another repository. Nothing was uploaded"
-            )
+    hub = HfApi(token=find_token(token), library_name="hf_vitret")
+    with errors_in_words(repo_id, folder):
+        make_repository(hub, repo_id, "dataset", private=private)
         commit = hub.upload_folder(
             folder_path=str(folder),
             repo_id=repo_id,
@@ -79,15 +53,4 @@ def push_prepared(folder: str | PathLike[str], repo_id: str, *, private: bool = 
             delete_patterns=[f"{DATA_FOLDER}/*.parquet"],
             commit_message="Upload a data set prepared by hf_vitret",
         )
-    # The client's own errors of a connection, and what it makes of one that ends inside an upload.
-    except (HTTPError, RuntimeError) as error:
-        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
-            raise ValueError(
-                f"the Hub does not let this token write to {repo_id} ({error.response.status_code}): it needs the role "
-                "'write' and the right to the repository's owner. Nothing is lost: repeat the call with another token"
-            ) from error
-        raise OSError(
-            f"the push to {repo_id} broke off: {error}. Nothing is lost: {folder} is whole, and the same call goes on "
-            "with what was not uploaded yet"
-        ) from error
     return str(commit.oid)

@@ -48,16 +48,47 @@ def score_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """
     intervals = results.get("intervals", {})
     rows = {
-        title: {name: _cell(scores[name], intervals.get(title, {}).get(name), sign="") for name in metric_names(scores)}
+        title: {name: in_percent(scores[name], intervals.get(title, {}).get(name)) for name in metric_names(scores)}
         for title, scores in results["scores"].items()
     }
     differences = results.get("differences", {})
     if differences:
         names = metric_names(differences)
         rows["difference"] = {
-            name: _cell(differences[name]["difference"], differences[name], sign="+") for name in names
+            name: in_percent(differences[name]["difference"], differences[name], sign="+") for name in names
         }
     return rows
+
+
+def paper_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """Write a run's scores, in percent, above those that the paper gives for the same data.
+
+    Args:
+        results: As in `results.json`, with `paper`: a value of `PAPER_FIGURES`. A run that has not been made yet has
+            empty `scores`.
+
+    Returns:
+        Rows of cells, the head first, then this model; nothing where the paper has no figures.
+
+    Example:
+        >>> paper = {"source": "table 2", "rows": {"IRT_R": {"R@1": 84.2, "R@10": 93.7}, "IRT_O": {"R@1": 52.8}}}
+        >>> paper_rows({"scores": {"after training": {"recall_at_1": 0.7256}}, "paper": paper})[1:]
+        [['this model', '72.6', 'not measured'], ['IRT_R', '84.2', '93.7'], ['IRT_O', '52.8', '-']]
+        >>> paper_rows({"scores": {}, "paper": paper})[1]
+        ['this model', 'not yet measured', 'not yet measured']
+    """
+    paper = results.get("paper")
+    if not paper:
+        return []
+    columns = list(dict.fromkeys(name for row in paper["rows"].values() for name in row))
+    last = list(results["scores"].values())[-1] if results["scores"] else {}
+    measured = {title: in_percent(last[name]) for name, title in metric_names(last).items()}
+    unknown = "not measured" if last else "not yet measured"
+    return [
+        ["", *columns],
+        ["this model", *(measured.get(name, unknown) for name in columns)],
+        *([title, *(str(row.get(name, "-")) for name in columns)] for title, row in paper["rows"].items()),
+    ]
 
 
 def how_intervals_were_drawn(results: Mapping[str, Any]) -> str:
@@ -66,8 +97,13 @@ def how_intervals_were_drawn(results: Mapping[str, Any]) -> str:
     return how_drawn(Interval(**drawn[0])) if drawn else ""
 
 
-def _cell(share: float, interval: Mapping[str, float] | None, *, sign: str) -> str:
-    """Write a share in percent, with its interval behind it."""
+def in_percent(share: float, interval: Mapping[str, float] | None = None, *, sign: str = "") -> str:
+    """Write a share in percent, with its interval behind it.
+
+    Example:
+        >>> in_percent(0.7256), in_percent(0.7256, {"low": 0.71, "high": 0.742}), in_percent(0.02, sign="+")
+        ('72.6', '72.6 (71.0 to 74.2)', '+2.0')
+    """
     ends = [] if interval is None else [interval["low"], interval["high"]]
     # Adding 0.0 turns a -0.0 of rounding into 0.0.
     value, *bounds = (f"{round(100 * each, 1) + 0.0:{sign}.1f}" for each in (share, *ends))

@@ -1,6 +1,9 @@
 """A vision backbone whose output is one L2-normalised vector an image."""
 
 import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -155,6 +158,17 @@ class ViTRetModel(PreTrainedModel):
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "ViTRetModel":
+        """Load a checkpoint, from safetensors alone; else as `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            OSError: There is no such checkpoint, or its weights are pickles (`.bin`), which can run code.
+        """
+        with _safetensors_alone(pretrained_model_name_or_path):
+            kwargs["use_safetensors"] = True
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    @classmethod
     def from_backbone(
         cls,
         backbone: str | PathLike[str],
@@ -190,11 +204,12 @@ class ViTRetModel(PreTrainedModel):
             The model in evaluation mode, pretrained backbone inside; the projection, if any, is random.
 
         Raises:
-            ValueError: A field is outside its domain, or the checkpoint lacks weights of the backbone.
-            OSError: There is no such backbone.
+            ValueError: A field is outside its domain, the checkpoint lacks weights of the backbone, or needs code of
+                its own.
+            OSError: There is no such backbone, or its weights are pickles (`.bin`), which can run code.
         """
         hub = {"revision": revision, "token": token}
-        source = AutoConfig.from_pretrained(backbone, **hub)
+        source = AutoConfig.from_pretrained(backbone, trust_remote_code=False, **hub)
         backbone_config = getattr(source, "vision_config", source)
         for name, value in (backbone_overrides or {}).items():
             if not hasattr(backbone_config, name):
@@ -209,14 +224,17 @@ class ViTRetModel(PreTrainedModel):
         if attn_implementation is not None:
             config._attn_implementation = attn_implementation
         model = cls(config)
-        pretrained, report = AutoModel.from_pretrained(
-            backbone,
-            config=config.backbone_config,
-            dtype=dtype,
-            output_loading_info=True,
-            **hub,
-            **_backbone_kwargs(config.backbone_config),
-        )
+        with _safetensors_alone(backbone):
+            pretrained, report = AutoModel.from_pretrained(
+                backbone,
+                config=config.backbone_config,
+                dtype=dtype,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **hub,
+                **_backbone_kwargs(config.backbone_config),
+            )
         if missing := sorted(name for name in report["missing_keys"] if not name.endswith("mask_token")):
             raise ValueError(
                 f"expected every weight of a {backbone_config.model_type} backbone in {backbone}; "
@@ -300,6 +318,33 @@ class ViTRetModel(PreTrainedModel):
             pooled = self.gem(patches)
         norm = POOLED_NORMS.get(self.config.backbone_config.model_type)
         return pooled if norm is None else getattr(self.backbone, norm)(pooled.to(tokens.dtype))
+
+
+@contextmanager
+def _safetensors_alone(source: Any) -> Iterator[None]:
+    """Say what to do where there are no weights as safetensors, and have nobody else asked to make some.
+
+    transformers would ask a Space to convert the checkpoint, and send it the user's token.
+    """
+    switch = "DISABLE_SAFETENSORS_CONVERSION"
+    before = os.environ.get(switch)
+    os.environ[switch] = "1"
+    try:
+        yield
+    except OSError as error:
+        if "model.safetensors" not in str(error):
+            raise
+        raise OSError(
+            f"expected weights as safetensors in {source}, and there are none. Weights as pickles (pytorch_model.bin) "
+            "are not read: a pickle can run code. If you trust its maker, convert it once, with safetensors.torch's "
+            "save_file(torch.load('pytorch_model.bin', weights_only=True), 'model.safetensors'), or on the Hub with "
+            "https://huggingface.co/spaces/safetensors/convert"
+        ) from error
+    finally:
+        if before is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before
 
 
 def _backbone_kwargs(backbone_config: Any) -> dict[str, bool]:

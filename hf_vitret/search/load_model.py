@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from ..models.configuration_vitret import ViTRetConfig
 from ..models.modeling_vitret import ViTRetModel
+from .self_contained import check_self_contained
 
 
 def load_model(
@@ -36,11 +37,13 @@ def load_model(
         The model in evaluation mode, float32, on the accelerator where there is one.
 
     Raises:
-        ValueError: A setting is outside its domain.
+        ValueError: A setting is outside its domain; or the checkpoint names files or code outside itself, needs code
+            of its own, or has its weights as pickles alone: it is refused, and nothing of it is run.
         OSError: There is no such model.
     """
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        check_self_contained(source, revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
     except OSError as error:  # transformers does not always say which model it was after
         raise OSError(f"expected a model in {source}, a folder or an id on the Hub: {error}") from error
     if config.model_type == ViTRetConfig.model_type:

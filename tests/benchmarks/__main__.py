@@ -20,6 +20,9 @@ BENCHMARKS = {
     "distributed_gradient": [],
     "gradient_caching": [],
     "kill_and_resume": [],
+    "push_speed": [],
+    "load_time": [],
+    "onnx_speed": [],
     "dinov2_small": [],
 }
 

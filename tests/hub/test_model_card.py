@@ -5,15 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from huggingface_hub.utils import validate_repo_id
 from PIL import Image
+from transformers import AutoImageProcessor
 
-from hf_vitret import ViTRetModel, embed_images
+from hf_vitret import ViTRetModel, embed_images, short_vectors
+from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.model_card import write_model_card
 from tests.experiment import flow
 from tests.training.runs import draw
@@ -37,15 +42,6 @@ def results(folder: Path) -> dict[str, Any]:
 
 def card_of(results: dict[str, Any], folder: Path, picture: str | None = None) -> str:
     return write_model_card(folder, results, picture).read_text(encoding="utf-8")
-
-
-def numbers_in(value: Any) -> list[float]:
-    """Collect every number of a JSON tree."""
-    if isinstance(value, dict):
-        return [number for part in value.values() for number in numbers_in(part)]
-    if isinstance(value, list):
-        return [number for part in value for number in numbers_in(part)]
-    return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
 
 
 def test_metadata_equal_the_results_exactly(folder: Path, results: dict[str, Any]) -> None:
@@ -78,22 +74,84 @@ def test_a_backbone_of_the_hub_is_the_base_model(results: dict[str, Any], tmp_pa
     assert "# facebook/dinov2-small, fine-tuned for" in card.content
 
 
-def test_every_number_in_a_table_is_one_of_the_results(folder: Path, results: dict[str, Any]) -> None:
-    measured = [*numbers_in(results["scores"]), *numbers_in(results["intervals"]), *numbers_in(results["differences"])]
-    scores = {f"{sign}{100 * abs(number):.1f}" for number in measured for sign in ("", "-"[: number < 0])}
-    counts = {f"{number:g}" for number in numbers_in(results["data"])}
-    settings = {str(number) for number in numbers_in(results["training"])}
-    allowed = {"Results": scores, "Data": counts, "Training": settings}
-    text = ModelCard.load(folder / "README.md").text
-    num_seen = 0
-    for section, known in allowed.items():
-        body = text.split(f"## {section}\n")[1].split("\n## ")[0]
-        rows = [line for line in body.splitlines() if line.startswith("|")][2:]  # without head and rule
-        for row in rows:
-            for number in re.findall(r"(?<![\w@-])-?\d[\d.]*(?:e-?\d+)?", row):
-                assert number in known, (section, row)
-                num_seen += 1
-    assert num_seen == 3 * 6 * 3 + 2 * 5 + len(numbers_in(results["training"]))
+def scrambled(value: Any, rng: Random, known: dict[Any, float] | None = None) -> Any:
+    """Replace each number of a JSON tree by another one, shares by shares: what is hard-coded then stands out.
+
+    Equal numbers stay equal: the dimensions of a table are those of its rows.
+    """
+    known = {} if known is None else known
+    if isinstance(value, dict):
+        return {name: scrambled(part, rng, known) for name, part in value.items()}
+    if isinstance(value, list):
+        return [scrambled(part, rng, known) for part in value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    other = rng.randrange(10_000, 999_999) if isinstance(value, int) else rng.random() * (1 if abs(value) <= 1 else 1e3)
+    return known.setdefault((type(value), value), other)
+
+
+def leaves(value: Any) -> list[Any]:
+    """Collect what a JSON tree holds, the names included."""
+    if isinstance(value, dict):
+        return [*value, *(leaf for part in value.values() for leaf in leaves(part))]
+    return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list) else [value]
+
+
+def numbers(value: Any) -> list[float]:
+    return [leaf for leaf in leaves(value) if isinstance(leaf, (int, float)) and not isinstance(leaf, bool)]
+
+
+def shown_numbers(card: str, results: dict[str, Any]) -> list[str]:
+    """Read the numbers in a card's text; not those in code and links, nor in words of the results."""
+    text = card.split("\n---\n", 1)[1]
+    text = re.sub(r"```.*?```|\]\([^)]*\)", " ", text, flags=re.DOTALL)
+    words = {leaf for leaf in leaves(results) if isinstance(leaf, str) and re.search(r"[A-Za-z]|\..*\.", leaf)}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, " ")
+    return [found.rstrip(",") for found in re.findall(r"(?<![\w@.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+@pytest.fixture
+def full(results: dict[str, Any]) -> dict[str, Any]:
+    """Give results with all that a card can tell."""
+    features = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    table = short_vectors(features, features, [row // 3 for row in range(30)], dims=[8, 4], progress=False)
+    results["short_vectors"] = json.loads(json.dumps(asdict(table)))
+    results["paper"] = PAPER_FIGURES["sop"]
+    results["data"] |= {"name": "sop", "dataset_id": "user/shapes", "left_out": {"train": ["1", "2"]}}
+    results["picture"] = {"num_neighbors": 5, "num_random": 5, "num_failures": 3, "num_wrong": 9, "num_drawn": 20}
+    return results | {
+        "base_model": "facebook/deit-small-distilled-patch16-224",
+        "formats": ["sentence-transformers", "onnx"],
+        "model_license": "other",
+        "model_license_name": "a-license",
+        "model_license_link": "https://example.org/license",
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_number_in_the_card_is_one_of_the_results(full: dict[str, Any], tmp_path: Path, seed: int) -> None:
+    full["data"]["num_shared_classes"] = 3
+    for scores in full["scores"].values():
+        scores["num_queries_without_positive"] = 4
+    results = scrambled(full, Random(seed))
+    shares = [
+        number for name in ("scores", "intervals", "differences", "short_vectors") for number in numbers(results[name])
+    ]
+    percent = {f"{sign}{round(100 * share, 1):.1f}" for share in shares for sign in ("", "+")}
+    percent |= {f"{100 * share:g}" for share in shares}  # of the confidence
+    known = {shape.format(number) for number in numbers(results) for shape in ("{}", "{:,}", "{:g}", "{:,g}")}
+    hours = f"{results['training']['seconds'] / 3600:.2f}"
+    seen = shown_numbers(card_of(results, tmp_path, "retrieval.png"), results)
+    assert [number for number in seen if number not in {*percent, *known, hours}] == ["2"]  # images left out, counted
+    assert len(seen) > 150
+    # All that was measured and all that was set is in it.
+    for cell in results["short_vectors"]["scores"]:
+        assert f"{100 * cell['recall_at_1']:.1f}" in seen
+    for name in ("training", "data", "picture"):
+        told = {each: part for each, part in results[name].items() if each != "splits"}
+        for number in numbers(told):
+            assert {str(number), f"{number:,}"} & {*seen}, (name, number)
 
 
 def score_table(folder: Path) -> list[list[str]]:
@@ -149,16 +207,20 @@ def test_results_of_a_run_without_intervals(folder: Path, results: dict[str, Any
 
 
 def test_the_cards_that_are_shown_come_from_their_results(tmp_path: Path) -> None:
-    for shown in sorted(SHOWN.glob("*/results.json")):
-        written = card_of(json.loads(shown.read_text(encoding="utf-8")), tmp_path, "retrieval.png")
-        assert written == (shown.parent / "README.md").read_text(encoding="utf-8"), shown
+    shown = sorted(SHOWN.glob("*/results.json"))
+    assert shown
+    for source in shown:
+        pictures = [name if (source.parent / name).exists() else None for name in ("retrieval.png", "curves.png")]
+        card = write_model_card(tmp_path, json.loads(source.read_text(encoding="utf-8")), *pictures)
+        assert card.read_text(encoding="utf-8") == (source.parent / "README.md").read_text(encoding="utf-8"), source
 
 
-def test_each_table_is_one_block_that_markdown_reads_as_such(folder: Path) -> None:
-    lines = ["", *ModelCard.load(folder / "README.md").text.splitlines(), ""]
+def test_each_table_is_one_block_that_markdown_reads_as_such(full: dict[str, Any], tmp_path: Path) -> None:
+    card_of(full, tmp_path)
+    lines = ["", *ModelCard.load(tmp_path / "README.md").text.splitlines(), ""]
     widths = [line.count("|") for line in lines]
     heads = [place for place, line in enumerate(lines) if line.startswith("|") and not lines[place - 1].startswith("|")]
-    assert len(heads) == 3
+    assert len(heads) == 7  # scores, the paper's, three reductions, data, settings
     for head in heads:
         assert lines[head - 1] == ""
         assert set(lines[head + 1]) == {"|", "-"}
@@ -203,18 +265,108 @@ def test_names_in_any_script_survive(results: dict[str, Any], tmp_path: Path) ->
     assert {entry.dataset_name for entry in card.data.eval_results} == {"Стулья: «дом» #1"}
 
 
-def test_the_code_in_the_card_runs(folder: Path, tmp_path: Path) -> None:
+def code_of(card: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+def write_means_as_onnx(path: Path) -> None:
+    """Write a graph with the names that an exported model has: the mean of each channel."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    names = [("pixel_values", ["batch", 3, "height", "width"]), ("embeddings", ["batch", 3])]
+    given, found = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names)
+    node = helper.make_node("ReduceMean", ["pixel_values"], ["embeddings"], axes=[2, 3], keepdims=0)
+    graph = helper.make_graph([node], "means", [given], [found])
+    path.parent.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def test_the_code_in_the_card_runs(folder: Path, full: dict[str, Any], tmp_path: Path) -> None:
+    """Sentence-transformers and a real graph are run where their files are made; a graph of the same names, here."""
     checkpoint = shutil.copytree(folder, tmp_path / "downloaded")
+    write_means_as_onnx(checkpoint / "onnx" / "model.onnx")
     for name, class_id in (("a.jpg", 1), ("b.jpg", 2)):
         draw(class_id, 0).resize((70, 40)).save(checkpoint / name)
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    code += "\nimport json\nprint(json.dumps(similarity.tolist()))\n"
+    package, auto, sentences, graph = code_of(card_of(full, checkpoint))
+    compile(sentences, "card", "exec")
+    show = "\nimport json\nprint(json.dumps(similarity.tolist()))\n"
+    code = "".join(each + show for each in (package, auto, graph))
     result = subprocess.run([sys.executable, "-c", code], cwd=checkpoint, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     images = []
     for name in ("a.jpg", "b.jpg"):
         with Image.open(checkpoint / name) as image:
             images.append(image.convert("RGB"))
-    embeddings = embed_images(ViTRetModel.from_pretrained(folder), images, progress=False)
-    similarity = torch.tensor(json.loads(result.stdout.splitlines()[-1]))
-    torch.testing.assert_close(similarity, embeddings @ embeddings.T, atol=1e-5, rtol=0)
+    model = ViTRetModel.from_pretrained(folder)
+    embeddings = embed_images(model, images, progress=False)
+    means = AutoImageProcessor.from_pretrained(folder)(images, return_tensors="pt")["pixel_values"].mean((2, 3))
+    shown = [torch.tensor(json.loads(line)) for line in result.stdout.splitlines()]
+    assert len(shown) == 3
+    for similarity, expected in zip(shown, (embeddings, embeddings, means)):
+        torch.testing.assert_close(similarity, expected @ expected.T, atol=1e-5, rtol=0)
+
+
+def test_code_for_a_checkpoint_on_the_hub_names_it_and_its_revision(full: dict[str, Any], tmp_path: Path) -> None:
+    for revision, pin in (("v1.0", ', revision="v1.0"'), (None, "")):
+        card = write_model_card(tmp_path, full, repo_id="user/shapes", revision=revision).read_text()
+        loads = re.findall(
+            r"(?:from_pretrained|SentenceTransformer|hf_hub_download)\((.*?)\)", "\n".join(code_of(card))
+        )
+        assert len(loads) == 6
+        for arguments in loads:
+            assert arguments.startswith('"user/shapes"')
+            assert ("revision" in arguments) == bool(pin)
+            assert pin in arguments
+        for code in code_of(card):
+            compile(code, "card", "exec")
+
+
+def test_ways_to_load_that_are_not_there_are_not_shown(results: dict[str, Any], tmp_path: Path) -> None:
+    for formats, mentions in (([], []), (["onnx"], ["onnx"]), (["sentence-transformers"], ["sentence_transformers"])):
+        code = "".join(code_of(card_of(results | {"formats": formats}, tmp_path)))
+        assert [name for name in ("sentence_transformers", "onnx") if name in code] == mentions
+
+
+def test_the_header_has_what_the_hub_searches_by(full: dict[str, Any], tmp_path: Path) -> None:
+    card_of(full, tmp_path)
+    data = ModelCard.load(tmp_path / "README.md").data.to_dict()
+    assert data["base_model_relation"] == "finetune"
+    assert data["datasets"] == ["user/shapes"]
+    assert (data["license"], data["license_name"], data["license_link"]) == (
+        "other",
+        "a-license",
+        "https://example.org/license",
+    )
+    validate_repo_id(data["base_model"])
+    (entry,) = data["model-index"]
+    for result in entry["results"]:
+        assert result["task"]["type"] == "image-retrieval"
+        assert result["dataset"] == {"name": "drawn shapes", "type": "user/shapes", "split": "test"}
+    del full["base_model"], full["data"]["dataset_id"]
+    card_of(full | {"base_model": None}, tmp_path)
+    data = ModelCard.load(tmp_path / "README.md").data.to_dict()
+    assert not {"base_model", "base_model_relation", "datasets"} & data.keys()
+
+
+def test_caption_tells_how_queries_were_chosen(full: dict[str, Any], tmp_path: Path) -> None:
+    text = " ".join(card_of(full, tmp_path, "retrieval.png").split())
+    assert "The first 5 queries are drawn at random from the test images, whatever came of them." in text
+    assert "The last 3 are failures, drawn at random from the 9 of 20 queries whose first image after training" in text
+    full["picture"]["num_failures"] = 0
+    assert "failures" not in card_of(full, tmp_path, "retrieval.png")
+
+
+def test_a_run_that_is_still_to_be_made(full: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("intervals", "differences", "environment", "short_vectors", "protocol"):
+        del full[name]
+    for name in ("seconds", "best_step", "images_per_second"):
+        del full["training"][name]
+    card = card_of(full | {"scores": {}}, tmp_path)
+    assert "**Not trained yet.**" in card
+    assert "| this model | not yet measured | not yet measured | not yet measured | not yet measured |" in card
+    assert "## Results\n\nNot yet measured.\n" in card
+    assert "## Cost\n\nNot yet measured.\n" in card
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert data.eval_results is None
+    assert data.metrics is None

@@ -8,7 +8,16 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from hf_vitret import RetrievalEvaluator
-from hf_vitret.evaluation.reporting.retrieval_strip import FRAME, GAP, HEADER, TILE, draw_retrieval_strip, drawn_queries
+from hf_vitret.evaluation.reporting.retrieval_strip import (
+    FRAME,
+    GAP,
+    HEADER,
+    HEADING,
+    TILE,
+    choose_shown,
+    draw_retrieval_strip,
+    drawn_queries,
+)
 
 GREEN, RED, WHITE = (0x1A, 0x7F, 0x37), (0xCF, 0x22, 0x2E), (255, 255, 255)
 CELL = TILE + 2 * FRAME
@@ -169,3 +178,56 @@ def test_images_of_any_shape_and_mode_fit_their_tile() -> None:
     assert transparent[1] == WHITE
     above_the_wide_one = strip.getpixel((GAP + CELL // 2, HEADER + FRAME + 5))
     assert above_the_wide_one == WHITE
+
+
+def test_groups_stand_under_their_headings(
+    evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
+) -> None:
+    rows = drawn_queries(evaluator)
+    found = [evaluator.neighbors(rows, NUM_COLUMNS, *embeddings) for embeddings in models]
+    plain = np.asarray(draw_retrieval_strip(evaluator, rows, found, ["a", "b"]))
+    groups = {"random": torch.tensor([4, 0]), "none": torch.tensor([], dtype=torch.int64), "wrong": torch.tensor([3])}
+    strip = np.asarray(draw_retrieval_strip(evaluator, rows, found, ["a", "b"], groups))
+    line = CELL + GAP
+    assert len(strip) == HEADER + 2 * HEADING + 3 * line
+    tops = [HEADER + HEADING, HEADER + HEADING + line, HEADER + 2 * HEADING + 2 * line]
+    for top, row in zip(tops, (4, 0, 3)):
+        np.testing.assert_array_equal(strip[top : top + CELL], plain[HEADER + row * line :][:CELL])
+    for top in (HEADER, HEADER + HEADING + 2 * line):
+        assert strip[top : top + HEADING].min() < 80
+    np.testing.assert_array_equal(strip[:HEADER], plain[:HEADER])
+
+
+def test_failures_are_drawn_from_what_has_a_wrong_image_first() -> None:
+    labels = [0, 0, 1, 1, 2] * 8
+    evaluator = RetrievalEvaluator(plain_images(labels))
+    rows = torch.arange(40)
+    first = torch.tensor([(row + 5 * (row % 5 != 1) + (row % 5 == 1)) % 40 for row in range(40)])[:, None]
+    wrong = {row for row in range(40) if labels[int(first[row])] != labels[row]}
+    assert wrong == {row for row in range(40) if row % 5 == 1}
+    seen: set[int] = set()
+    for seed in range(30):
+        random, failures, num_wrong = choose_shown(evaluator, rows, first, 5, 3, seed)
+        assert (len(random), len(failures), num_wrong) == (5, 3, 8)
+        assert not {*random.tolist()} & {*failures.tolist()}
+        assert {*failures.tolist()} <= wrong
+        assert random.tolist() == sorted(random.tolist())
+        seen |= {*random.tolist()}
+    assert seen == {*range(40)}  # at random: wrong ones and right ones
+    assert choose_shown(evaluator, rows, first)[0].tolist() == choose_shown(evaluator, rows, first)[0].tolist()
+    # Places are those of the drawn rows, not rows of the data set.
+    part = torch.tensor([1, 2, 6, 7])
+    random, failures, num_wrong = choose_shown(evaluator, part, first[part], 0, 9)
+    assert (random.tolist(), failures.tolist(), num_wrong) == ([], [0, 2], 2)
+
+
+def test_a_query_with_nothing_to_find_is_no_failure() -> None:
+    alone = RetrievalEvaluator(plain_images([0, 0, 1]))
+    first = torch.tensor([[2], [2], [0]])
+    assert choose_shown(alone, torch.arange(3), first, 0)[1:][0].tolist() == [0, 1]
+    query = plain_images([0, 1, 2, 0])  # the gallery holds the second query itself, and nothing else of its class
+    gallery = plain_images([1, 0, 0], first=1)
+    evaluator = RetrievalEvaluator(query, gallery)
+    found = torch.tensor([[0], [1], [1], [-1]])
+    random, failures, num_wrong = choose_shown(evaluator, torch.arange(4), found, 0)
+    assert (random.tolist(), failures.tolist(), num_wrong) == ([], [0], 1)

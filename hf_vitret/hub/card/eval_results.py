@@ -1,0 +1,75 @@
+"""Scores in the form in which the Hub puts them on a benchmark's leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..score_table import in_percent, metric_names
+
+FOLDER = ".eval_results"
+
+
+def write_eval_results(folder: Path, results: Mapping[str, Any], repo_id: str | None = None) -> Path | None:
+    """Write `.eval_results/<benchmark>.yaml` beside a checkpoint, where its test data are a benchmark of the Hub.
+
+    The Hub takes scores for data sets that it lists as benchmarks, under the tasks that their `eval.yaml` defines, and
+    refuses a file that names anything else. So there is none for data of one's own: their scores are in the card's
+    `model-index`.
+
+    Args:
+        folder: The checkpoint's folder.
+        results: As in `results.json`. `results["data"]["benchmark"]` says where the scores belong: `id` (of the data
+            set on the Hub), `tasks` (the metric's name here by the task's there) and, where it is known, `revision` (a
+            commit). `results["date"]` is the day of the run, where it is known.
+        repo_id: Where on the Hub the checkpoint will be: the source of the scores.
+
+    Returns:
+        The file; nothing where the data are no benchmark of the Hub, or nothing is measured yet.
+
+    Raises:
+        KeyError: A task names a metric that was not measured.
+
+    Reference:
+        https://huggingface.co/docs/hub/eval-results
+    """
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+
+    benchmark = results["data"].get("benchmark")
+    if not benchmark or not results["scores"]:
+        return None
+    title, scores = list(results["scores"].items())[-1]
+    intervals = results.get("intervals", {}).get(title, {})
+    entries = [
+        EvalResultEntry(
+            dataset_id=benchmark["id"],
+            task_id=task,
+            dataset_revision=benchmark.get("revision"),
+            value=scores[metric],
+            date=results.get("date"),
+            source_url=f"https://huggingface.co/{repo_id}" if repo_id else None,
+            source_name="Model card" if repo_id else None,
+            notes=_notes(metric, scores[metric], intervals.get(metric), results),
+        )
+        for task, metric in benchmark["tasks"].items()
+    ]
+    path = folder / FOLDER / f"{benchmark['id'].rsplit('/', 1)[-1]}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml_dump(eval_result_entries_to_yaml(entries)), encoding="utf-8")
+    return path
+
+
+def _notes(metric: str, share: float, interval: Mapping[str, float] | None, results: Mapping[str, Any]) -> str:
+    """Say in one line what was measured: what a score must carry to be compared with another."""
+    model, protocol = results["model"], results.get("protocol", {})
+    name = metric_names({metric: share}).get(metric, metric)
+    parts = [
+        f"{name} {in_percent(share, interval)} percent",
+        protocol.get("search", ""),
+        f"{model['image_size']} pixels",
+        f"{model['embedding_dim']} dimensions",
+        protocol.get("dtype", ""),
+    ]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,118 @@
+"""How a run went, in one picture: the loss and its terms, and R@1, by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers, and dashes for those who print in grey.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5)), (0, (3, 3)))
+_INK, _GREY = "#1f2328", "#8c959f"
+_WIDTH, _HEIGHT = 10.0, 3.4  # inches: as wide as a card's text
+# What stands beside the loss in a line of the log and is no term of it.
+_NO_TERMS = {"loss", "grad_norm", "learning_rate", "data_wait", "epoch", "step", "total_flos"}
+
+
+def draw_run_curves(results: Mapping[str, Any]) -> Figure:
+    """Draw the loss of each line of the log, and R@1 of each evaluation, the first before training.
+
+    The terms are drawn as they are, before their weights: those of KoLeo and of the memory are among the settings.
+    What is evaluated at the end is the best checkpoint, which is drawn at its step.
+
+    Args:
+        results: As in `results.json`: `log` (Trainer's `log_history`), `scores` and `training`.
+
+    Returns:
+        The figure: `figure.savefig("curves.png", dpi=150)`. It belongs to no window, and needs no closing.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('curves need matplotlib: pip install "hf_vitret[plots]"') from error
+
+    style: Any = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": _INK,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#d8dee4",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        losses, recall = figure.subplots(1, 2)
+        _draw_losses(losses, results["log"])
+        _draw_recall(recall, results)
+        return figure
+
+
+def loss_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Read (step, value) of the loss, then of each of its terms, out of a log.
+
+    Example:
+        >>> loss_curves([{"loss": 3.0, "koleo": 0.5, "epoch": 0.1, "step": 5}, {"eval_recall_at_1": 0.7, "step": 5}])
+        {'loss': [(5, 3.0)], 'koleo': [(5, 0.5)]}
+    """
+    lines = [line for line in log if "loss" in line]
+    terms = (name for line in lines for name in line if name not in _NO_TERMS)
+    names = dict.fromkeys(["loss", *terms]) if lines else {}
+    return {name: [(line["step"], line[name]) for line in lines if name in line] for name in names}
+
+
+def recall_curve(results: Mapping[str, Any]) -> tuple[list[tuple[int, float]], tuple[int, float]]:
+    """Read (step, R@1) of the evaluations, in [0, 1]: before training and during it; and of the weights that were kept.
+
+    Example:
+        >>> log = [{"eval_recall_at_1": 0.7, "step": 5}, {"train_runtime": 9.0}, {"eval_recall_at_1": 0.7, "step": 10}]
+        >>> scores = {"before": {"recall_at_1": 0.1}, "after": {"recall_at_1": 0.7}}
+        >>> recall_curve({"log": log, "scores": scores, "training": {"best_step": 5}})
+        ([(0, 0.1), (5, 0.7)], (5, 0.7))
+    """
+    first, *_, last = results["scores"].values()
+    points = [(0, first["recall_at_1"])]
+    for line in results["log"]:
+        if "train_runtime" in line:  # what follows is the evaluation of the kept weights, under the last step
+            break
+        if "eval_recall_at_1" in line:
+            points.append((line["step"], line["eval_recall_at_1"]))
+    return points, (results["training"]["best_step"], last["recall_at_1"])
+
+
+def _draw_losses(axes: Axes, log: Sequence[Mapping[str, Any]]) -> None:
+    curves = loss_curves(log)
+    for number, (name, points) in enumerate(curves.items()):
+        color, dash = (_INK, "-") if not number else (_COLORS[(number - 1) % 6], _DASHES[number % 6])
+        axes.plot(*zip(*points), color=color, linestyle=dash, linewidth=1.6 if not number else 1.2, label=name)
+    axes.set(xlabel="step", ylabel="loss", ylim=(min(0, axes.get_ylim()[0]), None))
+    axes.set_xlim(left=0)
+    if curves:
+        axes.legend(loc="best")
+
+
+def _draw_recall(axes: Axes, results: Mapping[str, Any]) -> None:
+    points, kept = recall_curve(results)
+    steps, shares = zip(*sorted({*points, kept}))
+    axes.plot(steps, [100 * share for share in shares], color=_COLORS[0], linewidth=1.6, marker="o", markersize=3.5)
+    for place, (step, share) in {"off the shelf": points[0], "kept": kept}.items():
+        axes.plot([step], [100 * share], "o", markersize=8, markerfacecolor="none", markeredgecolor=_INK)
+        axes.annotate(
+            f"{place}: {100 * share:.1f}",
+            (step, 100 * share),
+            xytext=(8, -4) if step == 0 else (-4, 8),
+            textcoords="offset points",
+            ha="left" if step == 0 else "right",
+        )
+    axes.set(xlabel="step", ylabel="R@1 (%)", ylim=(0, 108), yticks=range(0, 101, 20))
+    axes.set_xlim(left=-0.02 * (max(steps) or 1))

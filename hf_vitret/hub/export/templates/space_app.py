@@ -1,0 +1,52 @@
+"""Upload an image, see its nearest neighbours."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModel
+
+HERE = Path(__file__).resolve().parent
+SETTINGS = json.loads((HERE / "space.json").read_text(encoding="utf-8"))
+SOURCE = SETTINGS["model"] or str(HERE.parent)
+HUB = {"revision": SETTINGS["revision"]} if SETTINGS["model"] else {}
+
+model: Any = AutoModel.from_pretrained(SOURCE, trust_remote_code=True, **HUB)
+model.eval()
+processor: Any = AutoImageProcessor.from_pretrained(SOURCE, **HUB)  # type: ignore[no-untyped-call]
+gallery = load_file(HERE / "embeddings.safetensors")["embeddings"]  # (N, D)
+images = pq.read_table(HERE / "images.parquet")
+thumbnails, labels = images["thumbnail"], images["label"].to_pylist()
+
+
+@torch.inference_mode()
+def neighbors(image: Image.Image | None) -> list[tuple[Image.Image, str]]:
+    """Return the thumbnails of the nearest images, best first, with their labels and scores."""
+    if image is None:
+        return []
+    upright = ImageOps.exif_transpose(image).convert("RGB")
+    query = model(processor(upright, return_tensors="pt")["pixel_values"]).embeddings[0]  # (D,)
+    scores, rows = (gallery @ query).topk(min(SETTINGS["num_shown"], len(gallery)))
+    return [
+        (Image.open(io.BytesIO(thumbnails[row].as_py())), f"{labels[row]}  {score:.3f}".strip())
+        for score, row in zip(scores.tolist(), rows.tolist())
+    ]
+
+
+with gr.Blocks(title=SETTINGS["title"]) as demo:
+    gr.Markdown(f"# {SETTINGS['title']}\nUpload an image: its nearest neighbours among {len(gallery):,} images.")
+    with gr.Row():
+        with gr.Column(scale=1):
+            upload = gr.Image(type="pil", label="Your image", height=320)
+        with gr.Column(scale=3):
+            found = gr.Gallery(label="Nearest images", show_label=False, columns=4, object_fit="contain", height=None)
+    upload.change(neighbors, upload, found)
+
+if __name__ == "__main__":
+    demo.launch(css=".grid-wrap { overflow-y: auto !important; }")  # no bar where there is nothing to scroll

@@ -1,0 +1,32 @@
+"""The paper's figures: complete rows, in percent, and the same in the recipes' docstrings."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+
+
+@pytest.mark.parametrize("name", PAPER_FIGURES)
+def test_rows(name: str) -> None:
+    rows = PAPER_FIGURES[name]["rows"]
+    columns = list(next(iter(rows.values())))
+    for title, row in rows.items():
+        assert list(row) == columns[: len(row)], title
+        assert all(0 < value < 100 for value in row.values())
+        if "R@1" in row:  # of a longer list more is found
+            assert list(row.values()) == sorted(row.values())
+
+
+@pytest.mark.parametrize("name", PAPER_FIGURES)
+def test_recipes_expect_the_same(name: str) -> None:
+    doc = ast.get_docstring(ast.parse((RECIPES / f"train_{name}.py").read_text(encoding="utf-8")))
+    score = re.search(r"^Score:.*?(?=\n\n|\Z)", doc, re.MULTILINE | re.DOTALL)[0]
+    told = {float(number) for number in re.findall(r"(?<![\w@.])\d+\.\d\b", score)}
+    known = {value for row in PAPER_FIGURES[name]["rows"].values() for value in row.values()}
+    assert len(told) >= 6
+    assert told - {0.0} <= known

@@ -1,0 +1,129 @@
+"""What `results.json` will say of runs that are still to be made, read off the recipes themselves.
+
+`python -m tests.hub.planned_runs` writes the ready cards in `model_cards/` again.
+"""
+
+import importlib
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from datasets import Dataset, DatasetDict
+
+from hf_vitret import ViTRetConfig
+from hf_vitret.data import cub, inshop, sop
+from hf_vitret.experiment import benchmark, particular_objects
+from hf_vitret.experiment.finetune import TRAINED_PARTS, _settings
+from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
+from hf_vitret.hub.model_card import write_model_card
+from tests.training.runs import shapes_dataset
+
+ROOT = Path(__file__).parents[2]
+PLAN_NAME = "plan.json"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that nobody has made yet.
+
+    Attributes:
+        name: Of the data set; `recipes/train_<name>.py` makes the run.
+        options: Of its command line.
+        embedding_dim: Width of the backbone, as in the paper: it takes its weights to count.
+        counts: (images, classes) of each split, as the data set's authors give them.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    embedding_dim: int
+    counts: dict[str, tuple[int, int]]
+
+
+# By folder. SfM-120k has no counts of its classes: they are read from the official lists.
+PLANNED = {
+    "deit-small-sop": PlannedRun("sop", ("--data_dir", "Stanford_Online_Products"), 384, sop.OFFICIAL_COUNTS),
+    "deit-small-inshop": PlannedRun(
+        "inshop", ("--data_dir", "In-shop Clothes Retrieval Benchmark"), 384, inshop.OFFICIAL_COUNTS
+    ),
+    "deit-small-cub": PlannedRun("cub", ("--data_dir", "CUB_200_2011.tgz"), 384, cub.OFFICIAL_COUNTS),
+    "deit-small-sfm120k": PlannedRun("sfm120k", ("--data_dir", "sfm120k", "--revisited_dir", "revisited"), 384, {}),
+}
+
+
+def captured(planned: PlannedRun) -> tuple[Any, ...]:
+    """Run the recipe up to the point where it would fine-tune; return model, settings and facts."""
+    calls: list[tuple[Any, ...]] = []
+
+    def record(*inputs: Any, **_: Any) -> None:
+        calls.append(inputs)
+
+    drawn = shapes_dataset()
+    stand_ins = {
+        "load_sfm120k": lambda *_, **__: DatasetDict(train=drawn["train"], val=drawn["test"]),
+        "load_sfm120k_pairs": lambda *_: {"train": Dataset.from_dict({"anchor": [0], "positive": [1]})},
+        "load_evaluators": lambda *_, **__: {},
+    }
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(sys, "path", [str(ROOT / "recipes"), *sys.path]))
+        patches.enter_context(patch.object(sys, "argv", [f"recipes/train_{planned.name}.py", *planned.options]))
+        patches.enter_context(patch.object(benchmark, "load_retrieval_dataset", lambda *_, **__: drawn))
+        for module in (benchmark, particular_objects):
+            patches.enter_context(patch.object(module, "finetune", record))
+        recipe = importlib.import_module(f"train_{planned.name}")
+        for name, stand_in in stand_ins.items():
+            if hasattr(recipe, name):
+                patches.enter_context(patch.object(recipe, name, stand_in))
+        recipe.main()
+    ((_, *call),) = calls
+    return tuple(call)
+
+
+def plan(planned: PlannedRun) -> dict[str, Any]:
+    """Say of the run what is known before it: what `finetune` will write, without what it measures."""
+    model, args, facts = captured(planned)
+    config = ViTRetConfig(
+        image_size=model.image_size, resize_size=model.resize_size, resize_mode=model.resize_mode, pooling=model.pooling
+    )
+    num_train = planned.counts["train"][0] if planned.counts else 1
+    settings = _settings(args, num_train, args.step_images)
+    machine = {"bf16", "fp16"}  # whoever makes the run chooses
+    return {
+        "title": facts.name,
+        "data": {
+            "name": planned.name,
+            "license": facts.license,
+            "splits": {
+                name: {"num_images": images, "num_classes": classes}
+                for name, (images, classes) in planned.counts.items()
+            },
+        },
+        "base_model": facts.base_model,
+        "backbone": model.base_model,
+        "model_license": facts.model_license,
+        "command": facts.command,
+        "model": {
+            "embedding_dim": planned.embedding_dim,
+            **{name: getattr(config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
+        },
+        "scores": {},
+        "paper": PAPER_FIGURES[planned.name],
+        "training": {name: value for name, value in settings.items() if name not in machine}
+        | {name: getattr(model, name) for name in TRAINED_PARTS},
+    }
+
+
+def write(folder: Path, planned: PlannedRun) -> None:
+    """Write the plan and its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = plan(planned)
+    (folder / PLAN_NAME).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_model_card(folder, found)
+
+
+if __name__ == "__main__":
+    for name, planned in PLANNED.items():
+        write(ROOT / "model_cards" / name, planned)
