@@ -49,4 +49,5 @@ with gr.Blocks(title=SETTINGS["title"]) as demo:
     upload.change(neighbors, upload, found)
 
 if __name__ == "__main__":
-    demo.launch(css=".grid-wrap { overflow-y: auto !important; }")  # no bar where there is nothing to scroll
+    # All neighbours at once, in place of two rows in a box that scrolls.
+    demo.launch(css=".grid-wrap { max-height: none !important; overflow-y: visible !important; }")
