@@ -66,7 +66,8 @@ def run(options: Namespace) -> int:
     """Prepare, write the card and push; return 0."""
     from ..data.preparation.prepare import report_skipped
     from ..hub.dataset_card import write_dataset_card
-    from ..hub.push_prepared import find_token, push_prepared
+    from ..hub.push_prepared import push_prepared
+    from ..hub.pushing import find_token
 
     given = _check(options)
     if options.push_to_hub:

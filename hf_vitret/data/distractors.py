@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .archives.extraction import MAX_BYTES, MAX_MEMBERS
+from .archives.extraction import MACOS_PREFIX, MAX_BYTES, MAX_MEMBERS
 from .archives.members import ArchiveError, Limits
-from .archives.tar_members import TAR_DAMAGE, tar_members
-from .official_tars import MACOS_PREFIX
+from .archives.tar_members import named_damage, tar_members
 from .schema import name_some
 from .truncated_jpegs import completed
 
@@ -92,7 +91,7 @@ def _read_archives(archives: list[str], image_list: str | None) -> Iterator[dict
         names = Path(image_list).read_text(encoding="utf-8").split("\n")
         rows = {name.strip(): row for row, name in enumerate(names) if name.strip()}
     for archive in archives:
-        try:
+        with named_damage(archive):
             for member in tar_members(Path(archive), Limits(MAX_MEMBERS, MAX_BYTES)):
                 if member.path.name.startswith(MACOS_PREFIX):
                     continue
@@ -104,10 +103,3 @@ def _read_archives(archives: list[str], image_list: str | None) -> Iterator[dict
                         raise ArchiveError(f"has the image {image_id!r}, which is not in {image_list}")
                     example["row"] = rows[image_id]
                 yield example
-        except ArchiveError as error:
-            raise ValueError(f"{archive} {error}") from error
-        except TAR_DAMAGE as error:
-            raise ValueError(
-                f"{archive} is no tar archive, or is damaged ({type(error).__name__}: {error}): was the download cut "
-                "off? Download it again"
-            ) from error

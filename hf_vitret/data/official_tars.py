@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from .archives.extraction import MAX_MEMBERS, PARTIAL_PREFIX
+from .archives.extraction import MACOS_PREFIX, MAX_MEMBERS, begin_extraction
 from .archives.members import UNOFFICIAL, ArchiveError, Limits
-from .archives.tar_members import TAR_DAMAGE, tar_members
-from .durable_files import one_process
+from .archives.tar_members import named_damage, tar_members
 from .official_files import is_relative
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 100 * 2**30  # unpacked, of all archives together: the images of SfM-120k are the most, tens of GiB
-MACOS_PREFIX = "._"
 
 
 def extract_by_name(archives: Sequence[Path], target: Path, place: Callable[[str], str]) -> Path:
@@ -36,42 +34,28 @@ def extract_by_name(archives: Sequence[Path], target: Path, place: Callable[[str
         ValueError: An archive is damaged or cut off; a member is absolute, climbs with `..`, is a link or a device;
             two have one place; there is too much.
     """
-    if target.exists():
-        return target
-    partial = target.with_name(PARTIAL_PREFIX + target.name)
-    with one_process(partial):
-        try:
-            if not target.exists():
-                shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
-                partial.mkdir(parents=True)
-                limits = Limits(MAX_MEMBERS, MAX_BYTES)
-                for archive in archives:
-                    _extract(archive, partial, place, limits)
-                partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with begin_extraction(target) as partial:
+        if partial is not None:
+            partial.mkdir(parents=True)
+            limits = Limits(MAX_MEMBERS, MAX_BYTES)
+            for archive in archives:
+                _extract(archive, partial, place, limits)
+            partial.rename(target)
     return target
 
 
 def _extract(archive: Path, folder: Path, place: Callable[[str], str], limits: Limits) -> None:
     from tqdm.auto import tqdm
 
-    try:
-        with tqdm(total=archive.stat().st_size, desc=f"Extracting {archive.name}", unit="B", unit_scale=True) as bar:
-            for member in tar_members(archive, limits):
-                if not member.path.name.startswith(MACOS_PREFIX):
-                    relative = place(member.path.name)
-                    path = folder / relative
-                    if not is_relative(relative) or path.exists():
-                        raise ArchiveError(f"has a second file, or none, for the place {relative!r}. {UNOFFICIAL}")
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with path.open("xb") as sink:
-                        shutil.copyfileobj(member.content, sink)
-                bar.update(member.position - bar.n)
-    except ArchiveError as error:
-        raise ValueError(f"{archive} {error}") from error
-    except TAR_DAMAGE as error:
-        raise ValueError(
-            f"{archive} is no tar archive, or is damaged ({type(error).__name__}: {error}): was the download cut off? "
-            "Download it again"
-        ) from error
+    size, name = archive.stat().st_size, f"Extracting {archive.name}"
+    with named_damage(archive), tqdm(total=size, desc=name, unit="B", unit_scale=True) as bar:
+        for member in tar_members(archive, limits):
+            if not member.path.name.startswith(MACOS_PREFIX):
+                relative = place(member.path.name)
+                path = folder / relative
+                if not is_relative(relative) or path.exists():
+                    raise ArchiveError(f"has a second file, or none, for the place {relative!r}. {UNOFFICIAL}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as sink:
+                    shutil.copyfileobj(member.content, sink)
+            bar.update(member.position - bar.n)

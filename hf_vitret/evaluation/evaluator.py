@@ -13,6 +13,7 @@ from ..search.neighbors import nearest_neighbors
 from .metrics.metric_choice import DEFAULT_KS as DEFAULT_KS
 from .metrics.metric_choice import DEFAULT_METRICS, MetricChoice
 from .protocols import RetrievalProtocol
+from .ranking.exact_scores import exact_device
 from .ranking.wanted_ranks import TIE_TOLERANCE
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def score_queries(
     Returns:
         For each metric `(Q,)` float64 on the CPU, nan for a query without a positive.
     """
-    place = device if device.type == "cuda" else torch.device("cpu")
+    place = exact_device(device)
     gallery = None if gallery_embeddings is None else gallery_embeddings.to(place)
     values = search.query_metrics(query_embeddings.to(place), gallery)
     return {name: scores.cpu() for name, scores in values.items()}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .reporting.plot_style import COLORS, PLOT_STYLE
 from .spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers, and dashes for those who print in grey.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# For those who print in grey.
 _DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)))
-_INK, _GREY = "#1f2328", "#8c959f"
+_GREY = "#8c959f"
 
 # Inches: a page is as wide as three panels; with more models than three the strips need the height.
 _WIDTH, _HEIGHT, _STRIP_HEIGHT = 10.0, 3.2, 1.0
@@ -45,27 +45,15 @@ def draw_spread(spreads: Mapping[str, Spread]) -> Figure:
     Reference:
         El-Nouby et al., arXiv 2102.05644, figures 2, 3 and 5.
     """
-    if not 1 <= len(spreads) <= len(_COLORS):
-        raise ValueError(f"expected 1 to {len(_COLORS)} models, as many as can be told apart; got {len(spreads)}")
+    if not 1 <= len(spreads) <= len(COLORS):
+        raise ValueError(f"expected 1 to {len(COLORS)} models, as many as can be told apart; got {len(spreads)}")
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('figures need matplotlib: pip install "hf_vitret[plots]"') from error
 
-    style: Any = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": _INK,
-        "axes.linewidth": 0.8,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#d8dee4",
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-        "lines.linewidth": 1.6,
-    }
+    style = PLOT_STYLE | {"axes.linewidth": 0.8, "lines.linewidth": 1.6}
     with rc_context(style):
         figure = Figure(figsize=(_WIDTH, max(_HEIGHT, _STRIP_HEIGHT * len(spreads))), layout="constrained")
         panels = figure.add_gridspec(1, 3, wspace=0.06)
@@ -81,7 +69,7 @@ def _draw_energy(axes: Axes, spreads: Mapping[str, Spread]) -> None:
     for number, (name, spread) in enumerate(spreads.items()):
         energy = 100 * spread.cumulative_energy.numpy()
         components = np.arange(1, len(energy) + 1)
-        axes.plot(components, energy, color=_COLORS[number], linestyle=_DASHES[number], label=name)
+        axes.plot(components, energy, color=COLORS[number], linestyle=_DASHES[number], label=name)
     axes.set(xlabel="principal components", ylabel="share of variance (%)", ylim=(0, 103))
     axes.set_xlim(left=0)
     axes.legend(loc="lower right")
@@ -91,7 +79,7 @@ def _draw_cosines(strips: list[Axes], spreads: Mapping[str, Spread]) -> None:
     from matplotlib.legend_handler import HandlerTuple
     from matplotlib.patches import Patch
 
-    for axes, color, (name, spread) in zip(strips, _COLORS, spreads.items()):
+    for axes, color, (name, spread) in zip(strips, COLORS, spreads.items()):
         edges = spread.bin_edges.numpy()
         for counts, fill in ((spread.negative_cosines, _GREY), (spread.positive_cosines, color)):
             density = counts.numpy() / (max(int(counts.sum()), 1) * np.diff(edges))
@@ -102,7 +90,7 @@ def _draw_cosines(strips: list[Axes], spreads: Mapping[str, Spread]) -> None:
     seen = np.sum([(each.positive_cosines + each.negative_cosines).numpy() for each in spreads.values()], axis=0)
     (used,) = seen.nonzero()
     strips[-1].set(xlabel="cosine of a pair", xlim=(edges[used[0]], edges[used[-1] + 1]), ylim=(0, None))
-    keys = (Patch(color=_GREY, alpha=0.5), tuple(Patch(color=color, alpha=0.6) for color in _COLORS[: len(strips)]))
+    keys = (Patch(color=_GREY, alpha=0.5), tuple(Patch(color=color, alpha=0.6) for color in COLORS[: len(strips)]))
     strips[0].legend(
         keys, ("different classes", "same class"), handler_map={tuple: HandlerTuple(ndivide=None)}, loc="upper left"
     )
@@ -112,7 +100,7 @@ def _draw_distances(axes: Axes, spreads: Mapping[str, Spread]) -> None:
     shares = np.linspace(0, 1, _QUANTILES)
     for number, (name, spread) in enumerate(spreads.items()):
         distances = np.quantile(spread.nearest_distances.numpy(), shares)
-        axes.plot(distances, 100 * shares, color=_COLORS[number], linestyle=_DASHES[number], label=name)
+        axes.plot(distances, 100 * shares, color=COLORS[number], linestyle=_DASHES[number], label=name)
     axes.set(
         xlabel="Euclidean distance to the nearest item", ylabel="items with a neighbour that near (%)", ylim=(0, 103)
     )

@@ -21,11 +21,10 @@ def write_model_card(
     results: Mapping[str, Any],
     picture: str | None = None,
     curves: str | None = None,
-    *,
-    repo_id: str | None = None,
-    revision: str | None = None,
 ) -> Path:
     """Write `README.md` beside a checkpoint.
+
+    Its code loads the folder that it lies in; `pin_snippets` makes it load a release on the Hub.
 
     A share is written in percent, rounded to a tenth; a time in seconds, and in hours to a hundredth; counts with
     commas; all other numbers as the results have them.
@@ -38,8 +37,6 @@ def write_model_card(
             `"sentence-transformers"` (`modules.json`), `"onnx"` (`onnx/model.onnx`, `pixel_values` to `embeddings`).
         picture: File name of a retrieval picture in the same folder.
         curves: File name of the curves of `draw_run_curves` there.
-        repo_id: Where on the Hub it will be, for the code that the card shows; default: it is loaded from its folder.
-        revision: Tag or commit that this code names; default: none, which is the newest.
 
     Returns:
         The card's path.
@@ -47,7 +44,6 @@ def write_model_card(
     last = list(results["scores"].values())[-1] if results["scores"] else {}
     # A backbone in a folder is named after it: its path is its maker's own business.
     backbone = results["base_model"] or Path(results["backbone"]).name
-    pinned = f', revision="{revision}"' if repo_id and revision else ""
     card = ModelCard.from_template(
         _header(results, last, backbone),
         template_path=str(TEMPLATE),
@@ -63,9 +59,6 @@ def write_model_card(
         citations=citations(results),
         picture=picture,
         curves=curves,
-        source=f'"{repo_id}"' if repo_id else '"."',
-        is_on_hub=repo_id is not None,
-        pinned=pinned,
         formats=results.get("formats", []),
     )
     path = folder / CARD_NAME

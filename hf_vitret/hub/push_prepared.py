@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from ..data.preparation.parquet_shards import DATA_FOLDER
 from ..data.preparation.prepared_folder import MANIFEST_NAME, check_files
 from .model_card import CARD_NAME
-from .pushing import errors_in_words, make_repository
-from .pushing import find_token as find_token
+from .pushing import errors_in_words, find_token, make_repository
 
 if TYPE_CHECKING:
     from os import PathLike

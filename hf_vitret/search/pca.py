@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 
 import torch
 from torch.nn import functional as F
 
 from .inner_products import check_embeddings
-from .tensor_fields import load_fields, save_fields
+from .tensor_fields import TensorFields
 
 # Rows turned into float64 at once: 8,192 of 2,048 dimensions are 128 MiB.
 _ROWS = 8_192
@@ -19,7 +18,7 @@ _RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class PCA:
+class PCA(TensorFields):
     """A centre and the directions of largest variance around it.
 
     Fit it on the train split, on features before the L2 norm (`embed_images(normalize=False)`): the order of the paper
@@ -162,17 +161,3 @@ class PCA:
             ValueError: As for `project`.
         """
         return F.normalize(self.project(features, dim, whiten=whiten), dim=1)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a safetensors file, whole or not at all."""
-        save_fields(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> PCA:
-        """Read what `save` wrote.
-
-        Raises:
-            ValueError: The file holds other tensors.
-            FileNotFoundError: There is no such file.
-        """
-        return cls(**load_fields(cls, path))

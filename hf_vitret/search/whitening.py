@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from .inner_products import check_embeddings
-from .tensor_fields import load_fields, save_fields
+from .tensor_fields import TensorFields
 
 # Rows turned into float64 at once: 8,192 of 2,048 dimensions are 128 MiB.
 _ROWS = 8_192
@@ -18,7 +17,7 @@ _RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class LearnedWhitening:
+class LearnedWhitening(TensorFields):
     """A centre, and directions that whiten the differences of matching pairs, those of most variance first.
 
     With S the second moment of the differences, `components` is `V^T S^(-1/2)`, where V are the principal directions of
@@ -168,20 +167,6 @@ class LearnedWhitening:
             ValueError: As for `project`.
         """
         return F.normalize(self.project(features, dim), dim=1)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a safetensors file, whole or not at all."""
-        save_fields(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LearnedWhitening:
-        """Read what `save` wrote.
-
-        Raises:
-            ValueError: The file holds other tensors.
-            FileNotFoundError: There is no such file.
-        """
-        return cls(**load_fields(cls, path))
 
 
 def _checked_rows(rows: torch.Tensor, num_rows: int, device: torch.device) -> torch.Tensor:

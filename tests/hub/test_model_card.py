@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor
 from hf_vitret import ViTRetModel, embed_images, short_vectors
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.model_card import write_model_card
+from hf_vitret.hub.pinned_snippets import pin_snippets
 from tests.experiment import flow
 from tests.training.runs import draw
 
@@ -308,14 +309,18 @@ def test_the_code_in_the_card_runs(folder: Path, full: dict[str, Any], tmp_path:
 
 
 def test_code_for_a_checkpoint_on_the_hub_names_it_and_its_revision(full: dict[str, Any], tmp_path: Path) -> None:
-    for revision, pin in (("v1.0", ', revision="v1.0"'), (None, "")):
-        card = write_model_card(tmp_path, full, repo_id="user/shapes", revision=revision).read_text()
+    written = write_model_card(tmp_path, full).read_text()
+    pinned = pin_snippets(written, "user/shapes", "v1.0")
+    for card, source, num_loads, pin in (
+        (pinned, '"user/shapes"', 6, ', revision="v1.0"'),
+        (written, '"."', 5, ""),  # the graph lies beside the card: nothing downloads it
+    ):
         loads = re.findall(
             r"(?:from_pretrained|SentenceTransformer|hf_hub_download)\((.*?)\)", "\n".join(code_of(card))
         )
-        assert len(loads) == 6
+        assert len(loads) == num_loads
         for arguments in loads:
-            assert arguments.startswith('"user/shapes"')
+            assert arguments.startswith(source)
             assert ("revision" in arguments) == bool(pin)
             assert pin in arguments
         for code in code_of(card):

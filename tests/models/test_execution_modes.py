@@ -65,7 +65,7 @@ def test_gradient_checkpointing_is_refused_where_the_backbone_has_none(make_mode
         enable_checkpointing(make_model("convnext", pooling="mean"))
 
 
-@pytest.mark.parametrize("backend", ["eager"])  # inductor takes 18 s to compile: by hand
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 @torch.no_grad()
 def test_compiled_model_is_one_graph_with_the_same_output(backend, make_model, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..durable_files import one_process
@@ -46,22 +47,34 @@ def extract_archive(
         ValueError: The file is no archive, is damaged, cut off or encrypted; a member is absolute, climbs with `..`,
             is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
     """
+    with begin_extraction(target) as partial:
+        if partial is not None:
+            try:
+                _extract(archive, partial, root, Limits(max_members, max_bytes))
+            except ArchiveError as error:
+                raise ValueError(f"{archive} {error}") from error
+            except (*ZIP_DAMAGE, *TAR_DAMAGE) as error:
+                raise ValueError(_damage(archive, error)) from error
+            (partial / root).rename(target)
+    return target
+
+
+@contextmanager
+def begin_extraction(target: Path) -> Iterator[Path | None]:
+    """Give the folder to extract to, beside `target`, to be renamed at the end; None if there is nothing to do.
+
+    Of several processes that begin one does it and the others wait. Whatever is left of the folder is removed.
+    """
     if target.exists():
-        return target
+        yield None
+        return
     partial = target.with_name(PARTIAL_PREFIX + target.name)
     with one_process(partial):
         try:
-            if not target.exists():
-                shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
-                _extract(archive, partial, root, Limits(max_members, max_bytes))
-                (partial / root).rename(target)
-        except ArchiveError as error:
-            raise ValueError(f"{archive} {error}") from error
-        except (*ZIP_DAMAGE, *TAR_DAMAGE) as error:
-            raise ValueError(_damage(archive, error)) from error
+            shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
+            yield None if target.exists() else partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return target
 
 
 def _extract(archive: Path, folder: Path, root: str, limits: Limits) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import tarfile
 import zlib
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from .members import UNOFFICIAL, ArchiveError, Limits, Member, check_kind, check_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
     from pathlib import Path
 
 # What reading a damaged one raises; a chain of headers without a file ends in the last.
@@ -42,6 +44,24 @@ def tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
                     yield Member(path, content, raw.tell())
                 opened.members.clear()  # type: ignore[attr-defined]  # it would keep every header it has read
             _check_end(reads)
+
+
+@contextmanager
+def named_damage(archive: str | PathLike[str]) -> Iterator[None]:
+    """Say of which tar archive it is that what reading it raises.
+
+    Raises:
+        ValueError: It is unsafe, or damaged.
+    """
+    try:
+        yield
+    except ArchiveError as error:
+        raise ValueError(f"{archive} {error}") from error
+    except TAR_DAMAGE as error:
+        raise ValueError(
+            f"{archive} is no tar archive, or is damaged ({type(error).__name__}: {error}): was the download cut off? "
+            "Download it again"
+        ) from error
 
 
 class _BoundedReads:

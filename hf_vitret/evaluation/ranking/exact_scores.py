@@ -61,6 +61,16 @@ class ExactScores:
         return scores
 
 
+def exact_device(device: torch.device) -> torch.device:
+    """Return where to score what a model on `device` embedded: there, or on the CPU where it lends no float64.
+
+    Example:
+        >>> exact_device(torch.device("mps"))
+        device(type='cpu')
+    """
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
 def error_bound(dim: int) -> float:
     """Bound the error of a float32 inner product, in any order of addition, by this times the norms of both rows.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...evaluation.reporting.plot_style import COLORS, INK, PLOT_STYLE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers, and dashes for those who print in grey.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# For those who print in grey.
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5)), (0, (3, 3)))
-_INK, _GREY = "#1f2328", "#8c959f"
 _WIDTH, _HEIGHT = 10.0, 3.4  # inches: as wide as a card's text
 # What stands beside the loss in a line of the log and is no term of it.
 _NO_TERMS = {"loss", "grad_norm", "learning_rate", "data_wait", "epoch", "step", "total_flos"}
@@ -39,18 +39,7 @@ def draw_run_curves(results: Mapping[str, Any]) -> Figure:
     except ImportError as error:
         raise ImportError('curves need matplotlib: pip install "hf_vitret[plots]"') from error
 
-    style: Any = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": _INK,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#d8dee4",
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-    }
-    with rc_context(style):
+    with rc_context(PLOT_STYLE):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         losses, recall = figure.subplots(1, 2)
         _draw_losses(losses, results["log"])
@@ -93,7 +82,7 @@ def recall_curve(results: Mapping[str, Any]) -> tuple[list[tuple[int, float]], t
 def _draw_losses(axes: Axes, log: Sequence[Mapping[str, Any]]) -> None:
     curves = loss_curves(log)
     for number, (name, points) in enumerate(curves.items()):
-        color, dash = (_INK, "-") if not number else (_COLORS[(number - 1) % 6], _DASHES[number % 6])
+        color, dash = (INK, "-") if not number else (COLORS[(number - 1) % 6], _DASHES[number % 6])
         axes.plot(*zip(*points), color=color, linestyle=dash, linewidth=1.6 if not number else 1.2, label=name)
     axes.set(xlabel="step", ylabel="loss", ylim=(min(0, axes.get_ylim()[0]), None))
     axes.set_xlim(left=0)
@@ -104,9 +93,9 @@ def _draw_losses(axes: Axes, log: Sequence[Mapping[str, Any]]) -> None:
 def _draw_recall(axes: Axes, results: Mapping[str, Any]) -> None:
     points, kept = recall_curve(results)
     steps, shares = zip(*sorted({*points, kept}))
-    axes.plot(steps, [100 * share for share in shares], color=_COLORS[0], linewidth=1.6, marker="o", markersize=3.5)
+    axes.plot(steps, [100 * share for share in shares], color=COLORS[0], linewidth=1.6, marker="o", markersize=3.5)
     for place, (step, share) in {"off the shelf": points[0], "kept": kept}.items():
-        axes.plot([step], [100 * share], "o", markersize=8, markerfacecolor="none", markeredgecolor=_INK)
+        axes.plot([step], [100 * share], "o", markersize=8, markerfacecolor="none", markeredgecolor=INK)
         axes.annotate(
             f"{place}: {100 * share:.1f}",
             (step, 100 * share),

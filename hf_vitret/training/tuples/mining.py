@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...evaluation.ranking.exact_scores import exact_device
 from ...search.embed import embed_images
 from ..distributed import gather_rows, rank_and_world
 from .hardest_negatives import hardest_negatives
@@ -65,7 +66,7 @@ def mine_tuples(
         progress=progress and rank == 0,
         description=f"Mining epoch {epoch + 1}",
     )  # (per_process, dim)
-    place = device if device.type == "cuda" else torch.device("cpu")  # exact scores need float64
+    place = exact_device(device)
     gathered = embeddings if world == 1 else gather_rows(embeddings.to(device))  # (world * per_process, dim)
     drawn = gathered.to(place)[torch.from_numpy(places).to(place)]  # (num_tuples + pool_size, dim)
     clusters = torch.from_numpy(sampler.clusters)  # (N,)
