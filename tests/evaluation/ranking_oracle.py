@@ -22,10 +22,11 @@ def sorted_positive_ranks(
         query_ids = gallery_ids = range(len(queries))
     gallery = np.asarray(gallery, dtype=np.float64)
     tolerance = TIE_TOLERANCE if ties == "pessimistic" else -TIE_TOLERANCE
+    gallery_labels, gallery_ids = np.asarray(gallery_labels), np.asarray(gallery_ids)
     lists = []
     for row, query in enumerate(queries):
-        seen = [i for i in range(len(gallery)) if query_ids is None or query_ids[row] != gallery_ids[i]]
-        is_right = np.array([gallery_labels[i] == labels[row] for i in seen], dtype=bool)
+        seen = np.arange(len(gallery)) if query_ids is None else np.flatnonzero(gallery_ids != query_ids[row])
+        is_right = gallery_labels[seen] == labels[row]
         norms = np.linalg.norm(query) * np.linalg.norm(gallery[seen], axis=1)
         keys = gallery[seen] @ query - np.where(is_right, tolerance * norms, 0.0)
         second = is_right if ties == "pessimistic" else ~is_right

@@ -17,7 +17,7 @@ from hf_vitret.evaluation.ranking.tiles import Tiles
 from hf_vitret.evaluation.ranking.wanted_ranks import Wanted
 
 # Shares of the work after which a team's processes tell each other what they have counted: early, when most is dropped.
-_MEETINGS = (0.03, 0.1, 0.25, 0.5)
+_MEETINGS = (0.03, 0.2)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def _all_positives(
             width = 1 if wanted.best_only else order.width(start, stop)
             nothing = torch.zeros(stop - start, width, device=order.queries.device)
             found.append((nothing, order.starts.new_zeros(stop - start)))
-    return [(team.sum(thresholds), team.sum(number)) for thresholds, number in found]
+    thresholds, numbers = (_of_all(side, team.sum) for side in zip(*found, strict=True))
+    return list(zip(thresholds, numbers, strict=True))
 
 
 def _count(
@@ -103,7 +104,7 @@ def _count(
     directions = choose_directions(order, torch.cat([each.lowest for each in counts]))
     if directions is not None:
         part = LeadingPart.of(order.queries, directions, team.rank, team.size)
-        tiles.leading = LeadingPart(team.sum(part.rows), team.sum(part.rests))
+        tiles.leading = LeadingPart(team.sum(part.rows))
     num_pairs, number = len(blocks) * (len(blocks) - 1) // 2, 0
     meetings = {int(num_pairs * share) for share in _MEETINGS}
     for row, block in enumerate(blocks):
@@ -123,13 +124,18 @@ def _join(counts: Sequence[_Counts], team: Team, *, is_last: bool) -> None:
     joined = []
     for tally, is_sum in counts[0].TALLIES:
         parts = [getattr(own, tally) for own in counts]
-        flat = torch.cat([part.flatten() for part in parts])
-        flat = team.sum(flat) if is_sum else -team.max(-flat)
-        joined.append(torch.split(flat, [part.numel() for part in parts]))
+        joined.append(_of_all(parts, team.sum if is_sum else lambda flat: -team.max(-flat)))
     for own, *tallies in zip(counts, *joined, strict=True):
         own.join(*tallies)
         if team.rank > 0 and not is_last:
             own.clear()
+
+
+def _of_all(parts: Sequence[torch.Tensor], join: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+    """Let the processes join what they have of each part, in one message."""
+    joined = join(torch.cat([part.flatten() for part in parts]))
+    sizes = [part.numel() for part in parts]
+    return [flat.view_as(part) for flat, part in zip(torch.split(joined, sizes), parts, strict=True)]
 
 
 def _settle(order: ClassOrder, brackets: Sequence[RankBrackets], team: Team) -> None:

@@ -13,10 +13,10 @@ from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
 from hf_vitret.evaluation.ranking.threshold_counts import FEW
 from hf_vitret.search.inner_products import inner_products
 
-# Rows and columns of a tile of scores: on a CPU 9 MiB, near enough for the comparison after the product; on CUDA
-# 256 MiB, enough to hide the launches. R@k of 60,502 x 384, classes apart, two cores, medians of five in turn: 5.56 s
-# with 1,024, 4.85 s with 1,536, 5.04 s with 2,048.
-TILE_SIZE = {"cpu": 1_536, "cuda": 8_192}
+# Rows and columns of a tile of scores: on a CPU 4 MiB, near enough for the comparison after the product; on CUDA
+# 256 MiB, enough to hide the launches. R@k of 60,502 x 384, classes apart and untrained, two cores of an EPYC, medians
+# of two in turn: 2.83 and 8.4 s with 768, 2.90 and 8.7 with 1,024, 2.96 and 8.9 with 1,280, 3.15 and 8.9 with 1,536.
+TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
 
 
 def check_tile_size(tile_size: int | None, device: torch.device) -> int:

@@ -31,15 +31,23 @@ def test_no_score_is_above_its_bound(rest, num_leading):
         assert (of_items - scores.amax(dim=0)).max() < 1e-4
 
 
+def test_a_narrower_part_is_that_of_fewer_directions():
+    rows = rows_of_few_directions(90, 0.3)
+    directions = torch.randn(48, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    directions = torch.linalg.qr(directions).Q
+    narrow = LeadingPart.of(rows, directions).narrower(9)
+    torch.testing.assert_close(narrow.rows, LeadingPart.of(rows, directions[:, :8]).rows)
+
+
 def test_few_dimensions_are_chosen_where_they_hold_nearly_all_and_none_where_they_do_not():
-    labels = torch.arange(2_000) // 4
+    labels = torch.arange(5_000) // 4
     sizes = {}
     for rest, lowest in ((0.01, 0.999), (1.0, 0.5)):
-        rows = rows_of_few_directions(2_000, rest)
+        rows = rows_of_few_directions(5_000, rest)
         order = ClassOrder(rows, labels, rows, labels, None, is_own_gallery=True)
-        directions = choose_directions(order, torch.full((2_000,), lowest))
+        directions = choose_directions(order, torch.full((5_000,), lowest))
         sizes[rest] = None if directions is None else directions.shape[1]
-    assert sizes == {0.01: 8, 1.0: None}
+    assert sizes == {0.01: 7, 1.0: None}  # and a column for the rests
 
 
 def test_few_rows_are_not_worth_it():

@@ -11,6 +11,8 @@ from hf_vitret.evaluation.ranking.symmetric_ranks import Team
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
 
+TILINGS = [(101, 8), (301, 64), (301, 1024)]  # thirteen tiles a side, the last not full; five; one
+
 
 def _as_lists(blocks, num_queries):
     lists = [None] * num_queries
@@ -24,19 +26,19 @@ def _as_lists(blocks, num_queries):
     return lists
 
 
-@pytest.mark.parametrize("tile_size", [8, 64, 1024])
-def test_every_rank_is_that_of_a_full_sort(dataset, tile_size):
-    embeddings, labels = dataset
+@pytest.mark.parametrize(("num_rows", "tile_size"), TILINGS)
+def test_every_rank_is_that_of_a_full_sort(dataset, num_rows, tile_size):
+    embeddings, labels = (part[:num_rows] for part in dataset)
     expected = sorted_positive_ranks(embeddings, labels.tolist())
-    received = _as_lists(positive_ranks(embeddings, labels, every_rank=True, tile_size=tile_size), 301)
+    received = _as_lists(positive_ranks(embeddings, labels, every_rank=True, tile_size=tile_size), num_rows)
     assert received == [ranks.tolist() for ranks in expected]
 
 
-@pytest.mark.parametrize("tile_size", [8, 64, 1024])
-def test_the_first_rank_and_all_below_r_are_exact_and_the_rest_is_unresolved_or_exact(dataset, tile_size):
-    embeddings, labels = dataset
+@pytest.mark.parametrize(("num_rows", "tile_size"), TILINGS)
+def test_the_first_rank_and_all_below_r_are_exact_and_the_rest_is_unresolved_or_exact(dataset, num_rows, tile_size):
+    embeddings, labels = (part[:num_rows] for part in dataset)
     expected = sorted_positive_ranks(embeddings, labels.tolist())
-    received = _as_lists(positive_ranks(embeddings, labels, tile_size=tile_size), 301)
+    received = _as_lists(positive_ranks(embeddings, labels, tile_size=tile_size), num_rows)
     for right, ours in zip(expected, received, strict=True):
         for place, (rank, our_rank) in enumerate(zip(right.tolist(), ours, strict=True)):
             if place == 0 or rank < len(right):
@@ -187,7 +189,8 @@ def test_a_part_of_the_dimensions_settles_nothing_wrongly(dataset, few, ties, mo
     """Used whatever it saves: for tiles that it settles, for the few queries that it leaves, and where it is no use."""
     embeddings, labels = dataset
     expected = _as_lists(positive_ranks(embeddings, labels, ties=ties, tile_size=32), 301)
-    for name, value in {"_SAMPLE_QUERIES": 32, "_SAMPLE_ITEMS": 64, "_WORTHWHILE": 100.0}.items():
+    sample = {"_SAMPLE_QUERIES": 32, "_SAMPLE_BLOCK": 16, "_SAMPLE_ITEMS": 64}
+    for name, value in {**sample, "_WORTHWHILE": 100.0}.items():
         monkeypatch.setattr(leading_part, name, value)
     monkeypatch.setattr(tiles, "FEW", few)
     monkeypatch.setattr(leading_part, "_SHARES", (1 / 2,) if embeddings.shape[1] > 8 else (1,))
@@ -221,7 +224,7 @@ def test_contradictions_are_refused_at_the_call(wanted, message):
 @pytest.mark.parametrize("wanted", [{}, {"every_rank": True}, {"best_only": True, "cutoffs": [2, 5]}])
 def test_a_team_finds_what_one_finds(dataset, size, wanted):
     """Each process in a thread of its own, which meets the others where a tensor is added over all of them."""
-    embeddings, labels = dataset
+    embeddings, labels = (part[:203] for part in dataset)
     barrier, shared = threading.Barrier(size), [None] * size
 
     def over_all(rank, values, reduce):

@@ -82,23 +82,24 @@ def test_fewer_rows_than_ranks(num_rows):
     assert figures(received) == figures(retrieval_metrics(embeddings, labels))
 
 
-@pytest.mark.parametrize("tile_size", [8, 1024])
-def test_every_rank_is_that_of_a_full_sort(dataset, tile_size):
+@pytest.mark.parametrize(("num_queries", "tile_size"), [(20, 8), (80, 1024)])
+def test_every_rank_is_that_of_a_full_sort(dataset, num_queries, tile_size):
     embeddings, labels = dataset
+    queries, query_labels = embeddings[:num_queries], labels[:num_queries]
     expected = sorted_positive_ranks(
-        embeddings[:80], labels[:80].tolist(), embeddings, labels.tolist(), range(80), range(301)
+        queries, query_labels.tolist(), embeddings, labels.tolist(), range(num_queries), range(301)
     )
     ranks = ShardedRanks(
-        embeddings[:80],
-        labels[:80],
+        queries,
+        query_labels,
         labels,
-        query_ids=torch.arange(80),
+        query_ids=torch.arange(num_queries),
         gallery_ids=torch.arange(301),
         every_rank=True,
         tile_size=tile_size,
     )
     shards = embeddings[:7], embeddings[:0], embeddings[7:200], embeddings[200:]
-    assert as_lists(ranks.blocks(lambda: iter(shards)), 80) == [each.tolist() for each in expected]
+    assert as_lists(ranks.blocks(lambda: iter(shards)), num_queries) == [each.tolist() for each in expected]
 
 
 def test_large_classes_take_several_rounds_and_others_wait_for_them(dataset, monkeypatch):
