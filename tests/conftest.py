@@ -1,8 +1,10 @@
 """What every test shares: no network, no cache of the user's, one thread, and one very small model."""
 
 import atexit
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 
 # Before anything imports huggingface_hub or torch: both read these once.
@@ -16,15 +18,36 @@ os.environ.update(
     HF_DATASETS_OFFLINE="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     OMP_NUM_THREADS="1",
+    # On some CPUs MKL's last digit depends on where a number lies in memory; not with this.
+    MKL_CBWR="AUTO",
 )
 
 import pytest  # noqa: E402
-import torch  # noqa: E402
+
+# What most of the tests import, in the workers of a run: coverage follows every line of what it does not measure too,
+# and importing takes it twice the time. The process that hands out the tests needs none of it.
+_LIBRARIES = (
+    "datasets",
+    "hypothesis.strategies",
+    "peft",
+    "pytorch_metric_learning.losses",
+    "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.trainer",
+)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    trace = sys.gettrace()
+    sys.settrace(None)
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    sys.settrace(trace)
 
 
 @pytest.fixture
 def tiny_model():
     """Give a seeded `ViTRetModel` in evaluation mode: two layers, 32 wide, 32 pixels."""
+    import torch
+
     from hf_vitret import ViTRetConfig, ViTRetModel
 
     backbone = {

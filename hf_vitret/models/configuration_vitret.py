@@ -143,6 +143,11 @@ class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         return self.hidden_size if self.embedding_dim is None else self.embedding_dim
 
     @property
+    def projection_dim(self) -> int:
+        """`output_dim`, by the name under which sentence-transformers looks for the length of an embedding."""
+        return self.output_dim
+
+    @property
     def image_processor_fields(self) -> dict[str, Any]:
         """Fields of the `BitImageProcessor` that belongs to this model.
 

@@ -1,8 +1,6 @@
 """`hf-vitret doctor` from the folder to the files, and its exit status."""
 
 import json
-import subprocess
-import sys
 
 import datasets
 import pytest
@@ -13,6 +11,7 @@ from hf_vitret.cli.doctor import LIMITS
 from hf_vitret.cli.main import main
 from hf_vitret.doctor import Settings, examine
 from tests.doctor.pictures import encode, picture
+from tests.warm_process import run_warm
 
 
 @pytest.fixture(autouse=True)
@@ -180,13 +179,8 @@ def test_as_a_program(tmp_path):
     """Bars go to the standard error, the table alone to the standard output; the status is that of the run."""
     folder = write_catalogue(tmp_path / "photos")
     (folder / "train/pot/1.png").write_bytes(b"")
-    result = subprocess.run(
-        [sys.executable, "-m", "hf_vitret.cli.main", "doctor", "catalogue", "--data_dir", str(folder)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = "import runpy; runpy.run_module('hf_vitret.cli.main', run_name='__main__')"
+    result = run_warm(program, "doctor", "catalogue", "--data_dir", folder, folder=tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stdout.startswith("split  images  classes")
     assert "error     images that cannot be read" in result.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.warm_process import run_warm
 
 from .faults import Faults
 from .server import HubServer, SeenRequest
@@ -93,14 +94,7 @@ class HubStandIn:
             The process, with `stdout` and `stderr`.
         """
         home = home or Path(tempfile.mkdtemp(dir=self._folder, prefix="home-"))
-        process = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            env=self.environment(home, token),
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        process = run_warm(code, *arguments, environment=self.environment(home, token), folder=self._folder)
         assert not check or process.returncode == 0, process.stderr[-4000:]
         return process
 

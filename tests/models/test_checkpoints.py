@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from hf_vitret import ViTRetConfig, ViTRetModel
 from hf_vitret.models import configuration_vitret
+from tests.warm_process import run_warm
 
 FILES = {
     "config.json",
@@ -160,14 +159,7 @@ def test_checkpoint_loads_where_the_package_is_not_installed(make_model, photo, 
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
     for name in ("HF_HUB_CACHE", "HF_MODULES_CACHE", "PYTHONPATH"):
         environment.pop(name, None)
-    process = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PACKAGE, *map(str, folders)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    process = run_warm(WITHOUT_PACKAGE, *folders, environment=environment, folder=tmp_path)
     assert process.returncode == 0, process.stderr
     assert "hf_vitret is absent" in process.stdout
     for folder, embeddings in zip(folders, expected):

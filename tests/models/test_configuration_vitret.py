@@ -57,7 +57,8 @@ def test_width_is_that_of_the_backbones_output(kind, make_model, images):
 
 
 def test_output_dim_is_the_projections():
-    assert ViTRetConfig(embedding_dim=128).output_dim == 128
+    config = ViTRetConfig(embedding_dim=128)
+    assert config.output_dim == config.projection_dim == 128
 
 
 def test_backbone_without_a_width_is_refused():

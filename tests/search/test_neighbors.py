@@ -30,14 +30,14 @@ def _lattice(num_rows, seed):
 
 @pytest.mark.parametrize("make", [_random, _lattice])
 @pytest.mark.parametrize("k", [1, 5, 99, 100, 130])
-@pytest.mark.parametrize("chunks", [(1024, 16384), (7, 13), (1, 1)])
+@pytest.mark.parametrize(("num_queries", "chunks"), [(30, (1024, 16384)), (30, (7, 13)), (4, (1, 1))])
 @pytest.mark.parametrize("num_ids", [None, 500, 8, 1])
-def test_it_is_the_full_sort(make, k, chunks, num_ids):
-    queries, gallery = make(30, 0), make(100, 1)
+def test_it_is_the_full_sort(make, k, num_queries, chunks, num_ids):
+    queries, gallery = make(num_queries, 0), make(100, 1)
     ids = {}
     if num_ids is not None:
         generator = torch.Generator().manual_seed(2)
-        ids["query_ids"] = torch.randint(0, num_ids, (30,), generator=generator)
+        ids["query_ids"] = torch.randint(0, num_ids, (num_queries,), generator=generator)
         ids["gallery_ids"] = torch.randint(0, num_ids, (100,), generator=generator)
     scores, indices = nearest_neighbors(
         queries, gallery, k, query_chunk_size=chunks[0], gallery_chunk_size=chunks[1], **ids

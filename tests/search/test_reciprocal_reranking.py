@@ -32,10 +32,8 @@ class Naive:
         self.gallery, self.k1, self.k2 = gallery.double(), k1, k2
         similarity = self.gallery @ self.gallery.T
         self.lists = [
-            sorted(
-                (other for other in range(len(gallery)) if other != item), key=lambda other: -similarity[item, other]
-            )
-            for item in range(len(gallery))
+            sorted((other for other in range(len(gallery)) if other != item), key=lambda other: -scores[other])
+            for item, scores in enumerate(similarity.tolist())
         ]
         self.similarity = similarity
 

@@ -6,6 +6,7 @@ process group. The server itself does nothing but import and fork.
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -19,7 +20,16 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[2]
+WARM = (
+    "hf_vitret.training.trainer",
+    "transformers.models.dinov2.modeling_dinov2",
+    "transformers.models.vit.modeling_vit",
+    "pytorch_metric_learning.losses",
+    "tests.training.runs",
+)
 
 
 class Run(NamedTuple):
@@ -115,8 +125,10 @@ def fork(run: Run, environment: dict[str, str], log: str) -> list[int]:
 
 
 def main() -> None:
-    for warm in ("hf_vitret.training.trainer", "hf_vitret.models.modeling_vitret", "datasets", "transformers"):
+    for warm in WARM:
         importlib.import_module(warm)
+    Image.init()  # loads Pillow's formats
+    gc.freeze()  # collections in a fork would copy the pages of all that is here
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps([fork(Run(*run), asked["environment"], asked["log"]) for run in asked["runs"]]), flush=True)

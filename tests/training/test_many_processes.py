@@ -1,8 +1,7 @@
 """Two and four real processes (gloo) through the whole trainer, against one: gradient, loss, memory and scores."""
 
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from hf_vitret import ViTRetModel
 from tests.training.forked import Run, launch
+from tests.warm_process import run_warm
 
 RUN = "tests.training.observed_run:run"
 WORLDS = (1, 2, 4)
@@ -115,19 +115,16 @@ def test_fsdp_checkpoint_loads_without_the_package(sharded: Path, folders: dict[
         "import sys; sys.modules['hf_vitret'] = None; from transformers import AutoModel\n"
         "print(type(AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True)).__name__)"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(checkpoint)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_warm(code, checkpoint)
     assert result.stdout.strip() == "ViTRetModel", result.stderr[-2000:]
 
 
 def test_fsdp_resumes(tmp_path: Path) -> None:
     """The second half of a run again, from the checkpoint in its middle."""
     adam, whole, halves = {"optim": "adamw_torch"}, tmp_path / "whole", tmp_path / "halves"
-    launch(
-        Run(RUN, [str(whole), adam, True], 2),
-        Run(RUN, [str(halves), adam | {"max_steps": 3}, True], 2),
-        Run(RUN, [str(halves), adam, True, "", True], 2),
-    )
+    launch(Run(RUN, [str(whole), adam, True], 2))
+    shutil.copytree(whole / "checkpoint-3", halves / "checkpoint-3")
+    launch(Run(RUN, [str(halves), adam, True, "", True], 2))
     for again, once in zip(seen(halves, 2), seen(whole, 2)):
         for name in ("loss", "memory", "eval_recall_at_1"):
             assert logged(again, name) == logged(once, name)

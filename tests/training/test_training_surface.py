@@ -14,7 +14,8 @@ from hf_vitret.training.lora import add_lora, merge_lora
 from tests.training import runs
 from tests.training.forked import Run, launch
 
-ALONE = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "optim": "sgd"}
+ALONE: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "optim": "sgd"}
+THREE_STEPS = {**ALONE, "max_steps": 3, "learning_rate": 1e-3}
 
 # transformers has renamed it
 CHECKPOINTING = (
@@ -57,6 +58,11 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-5").exists()
 
 
+@pytest.fixture(scope="module")
+def plain_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return losses(runs.train(tmp_path_factory.mktemp("plain"), **THREE_STEPS))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -68,10 +74,10 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     ids=["caching", "checkpointing", "compile", "both"],
 )
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of torch's compiler, inside it
-def test_memory_and_speed_settings_change_no_loss(changes: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**ALONE, "max_steps": 3, "learning_rate": 1e-3}
-    expected = losses(runs.train(tmp_path / "plain", **settings))
-    assert losses(runs.train(tmp_path / "changed", **settings, **changes)) == pytest.approx(expected, rel=1e-4)
+def test_memory_and_speed_settings_change_no_loss(
+    changes: dict[str, Any], plain_losses: list[float], tmp_path: Path
+) -> None:
+    assert losses(runs.train(tmp_path, **THREE_STEPS, **changes)) == pytest.approx(plain_losses, rel=1e-4)
 
 
 def test_caching_takes_one_all_reduce_a_step(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""A drawn data set for the tests of `prepare`; also a script that prepares it and dies where it is told to."""
+"""A drawn data set for the tests of `prepare`; also a run that prepares it and dies where it is told to."""
 
+import functools
 import io
 import os
 import signal
-import sys
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -15,6 +15,7 @@ SETTINGS = {"short_side": 16, "shard_size": 60_000, "progress": False}
 NUM_TRAIN = 350  # three row groups and a half, two shards of two groups
 
 
+@functools.cache
 def picture(number: int) -> bytes:
     """Draw a JPEG of 48 x 32 pixels that no other number has."""
     stream = io.BytesIO()
@@ -71,6 +72,7 @@ def die_at(where: object, name: str, call: int) -> None:
     setattr(where, name, deadly)
 
 
-if __name__ == "__main__":
-    die_at(*MOMENTS[sys.argv[2]])
-    prepare.prepare_dataset(make_dataset(), sys.argv[1], **SETTINGS)
+def run(folder: str, moment: str) -> None:
+    """Prepare the data set in `<folder>/out`."""
+    die_at(*MOMENTS[moment])
+    prepare.prepare_dataset(make_dataset(), Path(folder, "out"), **SETTINGS)

@@ -1,8 +1,7 @@
 """A data set prepared once: what is in it, how it is read again, what interrupts it and what it refuses."""
 
 import json
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import datasets
@@ -16,13 +15,13 @@ from hf_vitret.data.preparation import prepare, row_groups
 from hf_vitret.data.preparation.prepare import prepare_dataset, report_skipped
 from hf_vitret.data.preparation.prepared_folder import check_files, read_manifest
 from hf_vitret.data.preparation.reencoding import Encoding
+from tests.training.forked import Run, launch
 
-SCRIPT = Path(__file__).with_name("preparing.py")
 
-
-def start(output_dir: Path, moment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(SCRIPT), str(output_dir), moment]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def prepare_until(moment: str, folder: Path, processes: int = 1) -> None:
+    """Prepare the drawn data set in `<folder>/out`, in processes of their own, until they die or are done."""
+    (codes,) = launch(Run("tests.data.preparation.preparing:run", [str(folder), moment], processes), may_die=True)
+    assert codes == [0 if moment == "never" else -signal.SIGKILL] * processes
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +157,7 @@ def shards_on_disk(folder: Path) -> set[tuple[str, int]]:
 @pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "never"])
 def test_killed_and_repeated_it_is_the_same_byte_for_byte(prepared: Path, tmp_path: Path, moment: str) -> None:
     output_dir = tmp_path / "out"
-    process = start(output_dir, moment)
-    _, errors = process.communicate()
-    assert process.returncode == -9, errors
+    prepare_until(moment, tmp_path)
     assert not output_dir.exists()
     done = shards_on_disk(tmp_path / ".preparing-out")
     prepare_dataset(make_dataset(), output_dir, **SETTINGS)
@@ -170,10 +167,7 @@ def test_killed_and_repeated_it_is_the_same_byte_for_byte(prepared: Path, tmp_pa
 
 
 def test_of_two_at_once_one_works(prepared: Path, tmp_path: Path) -> None:
-    processes = [start(tmp_path / "out", "never") for _ in range(2)]
-    for process in processes:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
+    prepare_until("never", tmp_path, processes=2)
     assert content(tmp_path / "out") == content(prepared)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -230,6 +224,15 @@ def test_a_whole_folder_is_returned_at_once(prepared: Path, monkeypatch: pytest.
     assert prepare_dataset(make_dataset(), prepared, **SETTINGS) == prepared
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Begin to prepare the data set twice: killed inside a shard, and when all were written."""
+    folders = [tmp_path_factory.mktemp("begun") for _ in range(2)]
+    for folder, moment in zip(folders, ("in the second shard", "before notes are removed"), strict=True):
+        prepare_until(moment, folder)
+    return [folder / "out" for folder in folders]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -238,19 +241,16 @@ def test_a_whole_folder_is_returned_at_once(prepared: Path, monkeypatch: pytest.
         ({"quality": 50, "image_format": "webp"}, "image_format 'jpeg', now 'webp'; quality 90, now 50"),
     ],
 )
-def test_other_settings(prepared: Path, tmp_path: Path, changes: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        prepare_dataset(make_dataset(), prepared, **{**SETTINGS, **changes})
-    for moment in ("in the second shard", "before notes are removed"):
-        start(tmp_path / moment, moment).communicate()
+def test_other_settings(prepared: Path, begun: list[Path], changes: dict, message: str) -> None:
+    for output_dir in (prepared, *begun):
         with pytest.raises(ValueError, match=message):
-            prepare_dataset(make_dataset(), tmp_path / moment, **{**SETTINGS, **changes})
+            prepare_dataset(make_dataset(), output_dir, **{**SETTINGS, **changes})
 
 
 def test_other_images(prepared: Path, tmp_path: Path) -> None:
     source = make_dataset()
-    begun = tmp_path / "begun"
-    start(begun, "in the second shard").communicate()
+    begun = tmp_path / "out"
+    prepare_until("in the second shard", tmp_path)
     fewer = {**source, "train": source["train"].select(range(349))}
     with pytest.raises(ValueError, match=r"'train' was prepared from 350 images; the source has 349"):
         prepare_dataset(fewer, prepared, **SETTINGS)
