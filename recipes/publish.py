@@ -5,7 +5,7 @@ Command:  python recipes/publish.py outputs/cub/final user/birds
 Hardware: any; one process
 Needs:    a token of the Hub that may write: hf auth login, or HF_TOKEN
 
-The same as `hf-vitret publish`, whose --help says more.
+The same as `hf-vitret publish`, whose --help says more; `hf-vitret export` writes what is exported.
 """
 
 import sys

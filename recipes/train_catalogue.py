@@ -22,7 +22,10 @@ from transformers import AutoConfig
 from hf_vitret import RetrievalTrainingArguments, ViTRetConfig, load_retrieval_dataset
 from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import FINAL_FOLDER, DataFacts, finetune
+from hf_vitret.experiment.data_facts import DataFacts
+from hf_vitret.experiment.finetune import FINAL_FOLDER, finetune
+from hf_vitret.experiment.own_command import own_command
+from hf_vitret.search.self_contained import check_self_contained
 from hf_vitret.training.training_args import has_fast_bf16
 
 
@@ -54,6 +57,15 @@ class DataArguments:
     test_fraction: float = field(default=0.5, metadata={"help": "Share of the classes to set aside for testing."})
     split_seed: int = field(default=0, metadata={"help": "Seed of the choice of those classes."})
     data_license: str = field(default="", metadata={"help": "Licence of the images, for the model card."})
+    benchmark_task: str | None = field(
+        default=None,
+        metadata={"help": "Where it is a benchmark of the Hub: the task that R@1 is a score of."},
+    )
+    model_license: str | None = field(
+        default=None, metadata={"help": "Licence of the trained weights as the Hub spells it, for the model card."}
+    )
+    model_license_name: str | None = field(default=None, metadata={"help": "What it is called, where that is 'other'."})
+    model_license_link: str | None = field(default=None, metadata={"help": "Where that one is to be read."})
 
 
 def load(data_args: DataArguments, model_args: ModelArguments, output_dir: str) -> DatasetDict:
@@ -63,7 +75,7 @@ def load(data_args: DataArguments, model_args: ModelArguments, output_dir: str) 
     """
     if (data_args.data_dir is None) == (data_args.dataset_name is None):
         raise ValueError("expected --data_dir (images of this machine) or --dataset_name (of the Hub), one of them")
-    for_hub = ("dataset_config", "dataset_revision", "streaming")
+    for_hub = ("dataset_config", "dataset_revision", "streaming", "benchmark_task")
     unused = [name for name in for_hub if getattr(data_args, name) and data_args.dataset_name is None]
     if unused:
         raise ValueError(f"--{unused[0]} is for a data set of the Hub: give its --dataset_name, or leave it out")
@@ -94,7 +106,10 @@ def resize_size(model_args: ModelArguments) -> int:
     """Return the side in pixels to which the model will resize images: asked for, a checkpoint's, or the default."""
     if model_args.resize_size is not None:
         return model_args.resize_size
-    source = AutoConfig.from_pretrained(model_args.backbone, revision=model_args.backbone_revision)
+    check_self_contained(model_args.backbone, model_args.backbone_revision)
+    source = AutoConfig.from_pretrained(
+        model_args.backbone, revision=model_args.backbone_revision, trust_remote_code=False
+    )
     if source.model_type == ViTRetConfig.model_type:
         return int(source.resize_size)
     return int(ViTRetConfig(image_size=model_args.image_size).resize_size)
@@ -109,7 +124,8 @@ def evaluate_command(data_args: DataArguments, model_args: ModelArguments, args:
     """Write the command that scores what was trained on the same test images under the same protocol."""
     given = {each.name: getattr(data_args, each.name) for each in fields(data_args)}
     given = {each.name: given[each.name] for each in fields(data_args) if given[each.name] != each.default}
-    given.pop("data_license", None)
+    for_card = ("data_license", "benchmark_task", "model_license", "model_license_name", "model_license_link")
+    given = {name: value for name, value in given.items() if name not in for_card}
     if data_args.streaming:  # what was chosen of the source is all that the copies hold
         given = {name: value for name, value in given.items() if name in ("test_fraction", "split_seed")}
         given = {"data_dir": copies(model_args, str(args.output_dir)), **given}
@@ -123,6 +139,26 @@ def evaluate_command(data_args: DataArguments, model_args: ModelArguments, args:
     if args.autocast_dtype is not None:
         line += ["--dtype", str(args.autocast_dtype).removeprefix("torch.")]
     return shlex.join(line)
+
+
+def card_facts(data_args: DataArguments, model_args: ModelArguments, args: RetrievalTrainingArguments) -> DataFacts:
+    """Collect what the card says of the images and of the weights."""
+    benchmark = {"id": data_args.dataset_name, "tasks": {data_args.benchmark_task: "recall_at_1"}}
+    if data_args.dataset_revision is not None:
+        benchmark["revision"] = data_args.dataset_revision
+    return DataFacts(
+        name=data_args.dataset_name or Path(str(data_args.data_dir)).resolve().name,  # of "." too
+        license=data_args.data_license,
+        command=own_command(sys.argv),
+        next_command=evaluate_command(data_args, model_args, args),
+        base_model=model_args.base_model,
+        model_license=data_args.model_license,
+        model_license_name=data_args.model_license_name,
+        model_license_link=data_args.model_license_link,
+        dataset_id=data_args.dataset_name,
+        revision=data_args.dataset_revision,
+        benchmark=benchmark if data_args.benchmark_task else None,
+    )
 
 
 def main() -> None:
@@ -140,14 +176,8 @@ def main() -> None:
         bf16=has_fast_bf16(),
     )
     with bad_input_as_message():
+        facts = card_facts(data_args, model_args, args)
         dataset = load(data_args, model_args, str(args.output_dir))
-    facts = DataFacts(
-        name=data_args.dataset_name or Path(str(data_args.data_dir)).resolve().name,  # of "." too
-        license=data_args.data_license,
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
-        next_command=evaluate_command(data_args, model_args, args),
-        base_model=model_args.base_model,
-    )
     finetune(dataset, model_args, args, facts)
 
 

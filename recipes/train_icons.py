@@ -8,7 +8,6 @@ Score:    R@1 71.3, R@10 89.9, MAP@R 45.9 on 757 unseen concepts; 9.6, 23.7, 3.1
           float32)
 """
 
-import shlex
 import sys
 from dataclasses import dataclass, field
 
@@ -17,7 +16,9 @@ from dinov2_small import HUB_ID, dinov2_small
 from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
 from hf_vitret.data.icon_fonts import ICON_FONT_LICENSES
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import DataFacts, finetune
+from hf_vitret.experiment.data_facts import DataFacts
+from hf_vitret.experiment.finetune import finetune
+from hf_vitret.experiment.own_command import own_command
 from hf_vitret.training.training_args import has_fast_bf16
 
 LICENSE = "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n" + "\n".join(
@@ -61,7 +62,7 @@ def main() -> None:
     facts = DataFacts(
         name="icons",
         license=LICENSE,
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
+        command=own_command(sys.argv),
         next_command="accelerate launch recipes/train_catalogue.py --data_dir path/to/a/folder/per/class",
         base_model=base_model,
         model_license="apache-2.0",

@@ -19,7 +19,6 @@ batch's; the checkpoint kept is the one with the best MAP@R among the images of 
 paper whitens nothing and re-ranks nothing: the lines that do are extra, the whitened model in a folder of its own.
 """
 
-import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +28,15 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 from datasets import Dataset
 from dinov2_small import HUB_ID, dinov2_small
+from transformers import HfArgumentParser
 
 from hf_vitret.data.places.photographs import PHOTOGRAPHS
 from hf_vitret.data.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS
 from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.finetune import AFTER, BEFORE, DataFacts
+from hf_vitret.experiment.data_facts import DataFacts
+from hf_vitret.experiment.finetune import AFTER, BEFORE
+from hf_vitret.experiment.own_command import own_command
 from hf_vitret.experiment.particular_objects import finetune_on_tuples, whiten
 from hf_vitret.experiment.revisited_scores import load_evaluators, report_stages, score_stages
 from hf_vitret.models.modeling_vitret import ViTRetModel
@@ -110,9 +112,17 @@ def whitening_data(data_dir: str, images: Dataset, pairs: Dataset) -> tuple[Data
     return official["images"], official["pairs"]
 
 
+def asks_for_demo() -> bool:
+    """Read `--demo` alone off the command line: what the other options are by default depends on it."""
+    data_args, _ = HfArgumentParser(DataArguments, add_help=False).parse_args_into_dataclasses(
+        return_remaining_strings=True
+    )
+    return bool(data_args.demo)
+
+
 def main() -> None:
     """Fine-tune on SfM-120k, or on places that are made first; score before and after, whitened and expanded."""
-    is_demo = "--demo" in sys.argv
+    is_demo = asks_for_demo()
     defaults = DEMO if is_demo else {"output_dir": "outputs/sfm120k"}
     data_args, model_args, args = parse_arguments(
         __doc__, DataArguments, ModelArguments, TupleTrainingArguments, resize_mode="square", **defaults
@@ -133,29 +143,33 @@ def main() -> None:
     facts = DataFacts(
         name="places" if is_demo else "SfM-120k",
         license=PLACES_LICENSE if is_demo else LICENSE,
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
+        command=own_command(sys.argv),
         next_command=real_run if is_demo else f"{real_run} --koleo_weight 0 --output_dir outputs/sfm120k-without-koleo",
         base_model=base_model,
         model_license="apache-2.0" if is_demo and base_model == HUB_ID else None,
+        dataset=None if is_demo else "sfm120k",
     )
-    folder = finetune_on_tuples(dataset, pairs, model_args, args, facts, trusted_images=is_demo)
-    if not PartialState().is_main_process or not evaluators:
-        return
-    images, matches = whitening_data(data_dir, dataset["train"], pairs)
-    print(f"Learning a whitening from {len(matches):,} pairs, and scoring ...")
-    set_seed(args.seed)  # a random projection is that which the training began with
-    models = {
-        BEFORE: model_args.build().to(args.device),
-        AFTER: ViTRetModel.from_pretrained(folder).to(args.device),
-    }
-    settings["dim"] = data_args.whitening_dim
-    models |= {f"{title}, whitened": whiten(model, images, matches, **settings) for title, model in models.items()}
-    whitened_folder = output_dir / "whitened"
-    with whole_folder(whitened_folder) as partial:
-        models[f"{AFTER}, whitened"].save_pretrained(partial)
-    stages = score_stages(models, evaluators, rerank=data_args.rerank, num_neighbors=data_args.rerank_neighbors)
-    print(f"\n{report_stages(stages, output_dir / SCORES_NAME)}\n")
-    print(f"Whitened     {whitened_folder}\nScores       {output_dir / SCORES_NAME}")
+
+    def score_revisited(folder: Path) -> dict[str, Any]:
+        images, matches = whitening_data(data_dir, dataset["train"], pairs)
+        print(f"Learning a whitening from {len(matches):,} pairs, and scoring ...")
+        set_seed(args.seed)  # a random projection is that which the training began with
+        models = {
+            BEFORE: model_args.build().to(args.device),
+            AFTER: ViTRetModel.from_pretrained(folder).to(args.device),
+        }
+        whitening = {**settings, "dim": data_args.whitening_dim}
+        models |= {f"{name}, whitened": whiten(model, images, matches, **whitening) for name, model in models.items()}
+        whitened_folder = output_dir / "whitened"
+        with whole_folder(whitened_folder) as partial:
+            models[f"{AFTER}, whitened"].save_pretrained(partial)
+        stages = score_stages(models, evaluators, rerank=data_args.rerank, num_neighbors=data_args.rerank_neighbors)
+        print(f"\n{report_stages(stages, output_dir / SCORES_NAME)}\n")
+        print(f"Whitened     {whitened_folder}\nScores       {output_dir / SCORES_NAME}")
+        return {"revisited": stages}
+
+    score_more = score_revisited if evaluators else None
+    finetune_on_tuples(dataset, pairs, model_args, args, facts, trusted_images=is_demo, score_more=score_more)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from transformers import AutoConfig, HfArgumentParser
 
 from ..models.configuration_vitret import POOLINGS, RESIZE_MODES, ViTRetConfig
 from ..models.modeling_vitret import ViTRetModel
+from ..search.self_contained import check_self_contained
 from ..training.drop_path import add_drop_path, has_own_drop_path
 from ..training.freezing import freeze_backbone, freeze_blocks
 from ..training.lora import add_lora
@@ -91,13 +92,22 @@ class ModelArguments:
             A `ViTRetModel`, inside a `PeftModel` where adapters are asked for.
 
         Raises:
-            ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint.
+            ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint; or the backbone needs
+                code of its own, or names files or code outside itself: none of it is run.
             OSError: There is no such backbone.
         """
         try:
-            source = AutoConfig.from_pretrained(self.backbone, revision=self.backbone_revision)
+            check_self_contained(self.backbone, self.backbone_revision)
+            source = AutoConfig.from_pretrained(self.backbone, revision=self.backbone_revision, trust_remote_code=False)
         except OSError as error:  # transformers does not always say which model it was after
             raise OSError(f"expected a backbone in {self.backbone}, a folder or an id on the Hub: {error}") from error
+        except ValueError as error:
+            if "trust_remote_code" not in str(error):
+                raise
+            raise ValueError(
+                f"{self.backbone} needs code of its own (auto_map in its config.json), which is not run here: choose a "
+                "backbone that is native to transformers"
+            ) from error
         if source.model_type == ViTRetConfig.model_type:
             return self._prepare(self._go_on(source))
         own = self.drop_path_rate > 0 and has_own_drop_path(getattr(source, "vision_config", source))

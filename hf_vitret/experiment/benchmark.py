@@ -7,7 +7,9 @@ from typing import Any
 from ..data.loading import load_retrieval_dataset
 from ..training.training_args import RetrievalTrainingArguments
 from .arguments import ModelArguments, bad_input_as_message, parse_arguments
-from .finetune import DataFacts, finetune
+from .data_facts import DataFacts
+from .finetune import finetune
+from .own_command import own_command
 
 
 def train_benchmark(
@@ -35,9 +37,10 @@ def train_benchmark(
     facts = DataFacts(
         name=title,
         license=license,
-        command=shlex.join(["accelerate", "launch", *sys.argv]),
+        command=own_command(sys.argv),
         next_command=f"accelerate launch recipes/train_{dataset_name}.py --data_dir {shlex.quote(data_args.data_dir)} "
         f"--koleo_weight 0 --output_dir {output_dir}-without-koleo",
         base_model=model_args.base_model,
+        dataset=dataset_name,
     )
     finetune(dataset, model_args, args, facts)

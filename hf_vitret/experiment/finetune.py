@@ -2,64 +2,42 @@
 
 import json
 import math
-import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-import transformers
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 
-from .. import __version__
-from ..data.schema import column_values, describe_split
+from ..data.durable_files import write_whole
+from ..data.schema import column_values
 from ..evaluation.reporting.report_text import aligned
-from ..evaluation.reporting.retrieval_strip import draw_retrieval_strip, drawn_queries
+from ..evaluation.reporting.retrieval_strip import drawn_queries
+from ..hub.card.eval_results import write_eval_results
+from ..hub.card.formats import formats_in
+from ..hub.card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
 from ..hub.model_card import write_model_card
 from ..hub.score_table import how_intervals_were_drawn, metric_names, score_rows
 from ..training.cached_features import CachedFeatures, cache_pooled_features
-from ..training.checkpoint_contents import check_whole, checkpoint_to_resume
 from ..training.checkpointing import remove_partial_folders, whole_folder
 from ..training.distributed import gather_rows
 from ..training.lora import merge_lora
-from ..training.objective import memory_rows
 from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
-from .confidence import confidence
+from .data_facts import DataFacts as DataFacts
+from .publishing import publish_run
 from .readable_images import readable_images
+from .resuming import hub_checkpoint, local_checkpoint
+from .run_pictures import NUM_DRAWN, NUM_NEIGHBORS, draw_strip, save_curves
+from .run_results import run_results
+from .short_vector_scores import short_vector_scores
 
 FINAL_FOLDER = "final"
-PICTURE_NAME = "retrieval.png"
-RESULTS_NAME = "results.json"
-NUM_SHOWN = 5  # neighbours of a query in the picture
-# Settings of the model that are settings of its training: a checkpoint does not know them.
-TRAINED_PARTS = ("drop_path_rate", "freeze_blocks", "head_only", "lora_rank", "lora_alpha", "lora_dropout")
 BEFORE, AFTER = "off the shelf", "after training"
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a model card says about the data and where the run came from.
-
-    Attributes:
-        name: Name of the data set, as a person would say it.
-        license: Licence of the images, in Markdown; empty where it is not known.
-        command: The command that repeats the run.
-        next_command: What to try after it.
-        base_model: Hub id of the backbone, where it has one.
-        model_license: Licence of the trained weights, as the Hub spells it; `None` leaves it open.
-    """
-
-    name: str
-    license: str
-    command: str
-    next_command: str
-    base_model: str | None = None
-    model_license: str | None = None
+MoreScores: TypeAlias = Callable[[Path], Mapping[str, Any]]
 
 
 def finetune(
@@ -70,8 +48,11 @@ def finetune(
     *,
     trusted_images: bool = False,
     make_trainer: Callable[..., RetrievalTrainer] = RetrievalTrainer,
+    score_more: MoreScores | None = None,
 ) -> Path:
     """Train and evaluate a retrieval model, and write all that is worth keeping to `<output_dir>/final`.
+
+    With `push_to_hub` it is published at the end: one that fails is told, and leaves the folder whole.
 
     Args:
         dataset: With `train`, and `test` or `query` and `gallery`.
@@ -80,6 +61,8 @@ def finetune(
         facts: For the card.
         trusted_images: Whether to skip decoding each image once before training starts.
         make_trainer: Takes the model, `args`, `train_dataset` and `eval_dataset` to the trainer of the run.
+        score_more: Takes the folder, once it is whole, to what the results and the card say beside it; called on the
+            main process alone, which the others do not wait for.
 
     Returns:
         The folder: weights, configuration, image processor, model code, card, picture, `results.json`. It is whole
@@ -94,7 +77,7 @@ def finetune(
         if state.is_main_process and args.output_dir:
             remove_partial_folders(Path(args.output_dir))
         state.wait_for_everyone()
-        checkpoint = _checkpoint_to_resume(args)
+        checkpoint = local_checkpoint(args)
         dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
         set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
         model = model_args.build()
@@ -103,14 +86,14 @@ def finetune(
         trainer = make_trainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set)
         if model_args.lora_rank and trainer.is_fsdp_enabled:
             raise ValueError("lora_rank needs whole weights to add its adapters to; got sharded ones: leave FSDP out")
-    evaluator, sampler = trainer.evaluator, trainer.sampler
+        checkpoint = checkpoint or hub_checkpoint(trainer)
+    evaluator = trainer.evaluator
     assert evaluator is not None
-    assert sampler is not None
 
     state.print(f"Evaluating {BEFORE} ...")
     before = trainer.evaluate()
-    shown = drawn_queries(evaluator)
-    neighbors = [trainer.eval_embeddings.neighbors(shown, NUM_SHOWN)]
+    drawn = drawn_queries(evaluator, NUM_DRAWN)
+    neighbors = [trainer.eval_embeddings.neighbors(drawn, NUM_NEIGHBORS)]
     with bad_input_as_message():
         _check_measurable(before)
     values = {BEFORE: trainer.eval_embeddings.query_values}
@@ -120,61 +103,43 @@ def finetune(
         trainer.model = model = merge_lora(model)  # what is scored from here on is what is written
     state.print(f"Evaluating {AFTER} ...")
     after = trainer.evaluate()
-    neighbors.append(trainer.eval_embeddings.neighbors(shown, NUM_SHOWN))
+    neighbors.append(trainer.eval_embeddings.neighbors(drawn, NUM_NEIGHBORS))
     values[AFTER] = trainer.eval_embeddings.query_values
 
+    metrics = {BEFORE: before, AFTER: after}
+    shorter = short_vector_scores(trainer.model, dataset["train"], trainer.eval_embeddings)
+
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
-    results = {
-        "title": facts.name,
-        "data": {
-            "license": facts.license,
-            "splits": {name: describe_split(part) for name, part in dataset.items()},
-            "num_shared_classes": _num_shared_classes(dataset),
-            "left_out": {name: [image.image_id for image in images] for name, images in left_out.items()},
-        },
-        "base_model": facts.base_model,
-        # A folder's path is its maker's own business: the results are published.
-        "backbone": model_args.base_model or Path(model_args.backbone).name,
-        "model_license": facts.model_license,
-        "command": facts.command,
-        "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
-        | {name: getattr(model.config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
-        "protocol": evaluator.protocol(model),
-        "scores": {BEFORE: _scores(before), AFTER: _scores(after)},
-        **confidence(values),
-        "training": _settings(args, len(dataset["train"]), sampler.batch_size)
-        | {name: getattr(model_args, name) for name in TRAINED_PARTS}
-        | {
-            "best_step": trainer.state.best_global_step or trainer.state.global_step,
-            "images_per_second": trained.metrics["train_samples_per_second"],
-            "seconds": trained.metrics["train_runtime"],
-        },
-        "log": trainer.state.log_history,
-        "environment": {
-            "hf_vitret": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-            "device": _device_name(args.device),
-            "processes": args.world_size,
-        },
-    }
     # Sharded weights are gathered by all processes; only the main one has a folder to keep.
     if not state.is_main_process:
         trainer.save_model(str(folder))
         state.wait_for_everyone()
         return folder
+    results = run_results(trainer, trained.metrics, dataset, left_out, model_args, facts, metrics, values)
+    results |= {} if shorter is None else {"short_vectors": shorter}
     with whole_folder(folder) as partial:
         trainer.save_model(str(partial))
-        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle: results.json says the same
-        captions = [_caption(BEFORE, before), _caption(AFTER, after)]
-        strip = draw_retrieval_strip(evaluator, shown, neighbors, captions)
+        strip, results["picture"] = draw_strip(
+            evaluator, drawn, neighbors, [_caption(*each) for each in metrics.items()]
+        )
         strip.save(partial / PICTURE_NAME)
-        (partial / RESULTS_NAME).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        write_model_card(partial, results, PICTURE_NAME)
+        save_curves(results, partial)
+        results["formats"] = formats_in(partial)
+        _write_card(partial, results)
     print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
     state.wait_for_everyone()
+    if score_more is not None:
+        _write_card(folder, results | dict(score_more(folder)))
+    if args.push_to_hub:
+        publish_run(folder, trainer)
     return folder
+
+
+def _write_card(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write the results, and the card and the leaderboard's file that say the same."""
+    write_whole(folder / RESULTS_NAME, json.dumps(results, indent=2) + "\n")
+    write_model_card(folder, results, PICTURE_NAME, CURVES_NAME if (folder / CURVES_NAME).exists() else None)
+    write_eval_results(folder, results)
 
 
 def _train_set(
@@ -208,17 +173,6 @@ def _use_the_cores(state: PartialState) -> None:
         torch.set_num_threads(cores_per_process())
 
 
-def _checkpoint_to_resume(args: RetrievalTrainingArguments) -> str | None:
-    """Read `--resume_from_checkpoint`: a folder, or `true` for the newest checkpoint of the output folder."""
-    wanted = args.resume_from_checkpoint
-    if wanted is None or wanted.lower() == "false":
-        return None
-    if wanted.lower() not in ("true", "last"):
-        check_whole(Path(wanted))
-        return wanted
-    return str(checkpoint_to_resume(Path(str(args.output_dir))))
-
-
 def _check_measurable(metrics: Mapping[str, float]) -> None:
     """Check that a query has something to find: else every score is NaN, and no checkpoint the best."""
     if metrics["eval_num_queries_without_positive"] == metrics["eval_num_queries"]:
@@ -226,37 +180,6 @@ def _check_measurable(metrics: Mapping[str, float]) -> None:
             f"none of the {metrics['eval_num_queries']} test images has another one of its class to be found by, so "
             "that nothing can be measured: give a test split (or query and gallery) with two images of a class"
         )
-
-
-def _num_shared_classes(dataset: DatasetDict) -> int:
-    """Count the classes of the images searched for that training has seen."""
-    queries = dataset["query" if "query" in dataset else "test"]
-    return len({*column_values(dataset["train"], "label")} & {*column_values(queries, "label")})
-
-
-def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
-    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "epoch")
-    return {name.removeprefix("eval_"): value for name, value in metrics.items() if name not in timing}
-
-
-def _settings(args: RetrievalTrainingArguments, num_images: int, global_batch: int) -> dict[str, Any]:
-    """Collect the settings that decide the result."""
-    names = [
-        *["max_steps", "num_train_epochs", "learning_rate", "weight_decay", "lr_scheduler_type", "max_grad_norm"],
-        *["gradient_accumulation_steps", "margin", "koleo_weight", "koleo_neighbors", "memory_weight"],
-        *["images_per_class", "augmentation", "flip", "bf16", "fp16", "seed"],
-        *["loss", "temperature", "memory_start_step", "memory_momentum", "micro_batch_size", "layer_decay"],
-    ]
-    own = {field.name for field in fields(args)} - {field.name for field in fields(RetrievalTrainingArguments)}
-    settings = {name: getattr(args, name) for name in [*names, *sorted(own)]}
-    settings["lr_scheduler_type"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
-    settings["memory_size"] = memory_rows(args, num_images)
-    settings["global_batch_size"] = global_batch
-    return {name: value for name, value in settings.items() if name not in args.UNUSED}
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _caption(title: str, metrics: Mapping[str, float]) -> str:

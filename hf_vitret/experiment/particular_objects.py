@@ -13,7 +13,8 @@ from ..training.tuples.arguments import TupleTrainingArguments
 from ..training.tuples.pairs import PAIR_COLUMNS, kept_pairs
 from ..training.tuples.trainer import TupleTrainer
 from .arguments import ModelArguments
-from .finetune import DataFacts, finetune
+from .data_facts import DataFacts
+from .finetune import MoreScores, finetune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ def finetune_on_tuples(
     facts: DataFacts,
     *,
     trusted_images: bool = False,
+    score_more: MoreScores | None = None,
 ) -> Path:
     """Train on mined tuples, and write what `finetune` writes.
 
@@ -43,6 +45,7 @@ def finetune_on_tuples(
         args: The run.
         facts: For the card.
         trusted_images: As for `finetune`.
+        score_more: As for `finetune`.
 
     Returns:
         The folder.
@@ -61,7 +64,8 @@ def finetune_on_tuples(
         return TupleTrainer(model, args, train_dataset, eval_dataset, pairs=kept)
 
     splits = DatasetDict(train=dataset["train"], test=dataset["val"])
-    return finetune(splits, model_args, args, facts, trusted_images=trusted_images, make_trainer=make_trainer)
+    extra: Any = {"trusted_images": trusted_images, "score_more": score_more}
+    return finetune(splits, model_args, args, facts, make_trainer=make_trainer, **extra)
 
 
 def whiten(

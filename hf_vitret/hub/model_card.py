@@ -8,7 +8,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..data.durable_files import write_whole
 from .card.citations import citations
+from .card.int8_rows import int8_rows
+from .card.revisited_table import revisited_rows, with_revisited
 from .card.short_vector_table import short_vector_tables
 from .score_table import how_intervals_were_drawn, metric_names, paper_rows, score_rows
 
@@ -33,8 +36,10 @@ def write_model_card(
         folder: The checkpoint's folder.
         results: What the run wrote to `results.json`. What it says of more than scores, data and settings may be
             missing, as in that of an older run: then the card does not tell it. `scores` are empty where the run is
-            still to be made: then the card says so. `formats` are the other ways to load that lie in the folder:
-            `"sentence-transformers"` (`modules.json`), `"onnx"` (`onnx/model.onnx`, `pixel_values` to `embeddings`).
+            still to be made: then the card says so. `results["revisited"]` is what `score_stages` measured on
+            particular objects. `formats` are the other ways to load that lie in the folder:
+            `"sentence-transformers"` (`modules.json`), `"onnx"` (`onnx/model.onnx`, `pixel_values` to `embeddings`);
+            `exports` says of each how it was made, and `int8` what an 8-bit graph scores (`hub/export/recorded.py`).
         picture: File name of a retrieval picture in the same folder.
         curves: File name of the curves of `draw_run_curves` there.
 
@@ -44,6 +49,7 @@ def write_model_card(
     last = list(results["scores"].values())[-1] if results["scores"] else {}
     # A backbone in a folder is named after it: its path is its maker's own business.
     backbone = results["base_model"] or Path(results["backbone"]).name
+    exports = results.get("exports", {})
     card = ModelCard.from_template(
         _header(results, last, backbone),
         template_path=str(TEMPLATE),
@@ -51,18 +57,21 @@ def write_model_card(
         backbone=backbone,
         scores=last,
         metrics=metric_names(last),
-        rows=score_rows(results),
+        rows=score_rows(results) | int8_rows(results),
         drawn=how_intervals_were_drawn(results),
-        paper_rows=paper_rows(results),
+        paper_rows=with_revisited(paper_rows(results), results),
+        revisited=revisited_rows(results),
         short_vectors=short_vector_tables(results.get("short_vectors")),
         protocol=_in_words(results.get("protocol", {})),
         citations=citations(results),
         picture=picture,
         curves=curves,
         formats=results.get("formats", []),
+        needs_code=exports.get("sentence-transformers", {}).get("needs_code", False),
+        takes_floats=exports.get("onnx", {}).get("input_dtype") == "float32",
     )
     path = folder / CARD_NAME
-    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    write_whole(path, str(card).rstrip() + "\n")
     return path
 
 

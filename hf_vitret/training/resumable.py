@@ -6,19 +6,20 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .checkpoint_contents import check_whole, checkpoint_to_resume, checkpoints, newest_whole_checkpoint, write_contents
 from .checkpointing import begin_folder, commit_folder, partial_folder, remove_folder, remove_partial_folders
+from .hub_push import HubPushTrainer
 from .sharded_weights import plain_model
 
 TRAINER_STATE_NAME = "trainer_state.json"  # transformers' own name for it
 EXTRA_STATE_NAME = "loss_state.safetensors"
 
 
-class ResumableTrainer(Trainer):
+class ResumableTrainer(HubPushTrainer):
     """Trainer whose resumed run ends like one that was never stopped.
 
     What a subclass adds to a run's state goes through `extra_state` and `load_extra_state`.

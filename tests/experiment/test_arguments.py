@@ -1,5 +1,6 @@
 """The command line of a recipe: defaults, overrides, help, and one message for what is wrong."""
 
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,21 @@ def test_goes_on_from_a_retrieval_checkpoint_as_it_is(backbone: Path, tmp_path: 
     assert not isinstance(second.backbone, ViTRetModel)
     with pytest.raises(ValueError, match="is a ViTRet checkpoint with embedding_dim 6; got --embedding_dim 7"):
         ModelArguments(backbone=str(tmp_path), embedding_dim=7).build()
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "message"),
+    [
+        ("eve/evil--code.Config", r"^refused, and nothing was run: config\.json of .* names something outside"),
+        ("code.Config", r"needs code of its own .* which is not run here: choose a backbone that is native"),
+    ],
+)
+def test_no_code_of_a_backbone_is_run(auto_map: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": auto_map}}))
+    (tmp_path / "code.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n")
+    with pytest.raises(ValueError, match=message):
+        ModelArguments(backbone=str(tmp_path)).build()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_only_a_hub_id_is_named_as_base_model(backbone: Path) -> None:

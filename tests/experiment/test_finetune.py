@@ -3,20 +3,24 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from accelerate import PartialState
 from datasets import DatasetDict
 from PIL import Image
 from safetensors.torch import load_file
 
-from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel
+from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel, embed_images, short_vectors
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
+from hf_vitret.evaluation.reporting.retrieval_strip import choose_shown, drawn_queries
 from hf_vitret.experiment.finetune import AFTER, BEFORE, _use_the_cores
+from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from tests.experiment import flow
 from tests.training import runs
 
@@ -25,6 +29,7 @@ WRITTEN = {
     "README.md",
     "config.json",
     "configuration_vitret.py",
+    "curves.png",
     "model.safetensors",
     "modeling_vitret.py",
     "preprocessor_config.json",
@@ -94,8 +99,30 @@ def test_results_tell_how_they_came_about(finished: Path) -> None:
     assert training["images_per_second"] == pytest.approx(6 * 8 / training["seconds"], rel=0.01)
     assert [line["step"] for line in results["log"] if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert results["environment"]["processes"] == 1
+    assert results["formats"] == []
+    assert "cores" in results["environment"]["device"]
+    assert date.fromisoformat(results["date"]) <= date.today()
     with Image.open(finished / "retrieval.png") as picture:
         assert picture.width > 1000
+
+
+def test_the_picture_shows_failures_and_the_card_short_vectors(finished: Path) -> None:
+    results, card = flow.results_of(finished), (finished / "README.md").read_text()
+    model, evaluator = ViTRetModel.from_pretrained(finished), RetrievalEvaluator(runs.shapes_dataset())
+    rows = drawn_queries(evaluator, 256)
+    found = evaluator.neighbors(rows, 5, evaluator.embed(model, evaluator.query), None)
+    at_random, failures, num_wrong = choose_shown(evaluator, rows, found)
+    counts = {"num_random": len(at_random), "num_failures": len(failures), "num_wrong": num_wrong, "num_drawn": 20}
+    assert results["picture"] == {"num_neighbors": 5, **counts}
+    train, test = (embed_images(model, runs.shapes_dataset()[name], progress=False) for name in ("train", "test"))
+    labels = runs.shapes_dataset()["test"]["label"]
+    # Not by signs: the last of all dimensions is zero after a LayerNorm, and its sign the rounding's.
+    settings = {"dims": [16], "reductions": ["pca"], "precisions": ["float32", "float16", "int8"], "progress": False}
+    expected = json.loads(json.dumps(asdict(short_vectors(train, test, labels, **settings))))
+    assert results["short_vectors"]["scores"][:3] == expected["scores"]
+    assert results["short_vectors"]["num_train"] == 24
+    assert "### Short vectors" in card
+    assert "](curves.png)" in card
 
 
 def test_scores_come_with_their_protocol_and_intervals(finished: Path, backbone: Path) -> None:
@@ -184,7 +211,12 @@ def test_projection_is_drawn_from_the_seed(backbone: Path, tmp_path: Path) -> No
     assert runs_of_two[0][0][BEFORE] != runs_of_two[2][0][BEFORE]
 
 
-def test_query_and_gallery(backbone: Path, tmp_path: Path) -> None:
+def test_query_and_gallery(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what its maker tells of the data and the weights."""
+    license = {"model_license": "other", "model_license_name": "mine", "model_license_link": "https://example.org"}
+    benchmark = {"id": "ada/shapes", "tasks": {"first": "recall_at_1"}}
+    data = {"dataset_id": "ada/shapes", "revision": "v1", "benchmark": benchmark}
+    monkeypatch.setattr(flow, "FACTS", replace(flow.FACTS, dataset="cub", **data, **license))
     dataset = runs.shapes_dataset()
     test = dataset["test"]
     parts = {"query": test.select(range(0, 20, 2)), "gallery": test.select(range(1, 20, 2))}
@@ -192,6 +224,15 @@ def test_query_and_gallery(backbone: Path, tmp_path: Path) -> None:
     results = flow.results_of(folder)
     assert set(results["data"]["splits"]) == {"train", "query", "gallery"}
     assert results["scores"][AFTER] == pytest.approx(RetrievalEvaluator(parts)(ViTRetModel.from_pretrained(folder)))
+    assert {"name": "cub", **data}.items() <= results["data"].items()
+    assert license.items() <= results.items()
+    assert results["paper"] == PAPER_FIGURES["cub"]
+    card = (folder / "README.md").read_text()
+    assert "### Beside the paper" in card
+    assert "wah2011caltech" in card
+    (entry,) = yaml.safe_load((folder / ".eval_results" / "shapes.yaml").read_text())
+    assert (entry["dataset"]["task_id"], entry["value"]) == ("first", results["scores"][AFTER]["recall_at_1"])
+    assert entry["date"] == results["date"]
 
 
 def test_classes_that_training_saw_are_counted(backbone: Path, tmp_path: Path) -> None:
@@ -281,6 +322,12 @@ def test_two_processes_write_one_folder_with_the_scores_of_one(backbone: Path, t
         assert results["scores"][title] == pytest.approx(scores, abs=1e-9), title
     values = evaluator.query_metrics(evaluator.embed(ViTRetModel.from_pretrained(folder), evaluator.query))
     assert results["intervals"][AFTER]["recall_at_1"] == asdict(bootstrap_interval(values["recall_at_1"]))
+    # PCA at the width of the vectors takes the mean away, and R@1 of two processes is that of one.
+    shorter, found = results["short_vectors"], ViTRetModel.from_pretrained(folder)
+    train, test = (embed_images(found, runs.shapes_dataset()[name], progress=False) for name in ("train", "test"))
+    labels = runs.shapes_dataset()["test"]["label"]
+    expected = asdict(short_vectors(train, test, labels, dims=[5], reductions=["pca"], progress=False))
+    assert shorter == json.loads(json.dumps(expected))
     assert both.stdout.count("Checkpoint   ") == 1
 
 

@@ -17,7 +17,7 @@ from datasets import Dataset, DatasetDict
 from hf_vitret import ViTRetConfig
 from hf_vitret.data import cub, inshop, sop
 from hf_vitret.experiment import benchmark, particular_objects
-from hf_vitret.experiment.finetune import TRAINED_PARTS, _settings
+from hf_vitret.experiment.run_results import TRAINED_PARTS, run_settings
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.model_card import write_model_card
 from tests.training.runs import shapes_dataset
@@ -89,12 +89,12 @@ def plan(planned: PlannedRun) -> dict[str, Any]:
         image_size=model.image_size, resize_size=model.resize_size, resize_mode=model.resize_mode, pooling=model.pooling
     )
     num_train = planned.counts["train"][0] if planned.counts else 1
-    settings = _settings(args, num_train, args.step_images)
+    settings = run_settings(args, num_train, args.step_images)
     machine = {"bf16", "fp16"}  # whoever makes the run chooses
     return {
         "title": facts.name,
         "data": {
-            "name": planned.name,
+            "name": facts.dataset,
             "license": facts.license,
             "splits": {
                 name: {"num_images": images, "num_classes": classes}
@@ -110,7 +110,7 @@ def plan(planned: PlannedRun) -> dict[str, Any]:
             **{name: getattr(config, name) for name in ("pooling", "image_size", "resize_size", "resize_mode")},
         },
         "scores": {},
-        "paper": PAPER_FIGURES[planned.name],
+        "paper": PAPER_FIGURES[facts.dataset],
         "training": {name: value for name, value in settings.items() if name not in machine}
         | {name: getattr(model, name) for name in TRAINED_PARTS},
     }

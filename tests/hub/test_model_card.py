@@ -1,10 +1,9 @@
 """The card says what results.json says, its metadata parses, and the code that it shows runs."""
 
 import json
+import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -15,14 +14,16 @@ import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 from PIL import Image
-from transformers import AutoImageProcessor
 
-from hf_vitret import ViTRetModel, embed_images, short_vectors
+from hf_vitret import ViTRetModel, compare, embed_images, short_vectors
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
+from hf_vitret.hub.export.onnx_graph import export_onnx
+from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
 from hf_vitret.hub.model_card import write_model_card
 from hf_vitret.hub.pinned_snippets import pin_snippets
 from tests.experiment import flow
 from tests.training.runs import draw
+from tests.warm_process import run_warm
 
 NAMES = ["recall_at_1", "recall_at_10", "recall_at_100", "recall_at_1000", "map_at_r", "r_precision"]
 SHOWN = Path(__file__).parents[2] / "model_cards"
@@ -120,6 +121,8 @@ def full(results: dict[str, Any]) -> dict[str, Any]:
     results["short_vectors"] = json.loads(json.dumps(asdict(table)))
     results["paper"] = PAPER_FIGURES["sop"]
     results["data"] |= {"name": "sop", "dataset_id": "user/shapes", "left_out": {"train": ["1", "2"]}}
+    changes = {name: compare([0.2, 0.3, 0.6], [0.4, 0.1, 0.9], num_resamples=50) for name in NAMES}
+    results["int8"] = {name: asdict(change) for name, change in changes.items()}
     results["picture"] = {"num_neighbors": 5, "num_random": 5, "num_failures": 3, "num_wrong": 9, "num_drawn": 20}
     return results | {
         "base_model": "facebook/deit-small-distilled-patch16-224",
@@ -137,7 +140,9 @@ def test_every_number_in_the_card_is_one_of_the_results(full: dict[str, Any], tm
         scores["num_queries_without_positive"] = 4
     results = scrambled(full, Random(seed))
     shares = [
-        number for name in ("scores", "intervals", "differences", "short_vectors") for number in numbers(results[name])
+        number
+        for name in ("scores", "intervals", "differences", "short_vectors", "int8")
+        for number in numbers(results[name])
     ]
     percent = {f"{sign}{round(100 * share, 1):.1f}" for share in shares for sign in ("", "+")}
     percent |= {f"{100 * share:g}" for share in shares}  # of the confidence
@@ -201,7 +206,7 @@ def test_results_of_a_run_without_intervals(folder: Path, results: dict[str, Any
         assert rows == [
             [title, *(f"{100 * scores[name]:.1f}" for name in NAMES)] for title, scores in results["scores"].items()
         ]
-        assert "brackets" not in card
+        assert "in brackets the 95% interval" not in card
         assert "difference" not in card
         assert "\nIn percent, on images of" in card
         assert ("In full, for whoever compares" in card) == (left_out is not None)
@@ -230,6 +235,23 @@ def test_each_table_is_one_block_that_markdown_reads_as_such(full: dict[str, Any
         assert lines[end] == ""
 
 
+def test_what_8_bits_cost_has_rows_of_its_own(full: dict[str, Any], tmp_path: Path) -> None:
+    assert "int8 is `onnx/model_int8.onnx`: the same model" in card_of(full, tmp_path)
+    head, *_, coarse, change = score_table(tmp_path)
+    assert head == ["", *COLUMNS]
+    assert coarse == ["int8 (ONNX)", *["36.7"] * 6]  # the mean of 20, 30 and 60
+    assert change[0] == "int8 less float32"
+    assert all(cell.startswith("-10.0 (") for cell in change[1:])  # the mean of -20, +20 and -30
+
+
+def test_particular_objects_have_a_table(full: dict[str, Any], tmp_path: Path) -> None:
+    scores = {"easy_map": 0.5, "medium_map": 0.4, "hard_map": 0.125}
+    card = card_of(full | {"revisited": {"roxford5k": {"after training": scores}}}, tmp_path)
+    section = card.split("### Particular objects\n")[1].split("\n###")[0]
+    assert "| after training | 50.0 | 40.0 | 12.5 |" in section
+    assert "### Particular objects" not in card_of(full, tmp_path)
+
+
 def test_protocol_of_leave_one_out(results: dict[str, Any], tmp_path: Path) -> None:
     text = " ".join(card_of(results, tmp_path).split())
     assert (
@@ -251,7 +273,7 @@ def test_protocol_of_query_and_gallery(results: dict[str, Any], tmp_path: Path) 
 
 
 def test_picture_is_there_and_shown_only_then(folder: Path, results: dict[str, Any], tmp_path: Path) -> None:
-    (link,) = re.findall(r"!\[.*\]\((.*)\)", (folder / "README.md").read_text())
+    link = re.findall(r"!\[.*\]\((.*)\)", (folder / "README.md").read_text())[0]
     with Image.open(folder / link) as picture:
         assert picture.format == "PNG"
     without = card_of(results, tmp_path)
@@ -270,42 +292,42 @@ def code_of(card: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
 
 
-def write_means_as_onnx(path: Path) -> None:
-    """Write a graph with the names that an exported model has: the mean of each channel."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    names = [("pixel_values", ["batch", 3, "height", "width"]), ("embeddings", ["batch", 3])]
-    given, found = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names)
-    node = helper.make_node("ReduceMean", ["pixel_values"], ["embeddings"], axes=[2, 3], keepdims=0)
-    graph = helper.make_graph([node], "means", [given], [found])
-    path.parent.mkdir()
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-
-
-def test_the_code_in_the_card_runs(folder: Path, full: dict[str, Any], tmp_path: Path) -> None:
-    """Sentence-transformers and a real graph are run where their files are made; a graph of the same names, here."""
-    checkpoint = shutil.copytree(folder, tmp_path / "downloaded")
-    write_means_as_onnx(checkpoint / "onnx" / "model.onnx")
-    for name, class_id in (("a.jpg", 1), ("b.jpg", 2)):
-        draw(class_id, 0).resize((70, 40)).save(checkpoint / name)
-    package, auto, sentences, graph = code_of(card_of(full, checkpoint))
-    compile(sentences, "card", "exec")
-    show = "\nimport json\nprint(json.dumps(similarity.tolist()))\n"
-    code = "".join(each + show for each in (package, auto, graph))
-    result = subprocess.run([sys.executable, "-c", code], cwd=checkpoint, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    images = []
-    for name in ("a.jpg", "b.jpg"):
-        with Image.open(checkpoint / name) as image:
-            images.append(image.convert("RGB"))
+def test_the_code_in_the_card_runs_as_it_is_printed(folder: Path, tmp_path: Path) -> None:
+    """Four ways, each told on the card by the export that makes it, and the same vectors from all of them."""
+    first, second = (Path(shutil.copytree(folder, tmp_path / name)) for name in ("first", "second"))
     model = ViTRetModel.from_pretrained(folder)
+    export_onnx(model, first / "onnx")
+    assert not write_sentence_transformers(first)
+    assert write_sentence_transformers(second, copy_weights=False)
+    images = []
+    for checkpoint in (first, second):
+        for name, class_id in (("a.jpg", 1), ("b.jpg", 2)):
+            draw(class_id, 0).resize((70, 40)).save(checkpoint / name)
+    for name in ("a.jpg", "b.jpg"):
+        with Image.open(first / name) as image:
+            images.append(image.convert("RGB"))
+    blocks = [code_of((checkpoint / "README.md").read_text(encoding="utf-8")) for checkpoint in (first, second)]
+    (_, _, sentences, _), (*_, by_own_code) = blocks
+    assert 'SentenceTransformer(".")' in sentences
+    assert by_own_code == sentences.replace('(".")', '(".", trust_remote_code=True)')
+    show = "\nimport json\nprint(json.dumps(similarity.tolist()))\n"
+    code = "".join(each + show for each in blocks[0]) + "import os\nos.chdir('../second')\n" + by_own_code + show
+    result = run_warm(code, folder=first, environment={**os.environ, "PYTHONPATH": str(SHOWN.parent)})
+    assert result.returncode == 0, result.stderr
     embeddings = embed_images(model, images, progress=False)
-    means = AutoImageProcessor.from_pretrained(folder)(images, return_tensors="pt")["pixel_values"].mean((2, 3))
-    shown = [torch.tensor(json.loads(line)) for line in result.stdout.splitlines()]
-    assert len(shown) == 3
-    for similarity, expected in zip(shown, (embeddings, embeddings, means)):
-        torch.testing.assert_close(similarity, expected @ expected.T, atol=1e-5, rtol=0)
+    expected = embeddings @ embeddings.T
+    assert expected[0, 1] < 0.999  # the images can be told apart
+    shown = [torch.tensor(json.loads(line)) for line in result.stdout.splitlines() if line.startswith("[[")]
+    assert len(shown) == 5
+    for similarity in shown:
+        torch.testing.assert_close(similarity, expected, atol=1e-5, rtol=0)
+
+
+def test_a_graph_that_takes_floats_gets_them(full: dict[str, Any], tmp_path: Path) -> None:
+    for dtype, option in (("uint8", "do_rescale=False, do_normalize=False, "), ("float32", "")):
+        full["exports"] = {"onnx": {"input_dtype": dtype}}
+        graph = code_of(card_of(full, tmp_path))[-1]
+        assert f'processor(images, {option}return_tensors="np")["pixel_values"]' in graph
 
 
 def test_code_for_a_checkpoint_on_the_hub_names_it_and_its_revision(full: dict[str, Any], tmp_path: Path) -> None:
@@ -363,7 +385,7 @@ def test_caption_tells_how_queries_were_chosen(full: dict[str, Any], tmp_path: P
 
 
 def test_a_run_that_is_still_to_be_made(full: dict[str, Any], tmp_path: Path) -> None:
-    for name in ("intervals", "differences", "environment", "short_vectors", "protocol"):
+    for name in ("intervals", "differences", "environment", "short_vectors", "protocol", "int8"):
         del full[name]
     for name in ("seconds", "best_step", "images_per_second"):
         del full["training"][name]

@@ -200,3 +200,23 @@ def test_the_next_command_is_of_the_same_test_images(
     module.main()
     assert asked == ["python", "recipes/evaluate.py", "--model", "out/final", *expected]
     evaluate_recipe.command_line().parse_args(asked[2:])
+
+
+def test_what_the_card_is_told(recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, facts = recipe("train_catalogue"), []
+    monkeypatch.setattr(module, "load", lambda *_: None)
+    monkeypatch.setattr(module, "finetune", lambda *inputs: facts.append(inputs[-1]))
+    line = ["--dataset_name", "ada/shapes", "--dataset_revision", "v2", "--benchmark_task", "first"]
+    line += ["--model_license", "other", "--model_license_name", "mine", "--model_license_link", "https://example.org"]
+    monkeypatch.setattr(sys, "argv", ["recipes/train_catalogue.py", *line, "--hub_token", "s3cret"])
+    module.main()
+    (told,) = facts
+    assert (told.dataset_id, told.revision, told.dataset) == ("ada/shapes", "v2", None)
+    assert told.benchmark == {"id": "ada/shapes", "tasks": {"first": "recall_at_1"}, "revision": "v2"}
+    assert (told.model_license, told.model_license_name, told.model_license_link) == ("other", "mine", line[-1])
+    assert "s3cret" not in told.command + told.next_command
+    for name in ("benchmark_task", "model_license"):
+        assert f"--{name}" not in told.next_command
+    monkeypatch.setattr(sys, "argv", ["recipes/train_catalogue.py", "--data_dir", "x", "--model_license_name", "mine"])
+    with pytest.raises(SystemExit, match=r"^error: expected model_license_name and model_license_link both"):
+        module.main()

@@ -73,6 +73,26 @@ def test_settings_of_tuples_are_flags(intercepted) -> None:
     assert shlex.split(facts.command)[:5] == ["accelerate", "launch", "recipes/train_sfm120k.py", "--data_dir", "a b"]
 
 
+def test_the_demo_is_asked_for_or_not(recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = recipe("train_sfm120k")
+    for line, expected in (
+        (["--demo"], True),
+        (["--demo", "true"], True),
+        (["--demo", "false"], False),
+        (["--demo=false"], False),
+        (["--seed", "3", "--data_dir", "x"], False),
+    ):
+        monkeypatch.setattr(sys, "argv", ["recipes/train_sfm120k.py", *line])
+        assert module.asks_for_demo() is expected
+
+
+def test_no_demo_has_the_papers_settings(intercepted) -> None:
+    _, _, model, args, facts = intercepted("--demo", "false", "--hub_token", "s3cret")
+    assert (args.output_dir, args.learning_rate, model.image_size) == ("outputs/sfm120k", 5e-7, 224)
+    assert facts.dataset == "sfm120k"
+    assert facts.command == "accelerate launch recipes/train_sfm120k.py --demo false"
+
+
 def test_without_data_it_says_where_to_get_it(run_recipe) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*retrieval-SfM-120k"):
         run_recipe("train_sfm120k")
@@ -107,7 +127,10 @@ def test_the_demo_mines_trains_whitens_scores_and_reranks(backbone: Path, small_
     assert (results["model"]["resize_size"], results["model"]["resize_mode"]) == (32, "square")
     assert results["data"]["splits"]["train"]["num_classes"] == 8
     assert results["scores"]["after training"]["num_queries"] == 8
-    assert "china: flickr.com" in (Path("out/final") / "README.md").read_text()
+    assert results["revisited"] == {"places": stages}
+    card = (Path("out/final") / "README.md").read_text()
+    assert "china: flickr.com" in card
+    assert "### Particular objects" in card
 
     images = load_sfm120k("out/places", check_counts=False)["val"]
     plain, whitened = (ViTRetModel.from_pretrained(Path("out") / name) for name in ("final", "whitened"))
