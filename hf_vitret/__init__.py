@@ -23,6 +23,7 @@ _MODULES = {
     "LearnedWhitening": "search.whitening",
     "MtebEncoder": "evaluation.mteb_encoder",
     "NormalizedSoftmaxLoss": "losses.normalized_softmax",
+    "OnnxEncoder": "hub.export.onnx_encoder",
     "PCA": "search.pca",
     "RetrievalEvaluator": "evaluation.evaluator",
     "RetrievalLoss": "losses.retrieval",
@@ -46,20 +47,26 @@ _MODULES = {
     "embed_multi_scale": "search.multi_scale",
     "evaluate_module": "evaluation.modules",
     "expand_queries": "search.query_expansion",
+    "export_onnx": "hub.export.onnx_graph",
     "graded_metrics": "evaluation.metrics.graded",
     "load_model": "search.load_model",
     "load_retrieval_dataset": "data.loading",
     "match_rates": "evaluation.match_rates",
     "measure_spread": "evaluation.spread",
     "nearest_neighbors": "search.neighbors",
+    "publish_checkpoint": "hub.publish",
     "query_metrics": "evaluation.metrics.retrieval",
     "ranked_list_metrics": "evaluation.metrics.ranked_lists",
     "rerank_reciprocal": "search.reciprocal_reranking",
     "retrieval_metrics": "evaluation.metrics.retrieval",
     "revisited_metrics": "evaluation.revisited.metrics",
     "revisited_metrics_of_ranking": "evaluation.revisited.metrics",
+    "score_change": "hub.export.onnx_encoder",
     "short_vectors": "evaluation.short_vectors.sweep",
     "with_projection": "search.projection",
+    "write_endpoint_handler": "hub.export.endpoint",
+    "write_sentence_transformers": "hub.export.sentence_transformers_files",
+    "write_space": "hub.export.space",
 }
 __all__ = sorted(_MODULES)
 
@@ -86,6 +93,13 @@ if TYPE_CHECKING:
     from .evaluation.short_vectors.sweep import short_vectors as short_vectors
     from .evaluation.spread import measure_spread as measure_spread
     from .evaluation.spread_figures import draw_spread as draw_spread
+    from .hub.export.endpoint import write_endpoint_handler as write_endpoint_handler
+    from .hub.export.onnx_encoder import OnnxEncoder as OnnxEncoder
+    from .hub.export.onnx_encoder import score_change as score_change
+    from .hub.export.onnx_graph import export_onnx as export_onnx
+    from .hub.export.sentence_transformers_files import write_sentence_transformers as write_sentence_transformers
+    from .hub.export.space import write_space as write_space
+    from .hub.publish import publish_checkpoint as publish_checkpoint
     from .losses.contrastive import ContrastiveLoss as ContrastiveLoss
     from .losses.cross_batch_memory import CrossBatchMemory as CrossBatchMemory
     from .losses.external import ExternalLoss as ExternalLoss

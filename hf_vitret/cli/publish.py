@@ -4,7 +4,8 @@
   hf-vitret publish outputs/cub/final user/birds --tag 2026-11 --no-private
 
 It is private, unless --no-private is given. The same command goes on with what an interrupted one left, and leaves
-alone what is there already. Optimizer state, checkpoints of the run, tokens and paths of this machine stay here.
+alone what is there already. What hf-vitret export wrote goes along, but for a Space. Optimizer state, checkpoints of
+the run, tokens and paths of this machine stay here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .model_card import CARD_NAME
+from .one_commit import changes, commit_at_once
 from .pinned_snippets import pin_snippets
 from .private_strings import check_no_tokens, without_paths
 from .pushing import errors_in_words, find_token, make_repository, patiently
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 _RELEASE = re.compile(r"v([1-9]\d*)")
 # Weights, and their exports, of which a release has its own or none: an older `model.safetensors` would be loaded in
@@ -96,7 +95,7 @@ def publish_checkpoint(
         tags = patiently(lambda: _tags(hub, repo_id))
         release = tag or _newest(tags, there.sha) or _next(tags)
         operations = _additions(content, texts[CARD_NAME], repo_id, release)
-        if release in tags and (tags[release] != there.sha or _changes(operations, there)):
+        if release in tags and (tags[release] != there.sha or changes(operations, _is_outdated, there.siblings)):
             if tag:
                 raise ValueError(
                     f"{repo_id} has a tag {tag} already, of another checkpoint (commit {tags[tag][:8]}): name another "
@@ -104,7 +103,7 @@ def publish_checkpoint(
                 )
             release = _next(tags)
             operations = _additions(content, texts[CARD_NAME], repo_id, release, operations)
-        commit = _commit(hub, repo_id, operations, there, f"Release {release}")
+        commit = commit_at_once(hub, repo_id, "model", operations, _is_outdated, there, f"Release {release}")
         patiently(lambda: _tag(hub, repo_id, release, commit))
     return Published(repo_id, commit, release, f"{hub.endpoint}/{repo_id}/tree/{release}")
 
@@ -124,52 +123,9 @@ def _additions(
     return [*(addition for addition in others if addition.path_in_repo != CARD_NAME), pinned]
 
 
-def _commit(hub: HfApi, repo_id: str, additions: list[CommitOperationAdd], there: ModelInfo, message: str) -> str:
-    """Upload what is new, and commit it on top of what was there when the push began; return the commit's name."""
-    from huggingface_hub import CommitOperationAdd
-
-    new = [change for change in _changes(additions, there) if isinstance(change, CommitOperationAdd)]
-    if new:
-        # The client repeats these requests by itself, and leaves out what the storage has.
-        hub.preupload_lfs_files(repo_id, new, free_memory=False)
-
-    def commit() -> str:
-        now = hub.model_info(repo_id, files_metadata=True)
-        changes = _changes(additions, now)  # none where the answer to a commit was lost, and only that
-        if not changes:
-            return str(now.sha)
-        made = hub.create_commit(repo_id, changes, commit_message=message, parent_commit=there.sha)
-        return str(made.oid)
-
-    return patiently(commit)
-
-
-def _changes(additions: list[CommitOperationAdd], there: ModelInfo) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """Return what a commit has to do: add what is not there, or is another, and remove what must not be there."""
-    from huggingface_hub import CommitOperationDelete
-
-    siblings = {sibling.rfilename: sibling for sibling in there.siblings or []}
-    changed = [one for one in additions if not _is_there(one, siblings.get(one.path_in_repo))]
-    ours = {addition.path_in_repo for addition in additions}
-    outdated = [
-        path
-        for path in sorted(set(siblings) - ours)
-        if is_of_a_run(path) or any(fnmatch(path.split("/")[-1], pattern) for pattern in REPLACED)
-    ]
-    return [*changed, *(CommitOperationDelete(path) for path in outdated)]
-
-
-def _is_there(addition: CommitOperationAdd, sibling: RepoSibling | None) -> bool:
-    """Tell whether the repository has this file already: by SHA-256 where it is large, else by its name in git."""
-    if sibling is None:
-        return False
-    if sibling.lfs is not None:
-        return sibling.lfs.sha256 == addition.upload_info.sha256.hex()
-    if sibling.size != addition.upload_info.size:
-        return False
-    with addition.as_file() as stream:
-        content = stream.read()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == sibling.blob_id
+def _is_outdated(path: str) -> bool:
+    """Tell whether a file that a release does not have goes: weights of an earlier one, and what a run goes on from."""
+    return is_of_a_run(path) or any(fnmatch(path.split("/")[-1], pattern) for pattern in REPLACED)
 
 
 def _tags(hub: HfApi, repo_id: str) -> dict[str, str]:

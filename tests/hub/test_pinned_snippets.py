@@ -56,8 +56,9 @@ def test_code(code: str, expected: str) -> None:
     assert pinned(expected) == expected
 
 
-def test_each_call_of_our_own_card_is_pinned() -> None:
-    names = {"source": '"."', "pinned": "", "is_on_hub": False, "formats": ["onnx", "sentence-transformers"]}
+@pytest.mark.parametrize("needs_code", [False, True])
+def test_each_call_of_our_own_card_is_pinned(needs_code: bool) -> None:
+    names = {"formats": ["onnx", "sentence-transformers"], "needs_code": needs_code}
     use = TEMPLATE.read_text().partition("## Use")[2].partition("## Results")[0]
     template = Template(use).render(names, scores={"recall_at_1": 1})
     blocks = re.findall(r"```python\n(.*?)```", pin_snippets(template, "ada/birds", "v2"), re.DOTALL)
@@ -65,6 +66,7 @@ def test_each_call_of_our_own_card_is_pinned() -> None:
     named = [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", None)) in LOADERS]
     assert len(named) >= 6
     assert '"."' not in "".join(blocks)
+    assert "".join(blocks).count("trust_remote_code=True") == 1 + needs_code
     assert 'InferenceSession(hf_hub_download("ada/birds", "onnx/model.onnx", revision="v2"))' in "".join(blocks)
     for call in named:
         assert [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "revision"] == ["'v2'"]

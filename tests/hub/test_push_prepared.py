@@ -1,6 +1,7 @@
 """A prepared data set pushed to the Hub stand-in by the real client, and what goes wrong on the way."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def test_pushed_and_loaded_in_a_clean_process_it_is_the_same(hub: HubStandIn, fo
     assert repository.private
     assert repository.resolve("main").oid == commit
     assert files_on(hub) == {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert hub.num_requests()["create_commit"] == 1  # a reader finds all shards or none
     whole, streamed = json.loads(hub.run(LOAD, token=hub.token).stdout)
     assert streamed == whole
     from datasets import Image, load_dataset
@@ -97,7 +99,8 @@ def test_shards_of_an_earlier_version_go_and_other_files_stay(hub: HubStandIn, f
         ("storage_upload", CutRequest(after=100), False),  # the client goes on by itself
         ("storage_upload", Refuse(400), True),
         ("create_commit", Refuse(409), True),
-        ("create_commit", CutResponse(), True),  # the commit was made, the client does not know
+        ("create_commit", CutResponse(), False),  # the commit was made, the client does not know
+        ("create_commit", Refuse(429), False),  # the client goes on by itself
     ],
 )
 def test_a_push_that_broke_off_goes_on(hub: HubStandIn, folder: Path, route: str, fault: Fault, fails: bool) -> None:
@@ -117,6 +120,16 @@ def test_without_a_token(hub: HubStandIn, folder: Path) -> None:
     refused = hub.run(PUSH, folder, "ada/shapes", "private", check=False)
     assert "ValueError: pushing to the Hub needs a token that may write" in refused.stderr
     assert "Nothing is lost" in refused.stderr
+    assert hub.requests == []
+
+
+def test_a_card_with_a_token_in_it_stays_here(hub: HubStandIn, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "told")
+    with (tmp_path / "told" / "README.md").open("a") as card:
+        card.write(f"\nhf download --token {hub.token}\n")
+    refused = hub.run(PUSH, tmp_path / "told", "ada/shapes", "private", token=hub.token, check=False)
+    assert "ValueError: README.md has a token of the Hub in it, and nothing was uploaded" in refused.stderr
+    assert hub.token not in refused.stderr
     assert hub.requests == []
 
 

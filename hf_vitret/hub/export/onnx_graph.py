@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from ...data.durable_files import aside, put_in_place
 from ...models.modeling_vitret import ViTRetModel
 from ...search.forward import evaluating
+from ..card.formats import FORMATS
+from .recorded import record_format
 
 GRAPH_NAME = "model.onnx"
 INT8_NAME = "model_int8.onnx"
@@ -21,6 +23,8 @@ INT8_NAME = "model_int8.onnx"
 MIN_COSINE = 0.9999
 # A protobuf message ends at 2 GiB; the graph around the weights takes a share of it.
 MAX_BYTES = 2**31 - 2**24
+# Where the configuration names no patch: what a ConvNeXt's stages make one number of.
+STRIDE = 32
 MISSING = 'ONNX graphs need onnx, onnxscript and onnxruntime: pip install "hf_vitret[onnx]"'
 
 
@@ -36,15 +40,18 @@ def export_onnx(
     """Write a model as one ONNX graph, beside the image processor that belongs to it.
 
     The graph takes `pixel_values` of any number of images and gives `embeddings`. It is run by onnxruntime, at several
-    batch sizes, before it gets its name.
+    batch sizes, and image sizes where it promises them, before it gets its name. In `<checkpoint>/onnx` it is told on
+    the checkpoint's card.
 
     Args:
         model: The model; it is left as it is. The graph computes in float32.
-        folder: Where to write `model.onnx`, and `model_int8.onnx`; made where it does not exist.
+        folder: Where to write `model.onnx`, and `model_int8.onnx`; made where it does not exist. Graphs that an earlier
+            call wrote there are replaced, or removed.
         input_dtype: `torch.uint8` takes resized and cropped pixels, 0..255: the graph rescales and normalises them,
             which nobody can forget, and a quarter of the bytes travels. `torch.float32` takes them normalised.
         dynamic_size: Whether the graph takes images of any height and width, in multiples of a patch, position
-            embeddings interpolated; else they have the `image_size` of the configuration.
+            embeddings interpolated; else they have the `image_size` of the configuration. Backbones whose computation
+            depends on the size otherwise, as that of Swin does by its windows, are refused.
         opset: Version of the ONNX operators, 18 or newer.
         quantize_int8: Whether to write a second graph, whose linear layers have 8-bit weights, and activations scaled
             to 8 bits as they come. Its embeddings differ: see `score_change`.
@@ -95,19 +102,23 @@ def export_onnx(
         )
     assert program is not None
     program.save(aside(path), external_data=False)
-    sides = [(side, side), (2 * side, side)] if dynamic_size else [(side, side)]
+    sizes = _sizes(model, dynamic_size=dynamic_size)
     try:
         with evaluating(exported):
             _check_graph(
-                aside(path), embeds, [_pixels(count, *size, input_dtype) for size in sides for count in (1, 3)]
+                aside(path), embeds, [_pixels(count, *size, input_dtype) for size in sizes for count in (1, 3)]
             )
     except ValueError:
         aside(path).unlink()
         raise
+    (target / INT8_NAME).unlink(missing_ok=True)  # it is of the graph that goes
     put_in_place(path)
     model.image_processor.save_pretrained(target)
     if quantize_int8:
         _quantize(path, target / INT8_NAME)
+    if path == target.parent / FORMATS["onnx"]:
+        name = str(input_dtype).removeprefix("torch.")
+        record_format(target.parent, "onnx", input_dtype=name, dynamic_size=dynamic_size)
     return path
 
 
@@ -121,6 +132,17 @@ class _Embeds(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         embeddings: torch.Tensor = self.model(pixel_values).embeddings  # (B, D)
         return embeddings
+
+
+def _sizes(model: ViTRetModel, *, dynamic_size: bool) -> list[tuple[int, int]]:
+    """List heights and widths that a graph promises to take: where any, also odd numbers of patches, more and fewer."""
+    side = model.config.image_size
+    if not dynamic_size:
+        return [(side, side)]
+    patch = getattr(model.config.backbone_config, "patch_size", None)
+    step = patch if isinstance(patch, int) else STRIDE
+    larger, smaller = side + step, max(side - step, step)
+    return [(side, side), (2 * side, side), (larger, side + 2 * step), (smaller, larger), (side + 3 * step, smaller)]
 
 
 def _pixels(count: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from ...data.durable_files import aside, write_whole
 from ...models.modeling_vitret import POOLED_NORMS, ViTRetModel, _backbone_kwargs
+from ...search.self_contained import check_self_contained
 from .endpoint import check_is_checkpoint
+from .recorded import record_format
 
 MODULES_FOLDER = "sentence_transformers"
 TRANSFORMER_FILE = "sentence_bert_config.json"
@@ -27,7 +29,7 @@ WRITTEN_FOR = "6.0.0"
 
 
 def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bool | None = None) -> bool:
-    """Write `modules.json` and what it names beside a checkpoint.
+    """Write `modules.json` and what it names beside a checkpoint, and tell it on its card.
 
     There are two forms. In the first, sentence-transformers' own modules do it all (Transformer, Pooling, Dense,
     Normalize): no code of the repository runs, and the backbone's weights are in the folder a second time, because the
@@ -44,11 +46,13 @@ def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bo
         Whether `SentenceTransformer` needs `trust_remote_code=True` to load the folder.
 
     Raises:
-        ValueError: The first form is asked for, and the library has no modules for the model; the message says why.
+        ValueError: The first form is asked for, and the library has no modules for the model; the message says why. Or
+            the checkpoint names files or code outside itself.
         FileNotFoundError: There is no checkpoint in the folder.
     """
     target = Path(folder)
     check_is_checkpoint(target)
+    check_self_contained(target)
     model = ViTRetModel.from_pretrained(target)
     obstacle = why_not_own_modules(model)
     if copy_weights and obstacle:
@@ -80,6 +84,7 @@ def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bo
         for number, (name, path) in enumerate(paths.items())
     ]
     _write_json(target / "modules.json", modules)
+    record_format(target, "sentence-transformers", needs_code=needs_code)
     return needs_code
 
 

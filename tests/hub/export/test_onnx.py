@@ -75,9 +75,28 @@ def test_int8_is_near_and_not_the_same(folder: Path) -> None:
 @torch.no_grad()
 def test_a_graph_of_any_size_that_takes_floats(tmp_path: Path) -> None:
     model = small("dinov2", pooling="gem", gem_learnable=True)
+    (tmp_path / "model_int8.onnx").touch()  # of an earlier graph
     encoder = OnnxEncoder(export_onnx(model, tmp_path, dynamic_size=True, input_dtype=torch.float32))
+    assert not (tmp_path / "model_int8.onnx").exists()
     for pixels in (raw_pixels(3), raw_pixels(1, 48, 40), torch.randn(2, 3, 16, 64)):
         torch.testing.assert_close(encoder(pixels).embeddings, model(pixels).embeddings, atol=1e-5, rtol=0)
+
+
+def test_a_backbone_whose_windows_fit_some_sizes_alone_has_no_graph_of_any_size(tmp_path: Path) -> None:
+    """Swin's graph takes 32 x 32 and 64 x 32; other sizes need padding that is not in it."""
+    model = tiny("swin", {"depths": [1], "num_heads": [1]})
+    with pytest.raises(ValueError, match=r"of this backbone fails on pixels of shape .*dynamic_size=False"):
+        export_onnx(model, tmp_path, dynamic_size=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_that_are_tried_are_multiples_of_a_patch() -> None:
+    assert onnx_graph._sizes(tiny("vit"), dynamic_size=False) == [(32, 32)]
+    for kind, step in (("vit", 8), ("swin", 2), ("dinov3_convnext", 32)):
+        sizes = onnx_graph._sizes(tiny(kind), dynamic_size=True)
+        assert all(side % step == 0 and side > 0 for size in sizes for side in size)
+        assert any(side // step % 2 for size in sizes for side in size)
+        assert any(height != width for height, width in sizes)
 
 
 def test_a_graph_that_fails_is_refused(folder: Path) -> None:

@@ -5,10 +5,11 @@ import os
 import re
 import socket
 import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,33 @@ from safetensors.torch import load_file
 from hf_vitret import ViTRetModel, embed_images
 from hf_vitret.hub.export import space as space_module
 from hf_vitret.hub.export.space import write_space
+from tests.chromium import PROGRAM, running_chromium
 from tests.training.runs import draw
 from tests.training.tiny_backbones import tiny
-
-from .chromium import PROGRAM, running_chromium
+from tests.warm_process import run_warm
 
 NAMES = ["cup", "fan", "mug", "sofa"]
 TITLE = 'Visual search: "shapes" & more'
+# As a Space runs it, where hf_vitret is not to be had; until a file appears.
+APP = """
+import os, runpy, sys, threading, time
+sys.modules["hf_vitret"] = None
+def wait_for_the_end():
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
+    os._exit(0)
+threading.Thread(target=wait_for_the_end, daemon=True).start()
+runpy.run_path("app.py", run_name="__main__")
+"""
+# Whether all of each image can be seen: none is cut off by the window or by the box around them.
+ALL_SEEN = """(() => {
+    const box = document.querySelector('.grid-wrap').closest('.block').getBoundingClientRect();
+    return [...document.querySelectorAll('.grid-wrap img')].every(image => {
+        const seen = image.getBoundingClientRect();
+        return seen.width > 100 && seen.left >= box.left && seen.right <= Math.min(box.right, innerWidth)
+            && seen.bottom <= box.bottom;
+    });
+})()"""
 CAPTIONS = "[...document.querySelectorAll('.caption-label')].map(label => label.textContent.trim())"
 
 
@@ -80,8 +101,8 @@ def test_what_is_no_checkpoint_and_what_does_not_fit_is_refused(
 
 
 @contextmanager
-def running_app(space: Path, home: Path) -> Iterator[str]:
-    """Run the app as a Space does, where hf_vitret is not to be had; give its address."""
+def running_app(space: Path, home: Path) -> Iterator[Callable[[], str]]:
+    """Run the app; give the function that waits for it and returns its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -92,37 +113,52 @@ def running_app(space: Path, home: Path) -> Iterator[str]:
         "GRADIO_TEMP_DIR": str(home / "gradio"),
         "HF_HOME": str(home / "hf"),
     }
-    code = "import runpy, sys; sys.modules['hf_vitret'] = None; runpy.run_path('app.py', run_name='__main__')"
-    with (home / "log").open("w+") as log:
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=space, env=environment, stdout=log, stderr=log)
-        try:
-            end = time.monotonic() + 120
-            while "Running on local URL" not in (home / "log").read_text():
-                assert process.poll() is None, (home / "log").read_text()
-                assert time.monotonic() < end, (home / "log").read_text()
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait()
+    ended: list[subprocess.CompletedProcess[str]] = []
+    run = threading.Thread(
+        target=lambda: ended.append(run_warm(APP, home / "stop", environment=environment, folder=space))
+    )
+
+    def address() -> str:
+        end = time.monotonic() + 120
+        while True:
+            assert not ended, ended[0].stderr
+            assert time.monotonic() < end, "the app has not come up"
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return f"http://127.0.0.1:{port}"
+
+    run.start()
+    try:
+        yield address
+    finally:
+        (home / "stop").touch()
+        run.join()
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="NO BROWSER: the Space is not tried; install Debian's chromium")
+@pytest.mark.skipif(
+    find_spec("gradio") is None, reason='NO GRADIO: the Space is not tried; pip install "hf_vitret[space]"'
+)
 def test_an_image_uploaded_in_a_browser_shows_its_neighbors(space: Path, dataset: Dataset, tmp_path: Path) -> None:
-    pytest.importorskip("gradio", reason='NO GRADIO: the Space is not tried; pip install "hf_vitret[space]"')
     upload = tmp_path / "query.png"
     dataset[4]["image"].save(upload)
     with running_app(space, tmp_path) as address, running_chromium(tmp_path / "profile") as browser:
-        browser.open(address)
+        browser.open(address())
         browser.wait_for("document.querySelector('input[type=file]') !== null")
         browser.choose_file("input[type=file]", upload)
         captions = browser.wait_for(f"({CAPTIONS}).length == 5 && {CAPTIONS}")
         title = browser.evaluate("document.title")
         heading = browser.evaluate("document.querySelector('h1').textContent")
         loaded = browser.wait_for(
-            "(() => { const shown = [...document.querySelectorAll('.grid-wrap img, .thumbnail-item img')];"
-            " return shown.length >= 5 && shown.every(image => image.complete && image.naturalWidth > 0); })()"
+            "(() => { const shown = [...document.querySelectorAll('.grid-wrap img')];"
+            " return shown.length == 5 && shown.every(image => image.complete && image.naturalWidth > 0); })()"
         )
+        browser.wait_for(ALL_SEEN)
+        browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        browser.wait_for(f"innerWidth == 390 && {ALL_SEEN}")
     embeddings = load_file(space / "embeddings.safetensors")["embeddings"]
     scores, rows = (embeddings @ embeddings[4]).topk(5)
     assert [re.split(r"\s+", caption) for caption in captions] == [

@@ -48,6 +48,11 @@ with gr.Blocks(title=SETTINGS["title"]) as demo:
             found = gr.Gallery(label="Nearest images", show_label=False, columns=4, object_fit="contain", height=None)
     upload.change(neighbors, upload, found)
 
+# All neighbours at once, in place of two rows in a box that scrolls; on a phone two in a row, in place of four cut off.
+CSS = """
+.grid-wrap { max-height: none !important; overflow: visible !important; }
+@media (max-width: 640px) { .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
+"""
+
 if __name__ == "__main__":
-    # All neighbours at once, in place of two rows in a box that scrolls.
-    demo.launch(css=".grid-wrap { max-height: none !important; overflow-y: visible !important; }")
+    demo.launch(css=CSS)

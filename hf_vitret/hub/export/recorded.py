@@ -1,0 +1,78 @@
+"""What was exported beside a checkpoint, told in its `results.json` and on its card."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ...data.durable_files import write_whole
+from ...evaluation.reporting.bootstrap import Comparison
+from ..card.formats import formats_in
+from ..card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
+from ..model_card import write_model_card
+
+# How far scores of one model on the same images may be apart: other batches, another device.
+MAX_ROUNDING = 0.005
+
+
+def record_format(folder: str | PathLike[str], name: str, **facts: Any) -> None:
+    """Tell that a checkpoint has got another way to load, and write its card again.
+
+    Args:
+        folder: The checkpoint. Where no run left its `results.json` there, nothing is written: it has no card of ours.
+        name: A key of `hub.card.formats.FORMATS`; what an earlier export of this name recorded is replaced.
+        **facts: How it was exported, as JSON values: `results["exports"][name]`.
+    """
+    results = _results_of(Path(folder))
+    if results is None:
+        return
+    formats = formats_in(Path(folder))
+    exports = {**results.get("exports", {}), name: facts}
+    results |= {"formats": formats, "exports": {each: exports[each] for each in formats if each in exports}}
+    if name == "onnx":
+        results.pop("int8", None)  # of the graph that this one replaces
+    _write(Path(folder), results)
+
+
+def record_int8(folder: str | PathLike[str], change: Mapping[str, Comparison]) -> None:
+    """Tell what an 8-bit graph scores, and write the card again.
+
+    Args:
+        folder: The checkpoint, with `results.json`.
+        change: As `score_change` returns it, for the data set of the run: `results["int8"]`.
+
+    Raises:
+        FileNotFoundError: There is no `results.json` in the folder.
+        ValueError: The model's scores are not those of the results: it was measured on other images.
+    """
+    results = _results_of(Path(folder))
+    if results is None:
+        raise FileNotFoundError(f"expected {RESULTS_NAME} in {folder}, as a recipe writes it; there is none")
+    scores = list(results["scores"].values())[-1]
+    for name, found in change.items():
+        known = scores.get(name)
+        if known is not None and not math.isclose(found.mean_b, known, rel_tol=0, abs_tol=MAX_ROUNDING):
+            raise ValueError(
+                f"expected the images of {results['title']}, on which the model of {folder} has a {name} of "
+                f"{known:.4f}; it has {found.mean_b:.4f} on these: measure the graph on the data set of the run"
+            )
+    _write(Path(folder), results | {"int8": {name: asdict(found) for name, found in change.items()}})
+
+
+def _results_of(folder: Path) -> dict[str, Any] | None:
+    path = folder / RESULTS_NAME
+    if not path.is_file():
+        return None
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    write_whole(folder / RESULTS_NAME, json.dumps(results, indent=2) + "\n")
+    pictures = [name if (folder / name).is_file() else None for name in (PICTURE_NAME, CURVES_NAME)]
+    write_model_card(folder, results, *pictures)
