@@ -37,9 +37,11 @@ class RetrievalEvaluator:
         dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
         metrics: Names of metrics; see `retrieval_metrics`.
         ties: What items that score alike are worth: `"pessimistic"` or `"expected"`.
+        memory_budget: Bytes that scores held at once may take; see `retrieval_metrics`.
 
     Attributes:
         choice: The metrics, cut-offs and rule for ties.
+        memory_budget: As given.
 
     Raises:
         ValueError: A column is missing, a mapping has neither `test` nor `query` and `gallery`, or a metric, a cut-off
@@ -57,6 +59,7 @@ class RetrievalEvaluator:
         dtype: torch.dtype | None = None,
         metrics: Sequence[str] = DEFAULT_METRICS,
         ties: str = "pessimistic",
+        memory_budget: int | None = None,
     ) -> None:
         if isinstance(query, Mapping):
             if "query" in query and "gallery" in query:
@@ -78,6 +81,7 @@ class RetrievalEvaluator:
         self.num_workers = num_workers
         self.dtype = dtype
         self.choice = MetricChoice(metrics, ks, ties)
+        self.memory_budget = memory_budget
 
     def __call__(self, model: nn.Module) -> dict[str, float | int]:
         """Embed with the model and score; see `retrieval_metrics` for what comes back."""
@@ -100,19 +104,23 @@ class RetrievalEvaluator:
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, float | int]:
         """Score embeddings of the query set, `(Q, dim)`, and of the gallery, `(N, dim)`, where there is one."""
-        choice = self.choice
-        return self.search_protocol.metrics(
-            query_embeddings, gallery_embeddings, ks=choice.ks, metrics=choice.metrics, ties=choice.ties
-        )
+        return self.search_protocol.metrics(query_embeddings, gallery_embeddings, **self._score_settings)
 
     def query_metrics(
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
         """Score each query by itself, `(Q,)` float64 for each metric; see `hf_vitret.query_metrics`."""
+        return self.search_protocol.query_metrics(query_embeddings, gallery_embeddings, **self._score_settings)
+
+    @property
+    def _score_settings(self) -> dict[str, Any]:
         choice = self.choice
-        return self.search_protocol.query_metrics(
-            query_embeddings, gallery_embeddings, ks=choice.ks, metrics=choice.metrics, ties=choice.ties
-        )
+        return {
+            "ks": choice.ks,
+            "metrics": choice.metrics,
+            "ties": choice.ties,
+            "memory_budget": self.memory_budget,
+        }
 
     @cached_property
     def search_protocol(self) -> RetrievalProtocol:

@@ -61,12 +61,14 @@ class RetrievalProtocol:
         ks: Sequence[int] = DEFAULT_KS,
         metrics: Sequence[str] = DEFAULT_METRICS,
         ties: str = "pessimistic",
+        memory_budget: int | None = None,
     ) -> dict[str, float | int]:
         """Score embeddings, `(num_queries, dim)` and `(num_gallery, dim)` float; see `retrieval_metrics`.
 
         The metric `ndcg_at_k` is there for protocols of several labels or with an ignore list; see `graded_metrics`.
         """
-        sets, settings = self._sets(embeddings, gallery_embeddings), {"ks": ks, "metrics": metrics, "ties": ties}
+        sets = self._sets(embeddings, gallery_embeddings)
+        settings = {"ks": ks, "metrics": metrics, "ties": ties, "memory_budget": memory_budget}
         function: Any = graded_metrics if self._is_general else retrieval_metrics
         scores: dict[str, float | int] = function(embeddings, **sets, **settings)
         return scores
@@ -79,9 +81,11 @@ class RetrievalProtocol:
         ks: Sequence[int] = DEFAULT_KS,
         metrics: Sequence[str] = DEFAULT_METRICS,
         ties: str = "pessimistic",
+        memory_budget: int | None = None,
     ) -> dict[str, torch.Tensor]:
         """Score each query by itself, `(num_queries,)` float64 for each metric; see `query_metrics`."""
-        sets, settings = self._sets(embeddings, gallery_embeddings), {"ks": ks, "metrics": metrics, "ties": ties}
+        sets = self._sets(embeddings, gallery_embeddings)
+        settings = {"ks": ks, "metrics": metrics, "ties": ties, "memory_budget": memory_budget}
         function: Any = graded_query_metrics if self._is_general else query_metrics
         values: dict[str, torch.Tensor] = function(embeddings, **sets, **settings)
         return values

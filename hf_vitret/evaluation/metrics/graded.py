@@ -29,7 +29,7 @@ GRADED_METRICS = (*METRICS, _NDCG)
 DEFAULT_GRADED_METRICS = (*DEFAULT_METRICS, _NDCG)
 
 # Scores held at once, with what belongs to each: 2M took 110 MB where few items are right, 560 MB where most are.
-_MAX_SCORES = 2_000_000
+_MAX_SCORES, _BYTES_OF_SCORE = 2_000_000, 280
 _MAX_QUERIES = 1_024
 
 
@@ -44,6 +44,7 @@ def graded_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     metrics: Sequence[str] = DEFAULT_GRADED_METRICS,
     ties: str = "pessimistic",
+    memory_budget: int | None = None,
 ) -> dict[str, float | int]:
     """Compute retrieval metrics by any relevance, exactly, a block of queries at a time.
 
@@ -65,6 +66,8 @@ def graded_metrics(
         ks: As for `retrieval_metrics`.
         metrics: As for `retrieval_metrics`, and `ndcg_at_k`.
         ties: `"pessimistic"` or `"expected"`.
+        memory_budget: Bytes that what is held at once of scores and relevance may take; one query with the whole
+            gallery at least. None: at most 560 MB.
 
     Returns:
         As `retrieval_metrics`, with `ndcg_at_{k}`.
@@ -85,9 +88,8 @@ def graded_metrics(
         >>> {name: round(value, 4) for name, value in metrics.items()}  # doctest: +NORMALIZE_WHITESPACE
         {'recall_at_2': 1.0, 'ndcg_at_2': 0.3356, 'num_queries': 4, 'num_queries_without_positive': 1}
     """
-    blocks, keys = _values(
-        embeddings, relevance, gallery_embeddings, (query_ids, gallery_ids), ignored, ks, metrics, ties
-    )
+    ids, size = (query_ids, gallery_ids), _max_scores(memory_budget)
+    blocks, keys = _values(embeddings, relevance, gallery_embeddings, ids, ignored, ks, metrics, ties, size)
     return sum_values(keys, blocks).metrics()
 
 
@@ -102,16 +104,22 @@ def graded_query_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     metrics: Sequence[str] = DEFAULT_GRADED_METRICS,
     ties: str = "pessimistic",
+    memory_budget: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Compute the metrics of each query by any relevance; arguments and errors are those of `graded_metrics`.
 
     Returns:
         For each metric `(num_queries,)` float64 in the order of the queries; nan where a query has no positive.
     """
-    blocks, keys = _values(
-        embeddings, relevance, gallery_embeddings, (query_ids, gallery_ids), ignored, ks, metrics, ties
-    )
+    ids, size = (query_ids, gallery_ids), _max_scores(memory_budget)
+    blocks, keys = _values(embeddings, relevance, gallery_embeddings, ids, ignored, ks, metrics, ties, size)
     return place_values(keys, blocks, len(embeddings), embeddings.device)
+
+
+def _max_scores(memory_budget: int | None) -> int:
+    if memory_budget is not None and memory_budget < 1:
+        raise ValueError(f"memory_budget must be at least 1 byte, got {memory_budget}.")
+    return _MAX_SCORES if memory_budget is None else memory_budget // _BYTES_OF_SCORE
 
 
 def _values(
@@ -123,6 +131,7 @@ def _values(
     ks: Sequence[int],
     metrics: Sequence[str],
     ties: str,
+    max_scores: int,
 ) -> tuple[Iterator[QueryValues], list[str]]:
     """Check the arguments; return the metrics of the queries, block by block, and the names of the values."""
     names = check_metrics(metrics, GRADED_METRICS)
@@ -140,7 +149,7 @@ def _values(
     codes = absent_ids(embeddings, gallery_embeddings, *ids)
     pairs = checked_pairs([] if ignored is None else ignored, *sizes, "ignored")
     keys = [key for name in names for key in expand(name, choice.ks)]
-    return _blocks(embeddings.float(), gallery.float(), relevance, codes, pairs, choice, keys), keys
+    return _blocks(embeddings.float(), gallery.float(), relevance, codes, pairs, choice, keys, max_scores), keys
 
 
 @torch.no_grad()
@@ -152,12 +161,13 @@ def _blocks(
     ignored: torch.Tensor,
     choice: MetricChoice,
     keys: Sequence[str],
+    max_scores: int,
 ) -> Iterator[QueryValues]:
     """Score the queries with the whole gallery, a block at a time."""
     exact, device = ExactScores(embeddings, gallery), embeddings.device
     norms, gallery_norms = row_norms(embeddings), row_norms(gallery)
     ignored = ignored[ignored[:, 0].argsort(stable=True)].to(device)
-    size = min(_MAX_QUERIES, max(1, _MAX_SCORES // len(gallery)))
+    size = min(_MAX_QUERIES, max(1, max_scores // len(gallery)))
     for start in range(0, len(embeddings), size):
         stop = min(start + size, len(embeddings))
         is_absent = torch.zeros(stop - start, len(gallery), dtype=torch.bool, device=device)

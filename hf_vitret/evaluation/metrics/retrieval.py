@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS, DEFAULT_METRICS, MetricChoice
 from hf_vitret.evaluation.metrics.query_values import QueryValues, place_values, rank_values, sum_values
 from hf_vitret.evaluation.ranking.positive_ranks import positive_ranks
+from hf_vitret.evaluation.ranking.tiles import tile_size_within
 from hf_vitret.search.exact_codes import Identifiers
 
 
@@ -23,6 +25,7 @@ def retrieval_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     metrics: Sequence[str] = DEFAULT_METRICS,
     ties: str = "pessimistic",
+    memory_budget: int | None = None,
 ) -> dict[str, float | int]:
     """Compute R@k, MAP@R, R-precision and others of a retrieval model, exactly, with no matrix of all the scores.
 
@@ -53,6 +56,9 @@ def retrieval_metrics(
             (mean average precision over the whole list), `mrr` (mean reciprocal rank). What counts hits beyond a
             query's number of positives, as `map` does, takes longer where classes are large.
         ties: `"pessimistic"` or `"expected"`; the latter searches twice.
+        memory_budget: Bytes that the scores held at once may take, beside the embeddings in the order of their
+            classes (a float32 copy) and 12 bytes for each positive that counts. None: what suits the device, 8 MiB on
+            a CPU. The results do not depend on it.
 
     Returns:
         By default `recall_at_{k}` for each k, `map_at_r` and `r_precision`: means in [0, 1] over the queries that have
@@ -79,10 +85,8 @@ def retrieval_metrics(
         >>> retrieval_metrics(embeddings, [7, 7, 7, 8, 9], metrics=["mrr"])["mrr"]  # (1 + 1 + 1/2) / 3
         0.8333333333333334
     """
-    choice = MetricChoice(metrics, ks, ties)
-    blocks = _values(
-        choice, embeddings, labels, gallery_embeddings, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids
-    )
+    choice, sets = MetricChoice(metrics, ks, ties), (embeddings, labels, gallery_embeddings, gallery_labels)
+    blocks = _values(choice, *sets, query_ids=query_ids, gallery_ids=gallery_ids, memory_budget=memory_budget)
     return sum_values(choice.keys, blocks).metrics()
 
 
@@ -97,6 +101,7 @@ def query_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     metrics: Sequence[str] = DEFAULT_METRICS,
     ties: str = "pessimistic",
+    memory_budget: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Compute the metrics of each query: for confidence intervals, and to look at failures.
 
@@ -110,6 +115,7 @@ def query_metrics(
         ks: As there.
         metrics: As there.
         ties: As there.
+        memory_budget: As there.
 
     Returns:
         For each metric `(num_queries,)` float64 in the order of the queries, on their device; nan where a query has
@@ -124,10 +130,8 @@ def query_metrics(
         >>> query_metrics(embeddings, [7, 7, 7, 8, 9], ks=[1])["recall_at_1"]
         tensor([1., 1., 0., nan, nan], dtype=torch.float64)
     """
-    choice = MetricChoice(metrics, ks, ties)
-    blocks = _values(
-        choice, embeddings, labels, gallery_embeddings, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids
-    )
+    choice, sets = MetricChoice(metrics, ks, ties), (embeddings, labels, gallery_embeddings, gallery_labels)
+    blocks = _values(choice, *sets, query_ids=query_ids, gallery_ids=gallery_ids, memory_budget=memory_budget)
     return place_values(choice.keys, blocks, len(embeddings), embeddings.device)
 
 
@@ -140,11 +144,17 @@ def _values(
     *,
     query_ids: Identifiers | None,
     gallery_ids: Identifiers | None,
+    memory_budget: int | None,
 ) -> Iterator[QueryValues]:
     """Rank once, or for expected values twice, and yield the metrics of the queries."""
-    sets = embeddings, labels, gallery_embeddings, gallery_labels
-    worst = positive_ranks(*sets, query_ids=query_ids, gallery_ids=gallery_ids, **choice.wanted_ranks)
+    rank = functools.partial(
+        positive_ranks,
+        *(embeddings, labels, gallery_embeddings, gallery_labels),
+        query_ids=query_ids,
+        gallery_ids=gallery_ids,
+        tile_size=tile_size_within(memory_budget),
+    )
+    worst = rank(**choice.wanted_ranks)
     if not choice.is_expected:
         return rank_values(choice, worst)
-    best = positive_ranks(*sets, query_ids=query_ids, gallery_ids=gallery_ids, every_rank=True, ties="optimistic")
-    return rank_values(choice, worst, best)
+    return rank_values(choice, worst, rank(every_rank=True, ties="optimistic"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -17,6 +18,7 @@ from hf_vitret.search.inner_products import inner_products
 # 256 MiB, enough to hide the launches. R@k of 60,502 x 384, classes apart and untrained, two cores of an EPYC, medians
 # of two in turn: 2.83 and 8.4 s with 768, 2.90 and 8.7 with 1,024, 2.96 and 8.9 with 1,280, 3.15 and 8.9 with 1,536.
 TILE_SIZE = {"cpu": 1_024, "cuda": 8_192}
+_BYTES_OF_SCORE = 8
 
 
 def check_tile_size(tile_size: int | None, device: torch.device) -> int:
@@ -29,6 +31,20 @@ def check_tile_size(tile_size: int | None, device: torch.device) -> int:
         return TILE_SIZE.get(device.type, TILE_SIZE["cuda"])
     if tile_size < 1 or tile_size % 8:
         raise ValueError(f"tile_size must be a positive multiple of 8, got {tile_size}.")
+    return tile_size
+
+
+def tile_size_within(memory_budget: int | None) -> int | None:
+    """Return the largest tile whose scores, and what they are compared in, take so many bytes; None for None.
+
+    Raises:
+        ValueError: Less than the 512 bytes of 8 by 8 scores.
+    """
+    if memory_budget is None:
+        return None
+    tile_size = math.isqrt(max(0, memory_budget) // _BYTES_OF_SCORE) // 8 * 8
+    if not tile_size:
+        raise ValueError(f"memory_budget must be 512 bytes or more, got {memory_budget}: 8 MiB are a tile of 1,024.")
     return tile_size
 
 

@@ -7,6 +7,7 @@ import torch
 from hf_vitret.evaluation import retrieval_metrics
 from hf_vitret.evaluation.metrics.metric_choice import METRICS
 from hf_vitret.evaluation.metrics.retrieval import query_metrics
+from hf_vitret.evaluation.ranking import tiles
 from tests.evaluation.ranking_oracle import (
     ALL_METRICS,
     expected_metrics_of_list,
@@ -44,6 +45,20 @@ def test_every_metric_is_that_of_the_full_sort(dataset):
     for name in METRICS:  # each alone, with the ranks that it needs and no more
         alone = retrieval_metrics(embeddings, labels, ks=ks, metrics=[name])
         assert text(alone) == text({key: received[key] for key in alone})
+
+
+def test_a_memory_budget_bounds_the_tiles_and_changes_nothing(dataset, monkeypatch):
+    embeddings, labels = dataset
+    made = []
+    init = tiles.Tiles.__init__
+    monkeypatch.setattr(tiles.Tiles, "__init__", lambda self, order, size: made.append(size) or init(self, order, size))
+    for gallery in ({}, {"gallery_embeddings": embeddings, "gallery_labels": labels}):
+        expected = text(retrieval_metrics(embeddings, labels, **gallery))
+        made.clear()
+        assert text(retrieval_metrics(embeddings, labels, **gallery, memory_budget=40_000)) == expected
+        assert all(2 * 4 * size <= 40_000 + 2 * 4 * 7 * 80 for size in made), made  # 7 more rows of padding
+    with pytest.raises(ValueError, match=r"512 bytes or more, got 511"):
+        retrieval_metrics(embeddings, labels, memory_budget=511)
 
 
 def _small_case(seed):
