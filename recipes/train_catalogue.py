@@ -25,8 +25,8 @@ from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message,
 from hf_vitret.experiment.data_facts import DataFacts
 from hf_vitret.experiment.finetune import FINAL_FOLDER, finetune
 from hf_vitret.experiment.own_command import own_command
+from hf_vitret.search.fast_bf16 import has_fast_bf16
 from hf_vitret.search.self_contained import check_self_contained
-from hf_vitret.training.training_args import has_fast_bf16
 
 
 @dataclass

@@ -19,7 +19,7 @@ from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message,
 from hf_vitret.experiment.data_facts import DataFacts
 from hf_vitret.experiment.finetune import finetune
 from hf_vitret.experiment.own_command import own_command
-from hf_vitret.training.training_args import has_fast_bf16
+from hf_vitret.search.fast_bf16 import has_fast_bf16
 
 LICENSE = "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n" + "\n".join(
     f"- {family}: [{license}]({source})" for family, (license, source) in ICON_FONT_LICENSES.items()

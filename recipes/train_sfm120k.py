@@ -40,8 +40,8 @@ from hf_vitret.experiment.own_command import own_command
 from hf_vitret.experiment.particular_objects import finetune_on_tuples, whiten
 from hf_vitret.experiment.revisited_scores import load_evaluators, report_stages, score_stages
 from hf_vitret.models.modeling_vitret import ViTRetModel
+from hf_vitret.search.fast_bf16 import has_fast_bf16
 from hf_vitret.training.checkpointing import whole_folder
-from hf_vitret.training.training_args import has_fast_bf16
 from hf_vitret.training.tuples.arguments import TupleTrainingArguments
 
 REVISITED = ("roxford5k", "rparis6k")

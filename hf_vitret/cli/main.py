@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "convert": "hf_vitret.cli.convert",
     "doctor": "hf_vitret.cli.doctor",
+    "embed": "hf_vitret.cli.embed",
     "export": "hf_vitret.cli.export",
     "prepare": "hf_vitret.cli.prepare",
     "publish": "hf_vitret.cli.publish",

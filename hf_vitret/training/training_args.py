@@ -25,18 +25,6 @@ def cores_per_process() -> int:
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def has_fast_bf16() -> bool:
-    """Tell whether bf16 is faster than float32 on the device that training would take.
-
-    On a CPU that is a matter of its instructions: without those for bf16 a linear layer of a ViT-S takes four times as
-    long in it as in float32 (69 against 16 ms for 3,200 x 384 x 1,536; torch 2.14, AVX-512, two cores).
-    """
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(check() for check in checks if check is not None)
-
-
 @dataclass
 class RetrievalTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with the paper's values as defaults, and the retrieval settings.

@@ -9,6 +9,8 @@ BENCHMARKS = {
     "evaluation": ["--full"],
     "sharded_evaluation": [],
     "search": [],
+    "embed_throughput": [],
+    "embed_kills": [],
     "revisited": [],
     "post_processing": [],
     "training_rivals": [],

@@ -27,8 +27,8 @@ from hf_vitret import (
     ViTRetModel,
     load_retrieval_dataset,
 )
+from hf_vitret.search.fast_bf16 import has_fast_bf16
 from hf_vitret.training.gradient_caching import CachedBatch
-from hf_vitret.training.training_args import has_fast_bf16
 from tests.training.all_reduce_run import Counter
 from tests.training.forked import Run, launch
 

@@ -1,0 +1,178 @@
+"""A model as one callable that other people's frameworks can send to their workers: `datasets`, Ray Data, Spark."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from ..data.in_order import default_threads
+from ..search.forward import check_finite
+from .image_encoder import ImageEncoder
+from .loaded_model import load_on
+from .process_share import own_device
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas as pd
+
+ERROR_SUFFIX = "_error"
+
+
+class Embedder:
+    """Embeds batches of images, wherever it is sent to: it is pickled without the model that it loads from a name.
+
+    What a batch holds beside the images is passed on. An image that cannot be read gives a row of NaN and a reason in
+    the column `<embedding_column>_error`, which is empty elsewhere: one bad file ends no job.
+
+    Args:
+        model: A folder or an id on the Hub, as for `load_model`, loaded at the first batch; or a `ViTRetModel`, which
+            is pickled with its weights.
+        revision: Branch, tag or commit on the Hub.
+        image_column: Column of the images: encoded (bytes), a path, a dict of `bytes` and `path` as `datasets` stores
+            images, PIL images, or `(height, width, 3)` uint8 arrays.
+        embedding_column: Column of the vectors.
+        batch_size: Images a step, however large the batches are that come.
+        dtype: In which the model computes: `"auto"` (bfloat16 where that is faster), `"float32"`, `"bfloat16"` or
+            `"float16"`.
+        normalize: False gives the vectors before the L2 norm.
+        num_threads: That decode; default: one per CPU, 16 at most.
+        device: As `"cuda:1"`. `None`: the accelerator number `rank`, or `LOCAL_RANK`, or the first that is in sight.
+
+    Example:
+        With `datasets`: `dataset.map(Embedder("user/model"), batched=True, with_rank=True, num_proc=8)`.
+        With Ray Data: `dataset.map_batches(Embedder, fn_constructor_args=("user/model",), num_gpus=1,
+        compute=ray.data.ActorPoolStrategy(size=8))`.
+        With Spark: `frame.mapInPandas(Embedder("user/model", image_column="content").map_frames, schema)`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | str | PathLike[str],
+        *,
+        revision: str | None = None,
+        image_column: str = "image",
+        embedding_column: str = "embedding",
+        batch_size: int = 64,
+        dtype: str = "auto",
+        normalize: bool = True,
+        num_threads: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is a number of images, at least 1; got {batch_size}")
+        self._model = model if isinstance(model, nn.Module) else str(model)
+        self._revision, self._device, self._num_threads = revision, device, num_threads
+        self._image_column, self._embedding_column = image_column, embedding_column
+        self._batch_size, self._dtype, self._normalize = batch_size, dtype, normalize
+        self._encoder: ImageEncoder | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the settings, and a model that was given as one, on the CPU."""
+        state = {**self.__dict__, "_encoder": None}
+        if isinstance(self._model, nn.Module):
+            state["_model"] = copy.deepcopy(self._model).cpu()
+        return state
+
+    def __call__(self, batch: Mapping[str, Sequence[Any]], rank: int | None = None) -> dict[str, Any]:
+        """Embed one batch.
+
+        Args:
+            batch: Column to values, each of one length.
+            rank: Number of the worker, as `datasets.map(with_rank=True)` gives it: chooses the device at the first
+                batch.
+
+        Returns:
+            The batch without its images, with `embedding`: `(rows, dim)` float32 of unit L2 norm unless not normalised,
+            and `embedding_error`: an array of texts.
+
+        Raises:
+            ValueError: There is no such column, or an embedding is not finite.
+            OSError: There is no such model.
+        """
+        if self._image_column not in batch:
+            raise ValueError(
+                f"expected a column {self._image_column!r} of images; got {', '.join(batch)}: name it with image_column"
+            )
+        embeddings, errors = self.embed(batch[self._image_column], rank)
+        others = {name: values for name, values in batch.items() if name != self._image_column}
+        return {
+            **others,
+            self._embedding_column: embeddings,
+            self._embedding_column + ERROR_SUFFIX: np.array(errors, dtype=np.str_),
+        }
+
+    def map_frames(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Embed pandas frames one by one: what `DataFrame.mapInPandas` of Spark calls. Vectors are lists of floats."""
+        import pandas as pd
+
+        for frame in frames:
+            columns = self({str(name): frame[name].tolist() for name in frame.columns})
+            columns[self._embedding_column] = columns[self._embedding_column].tolist()
+            yield pd.DataFrame(columns)
+
+    def embed(self, images: Sequence[Any], rank: int | None = None) -> tuple[np.ndarray, list[str]]:
+        """Embed images of any of the kinds that `image_column` may hold.
+
+        Returns:
+            `(len(images), dim)` float32, NaN where an image cannot be read, and the reasons, empty elsewhere.
+        """
+        encoder = self._load(rank)
+        embeddings = np.full((len(images), encoder.dim), np.nan, dtype=np.float32)
+        errors = [""] * len(images)
+
+        def read(image: Any) -> torch.Tensor | str:
+            try:
+                return _read(encoder, image)
+            except ValueError as error:
+                return str(error) or type(error).__name__
+
+        with encoder.evaluating(), ThreadPoolExecutor(self._num_threads or default_threads()) as threads:
+            decoded = threads.map(read, images)
+            for first in range(0, len(images), self._batch_size):
+                window = [next(decoded) for _ in range(min(self._batch_size, len(images) - first))]
+                good = [row for row, result in enumerate(window, first) if not isinstance(result, str)]
+                for row, result in enumerate(window, first):
+                    errors[row] = result if isinstance(result, str) else ""
+                if good:
+                    pixels = torch.stack([result for result in window if not isinstance(result, str)])  # (B, 3, H, W)
+                    vectors = encoder.encode(pixels).cpu()  # (B, dim)
+                    check_finite(vectors)
+                    embeddings[good] = vectors.numpy()
+        return embeddings, errors
+
+    def _load(self, rank: int | None) -> ImageEncoder:
+        if self._encoder is None:
+            model = self._model
+            if isinstance(model, str):
+                device = own_device(rank) if self._device is None else torch.device(self._device)
+                model = load_on(model, device, revision=self._revision)
+            elif self._device is not None or rank is not None:
+                model = model.to(own_device(rank) if self._device is None else self._device)
+            self._encoder = ImageEncoder(model, dtype=self._dtype, normalize=self._normalize)
+        return self._encoder
+
+
+def _read(encoder: ImageEncoder, image: Any) -> torch.Tensor:
+    if isinstance(image, Image.Image):
+        return encoder.pixels_of(image)
+    if isinstance(image, np.ndarray) and image.dtype != object:
+        return encoder.pixels_of(Image.fromarray(image))
+    if isinstance(image, (str, Path)):
+        return encoder.read_pixels({"bytes": None, "path": str(image)})
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return encoder.read_pixels({"bytes": bytes(image), "path": None})
+    if image is None or isinstance(image, Mapping):
+        return encoder.read_pixels(None if image is None else {"bytes": None, "path": None, **image})
+    raise TypeError(
+        "expected images as bytes, paths, dicts of bytes and path, PIL images or uint8 arrays; got "
+        f"{type(image).__name__}"
+    )

@@ -1,0 +1,84 @@
+"""What a folder of embeddings is made with, in `settings.json`, written first: a run goes on only with the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..data.durable_files import ASIDE, one_process, write_whole
+from .model_identity import ModelIdentity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS_NAME = "settings.json"
+# Raise it when the same settings would give other files: folders begun before are then refused.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that the bytes of a folder depend on, beside the machine's arithmetic.
+
+    Attributes:
+        model: Which one.
+        options: Of `write_embeddings`, by name.
+        input_name: What was embedded, for people.
+        input_fingerprint: Checksum of the list of what is embedded.
+        num_shards: Of the input.
+    """
+
+    model: ModelIdentity
+    options: dict[str, Any]
+    input_name: str
+    input_fingerprint: str
+    num_shards: int
+
+    def difference(self, other: RunSettings) -> list[str]:
+        """Say in words what differs from other settings, `self` being what was there before."""
+        found = [f"the model: {part}" for part in self.model.difference(other.model)]
+        found += [
+            f"{name}: {self.options.get(name)!r}, now {value!r}"
+            for name, value in other.options.items()
+            if self.options.get(name) != value
+        ]
+        if self.input_fingerprint != other.input_fingerprint:
+            found.append(
+                f"the input: {self.input_name!r} in {self.num_shards} shards, now {other.input_name!r} in "
+                f"{other.num_shards}: names, sizes, columns or the shard size are others"
+            )
+        return found
+
+
+def begin_folder(folder: Path, settings: RunSettings) -> None:
+    """Make the folder, or check that the one that is there was made with the same settings.
+
+    Raises:
+        ValueError: It was made with others; the message says which.
+        FileExistsError: Something else is there.
+    """
+    noted = folder / SETTINGS_NAME
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with one_process(folder):
+        if noted.is_file():
+            _check_same(folder, json.loads(noted.read_text(encoding="utf-8")), settings)
+            return
+        others = not folder.is_dir() or [path for path in folder.iterdir() if not path.name.startswith(ASIDE)]
+        if folder.exists() and others:
+            raise FileExistsError(f"{folder} is there and is no folder of embeddings; name another output_dir")
+        folder.mkdir(exist_ok=True)
+        content = {"format": FORMAT, **asdict(settings)}
+        write_whole(noted, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check_same(folder: Path, noted: dict[str, Any], settings: RunSettings) -> None:
+    if noted.pop("format", None) != FORMAT:
+        found = ["the format: another release of hf_vitret"]
+    else:
+        found = RunSettings(**{**noted, "model": ModelIdentity(**noted["model"])}).difference(settings)
+    if found:
+        raise ValueError(
+            f"{folder} was embedded with something else: {'; '.join(found)}. Name another output_dir, remove the "
+            "folder, or repeat the call as it was"
+        )

@@ -1,0 +1,126 @@
+"""Write one shard of embeddings: its file has its name once all of it is on the disk, with its bad images inside."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.durable_files import aside, put_in_place
+from .batches_ahead import BadImage
+from .shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN, ROWS_AT_ONCE, ids_path
+from .stored_values import to_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from .sources.source import SourceRow
+
+BAD_IMAGES_KEY = "bad_images"  # of the Parquet file's own notes, as JSON
+
+
+def shard_path(folder: Path, number: int, file_format: str) -> Path:
+    """Return the file of a shard."""
+    return folder / f"embeddings-{number:05d}.{file_format}"
+
+
+class ShardWriter:
+    """Takes rows and vectors, and holds few of them.
+
+    Args:
+        writer: Of the Parquet file.
+        dim: Length of a vector.
+        dtype: In which they are stored.
+        apart: Where the vectors are kept that go to a file of their own; `None`: they go into the Parquet file.
+    """
+
+    def __init__(self, writer: pa.parquet.ParquetWriter, dim: int, dtype: str, apart: list[np.ndarray] | None) -> None:
+        self._writer, self._dim, self._dtype, self._apart = writer, dim, dtype, apart
+        self._rows: list[SourceRow] = []
+        self._stored: list[np.ndarray] = []
+        self._bad: list[BadImage] = []
+
+    def write(self, rows: Sequence[SourceRow], embeddings: np.ndarray, bad: Sequence[BadImage]) -> None:
+        """Take rows, their `(len(rows), dim)` float32 embeddings, and what could not be read among them."""
+        self._rows += rows
+        self._stored.append(to_stored(embeddings, self._dtype))
+        self._bad += bad
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._write_group()
+
+    def finish(self) -> None:
+        """Write what is held."""
+        self._write_group()
+        notes = json.dumps([asdict(one) for one in self._bad], ensure_ascii=False)
+        self._writer.add_key_value_metadata({BAD_IMAGES_KEY: notes})
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if not self._rows:
+            return
+        stored = np.concatenate(self._stored)  # (rows, dim)
+        columns: list[Any] = []
+        for field in self._writer.schema:
+            if field.name == EMBEDDING_COLUMN:
+                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), self._dim))
+            elif field.name in (ID_COLUMN, PATH_COLUMN):
+                columns.append(pa.array([getattr(row, field.name) for row in self._rows], field.type))
+            else:
+                columns.append(pa.array([row.columns[field.name] for row in self._rows], field.type))
+        if self._apart is not None:
+            self._apart.append(stored)
+        table = pa.table(columns, schema=self._writer.schema)
+        self._writer.write_table(table, row_group_size=len(self._rows))
+        self._rows, self._stored = [], []
+
+
+@contextmanager
+def open_shard(path: Path, columns: pa.Schema, dim: int, dtype: str) -> Iterator[ShardWriter]:
+    """Give a writer of one shard, whose files get their names once the block has ended well.
+
+    Args:
+        path: As `shard_path` gives it; what ends in `.npy` is held in memory until its end.
+        columns: Of the source, beside ids and paths.
+        dim: Length of a vector.
+        dtype: In which they are stored.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    apart: list[np.ndarray] | None = [np.empty((0, dim), dtype)] if path.suffix == ".npy" else None
+    table_path = path if apart is None else ids_path(path)
+    fields = [pa.field(ID_COLUMN, pa.string()), pa.field(PATH_COLUMN, pa.string())]
+    if apart is None:
+        value = pa.from_numpy_dtype(np.dtype(dtype))
+        fields.append(pa.field(EMBEDDING_COLUMN, pa.list_(pa.field("element", value, nullable=False), dim)))
+    schema = pa.schema([*fields, *columns])
+    # Vectors do not compress, and no two are the same; ids, paths and classes do.
+    texts = [field.name for field in schema if field.name != EMBEDDING_COLUMN]
+    compression: Any = dict.fromkeys(texts, "zstd") | (
+        {f"{EMBEDDING_COLUMN}.list.element": "none"} if apart is None else {}
+    )
+    with pq.ParquetWriter(aside(table_path), schema, compression=compression, use_dictionary=texts) as writer:
+        shard = ShardWriter(writer, dim, dtype, apart)
+        yield shard
+        shard.finish()
+    put_in_place(table_path)
+    if apart is not None:
+        with aside(path).open("wb") as stream:
+            np.save(stream, np.concatenate(apart), allow_pickle=False)
+        put_in_place(path)  # last: who sees it has the ids too
+
+
+def read_notes(path: Path) -> tuple[int, list[BadImage]]:
+    """Return how many rows a finished shard has, and its bad images."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path if path.suffix == ".parquet" else ids_path(path))
+    bad = json.loads(metadata.metadata[BAD_IMAGES_KEY.encode()])
+    return metadata.num_rows, [BadImage(**one) for one in bad]

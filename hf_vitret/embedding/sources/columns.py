@@ -1,0 +1,79 @@
+"""Columns of a table: which one holds the images, and which travel along."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ..shards import EMBEDDING_COLUMN, ID_COLUMN
+from .source import RESERVED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+logger = logging.getLogger(__name__)
+
+IMAGE_COLUMNS = ("image", "path", "file_name")
+
+
+def find_image_column(schema: pa.Schema, image_column: str | None, source: str) -> str:
+    """Return the column of the images or paths.
+
+    Raises:
+        ValueError: There is none of that name, or none of the usual names.
+    """
+    wanted = IMAGE_COLUMNS if image_column is None else (image_column,)
+    found = [column for column in wanted if column in schema.names]
+    if not found:
+        raise ValueError(
+            f"{source}: no column {' or '.join(wanted)}; it has {', '.join(schema.names)}. Name the one of the images "
+            "with image_column"
+        )
+    return found[0]
+
+
+def columns_along(schema: pa.Schema, image_column: str, source: str) -> pa.Schema:
+    """Return the columns that travel along: all but the image's, and but those that embeddings have of themselves.
+
+    Nested and binary ones are left out, with a note in the log: an output of vectors carries no second images.
+
+    Raises:
+        ValueError: A column has the name of the embeddings'; or `image_id` is no text.
+    """
+    import pyarrow as pa
+
+    if EMBEDDING_COLUMN in schema.names:
+        raise ValueError(
+            f"{source} has a column {EMBEDDING_COLUMN!r}, as the output will have: rename it, or leave it out"
+        )
+    if ID_COLUMN in schema.names and not is_text(schema.field(ID_COLUMN).type):
+        raise ValueError(
+            f"{source}: expected {ID_COLUMN} to be text; it is {schema.field(ID_COLUMN).type}: convert it to text"
+        )
+    kept: list[pa.Field] = []
+    left_out: list[pa.Field] = []
+    for column in schema:
+        if column.name == image_column or column.name in RESERVED:
+            continue
+        plain = not pa.types.is_nested(column.type) and not is_bytes(column.type)
+        (kept if plain else left_out).append(pa.field(column.name, column.type))
+    if left_out:
+        names = ", ".join(f"{column.name} ({column.type})" for column in left_out)
+        logger.warning("%s: these columns do not travel along: %s", source, names)
+    return pa.schema(kept)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a column is of strings."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Say whether a column is of encoded files, as they are or as `datasets` keeps images."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return "bytes" in [kind.field(number).name for number in range(kind.num_fields)]
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

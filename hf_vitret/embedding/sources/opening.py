@@ -1,0 +1,129 @@
+"""What a name stands for: a folder, a pattern, a table, archives, or a data set of the Hub."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...data.catalogue_sources import IMAGE_SUFFIXES, find_images
+from ..choices import SHARD_SIZE
+from .hub import hub_source
+from .image_files import file_source
+from .parquet_files import holds_images, parquet_source
+from .source import ImageSource, require_rows
+from .tables import TABLE_SUFFIXES, table_source
+from .tar_files import is_tar, tar_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+
+def open_source(
+    images: str | PathLike[str],
+    *,
+    shard_size: int = SHARD_SIZE,
+    image_column: str | None = None,
+    split: str | None = None,
+    dataset_config: str | None = None,
+    dataset_revision: str | None = None,
+) -> ImageSource:
+    """Find images to embed, without decoding one.
+
+    Args:
+        images: One of: a folder with images at any depth, or with Parquet files of encoded images, or with tar
+            archives (WebDataset); a pattern of such files as `photos/**/*.jpg`; a CSV, TSV or Parquet file with a
+            column of paths, relative to the file; a Parquet file with a column of encoded images; a tar archive; or
+            the id of a data set on the Hub, which is streamed.
+        shard_size: Images of a folder, or rows of a table, in one shard of embeddings. A tar archive, a Parquet file
+            of images, and each file of a data set on the Hub is one shard, whatever its size.
+        image_column: Column of the images or paths. `None`: `image`, `path` or `file_name`, the first that is there.
+        split: Of a data set on the Hub. `None`: its only one.
+        dataset_config: Of a data set on the Hub, where it has several.
+        dataset_revision: Branch, tag or commit. `None`: the newest commit.
+
+    Returns:
+        The source. All other columns of tables travel along; of WebDataset archives the `json`, `txt` and `cls` files
+        beside each image, as text.
+
+    Raises:
+        FileNotFoundError: There is no such folder, file or data set.
+        ValueError: There are no images, columns are missing, or a setting is outside its domain.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size is a number of images, at least 1; got {shard_size}")
+    path, text = Path(images), str(images)
+    if path.is_dir():
+        return require_rows(_open_folder(path, shard_size, image_column))
+    if path.is_file():
+        return require_rows(_open_files(path.parent, [path], path.name, shard_size, image_column))
+    if glob.has_magic(text):
+        root = _fixed_part(path)
+        found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (patterns with roots)
+        files = [file for file in found if file.is_file()]
+        if not files:
+            raise FileNotFoundError(f"no file is like {text!r}: check the pattern, and put it in quotes")
+        return require_rows(_open_files(root, files, path.name, shard_size, image_column))
+    return require_rows(hub_source(text, image_column, split, dataset_config, dataset_revision))
+
+
+def _open_folder(folder: Path, shard_size: int, image_column: str | None) -> ImageSource:
+    name = folder.resolve().name
+    files = [file for file in sorted(folder.rglob("*")) if not _is_hidden(file, folder)]
+    found = [(make, shards) for matches, make in _KINDS_OF_SHARDS if (shards := [*filter(matches, files)])]
+    has_images = any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+    if len(found) + has_images > 1:
+        raise ValueError(
+            f"{name} holds images of several kinds: files, tar archives or Parquet files. Name those that are "
+            f"meant by a pattern, as '{name}/**/*.jpg'"
+        )
+    for make, shards in found:
+        return make(folder, shards, name, image_column)
+    return file_source(folder, find_images(folder), name, shard_size)
+
+
+def _open_files(root: Path, files: list[Path], name: str, shard_size: int, image_column: str | None) -> ImageSource:
+    for matches, make in _KINDS_OF_SHARDS:
+        if all(matches(file) for file in files):
+            if make is _parquet and not holds_images(files[0], image_column):
+                break
+            return make(root, files, name, image_column)
+    if files[0].suffix.lower() in TABLE_SUFFIXES:
+        if len(files) > 1:
+            raise ValueError(f"{name}: expected one table of paths; got {len(files)}: embed them one by one")
+        return table_source(files[0], image_column, shard_size)
+    return file_source(root, files, name, shard_size)
+
+
+def _parquet(root: Path, files: list[Path], name: str, image_column: str | None) -> ImageSource:
+    return parquet_source(root, files, name, image_column)
+
+
+def _tars(root: Path, files: list[Path], name: str, image_column: str | None) -> ImageSource:
+    return tar_source(root, files, name)
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"
+
+
+# By what a file is called: what makes a source of such files.
+_KINDS_OF_SHARDS: list[tuple[Callable[[Path], bool], Callable[[Path, list[Path], str, str | None], ImageSource]]] = [
+    (is_tar, _tars),
+    (_is_parquet, _parquet),
+]
+
+
+def _is_hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder in front of the first wildcard."""
+    fixed = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)

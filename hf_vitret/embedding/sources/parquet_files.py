@@ -1,0 +1,87 @@
+"""Parquet files of encoded images, as `datasets` and `hf-vitret prepare` write them: one shard each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..shards import ID_COLUMN, PATH_COLUMN
+from .columns import columns_along, find_image_column, is_bytes
+from .source import ImageSource, SourceRow, SourceShard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+ROWS_READ_AT_ONCE = 64  # encoded images in memory, beside those that are being decoded
+
+
+def holds_images(file: Path, image_column: str | None) -> bool:
+    """Say whether a Parquet file holds encoded images, and not paths."""
+    schema = _schema(file)
+    return is_bytes(schema.field(find_image_column(schema, image_column, file.name)).type)
+
+
+def parquet_source(root: Path, files: Sequence[Path], name: str, image_column: str | None) -> ImageSource:
+    """Take the images of Parquet files; they are called by the column `image_id`, else `<file>/<row>`.
+
+    Raises:
+        ValueError: A file is no Parquet file, has no encoded images, or not the columns of the first.
+    """
+    first = _schema(files[0])
+    image_column = find_image_column(first, image_column, files[0].name)
+    columns = columns_along(first, image_column, name)
+    for file in files:
+        schema = _schema(file)
+        if schema.names != first.names or schema.types != first.types:
+            raise ValueError(
+                f"expected the columns of {files[0].name} in {file.name}: {first.names}; got {schema.names}"
+            )
+    if not is_bytes(first.field(image_column).type):
+        raise ValueError(
+            f"{name}: expected encoded images in column {image_column!r}; it is {first.field(image_column).type}"
+        )
+    return ImageSource(name, [_shard(root, file, image_column, columns) for file in files], columns)
+
+
+def _shard(root: Path, file: Path, image_column: str, columns: pa.Schema) -> SourceShard:
+    import pyarrow.parquet as pq
+
+    relative = file.relative_to(root).as_posix()
+    with pq.ParquetFile(file) as opened:
+        num_rows, names = opened.metadata.num_rows, opened.schema_arrow.names
+    extra = [name for name in (ID_COLUMN, PATH_COLUMN) if name in names]
+
+    def read() -> Iterator[SourceRow]:
+        number = 0
+        with pq.ParquetFile(file) as opened:
+            wanted = [image_column, *extra, *columns.names]
+            for batch in opened.iter_batches(ROWS_READ_AT_ONCE, columns=wanted):
+                for row in batch.to_pylist():
+                    stored = _as_stored(row[image_column])
+                    image_id = row.get(ID_COLUMN, f"{relative.removesuffix('.parquet')}/{number:06d}")
+                    path = row.get(PATH_COLUMN) or (stored or {}).get("path") or ""
+                    yield SourceRow(image_id, path, stored, {key: row[key] for key in columns.names})
+                    number += 1
+
+    return SourceShard(relative, f"{file.stat().st_size}", read, num_rows)
+
+
+def _as_stored(value: Any) -> dict[str, Any] | None:
+    """Return an image as `read_image` takes it. A path alone leads nowhere: the file says nothing of where it is."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return {"bytes": value, "path": None}
+    return None if value["bytes"] is None else {"bytes": value["bytes"], "path": value.get("path")}
+
+
+def _schema(file: Path) -> pa.Schema:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file, or is damaged: {error}") from error

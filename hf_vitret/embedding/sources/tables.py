@@ -1,0 +1,87 @@
+"""A CSV, TSV or Parquet file of paths, so many rows to a shard; its other columns travel along."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...data.catalogue_sources import TABLE_SUFFIXES
+from ...data.schema import name_some
+from ..shards import ID_COLUMN
+from .columns import columns_along, find_image_column, is_text
+from .source import ImageSource, SourceRow, SourceShard, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+__all__ = ["TABLE_SUFFIXES", "table_source"]
+
+
+def table_source(path: Path, image_column: str | None, shard_size: int) -> ImageSource:
+    """Take the images that a table lists, relative to the table's folder; all of a CSV is read as text.
+
+    Images are called by the column `image_id`, else by their path. A path that leads nowhere is a bad image.
+
+    Raises:
+        ValueError: The file is no such table, the column is missing or no text, or names are missing or repeated.
+    """
+    table = _read(path)
+    image_column = find_image_column(table.schema, image_column, path.name)
+    if not is_text(table.schema.field(image_column).type):
+        raise ValueError(
+            f"{path.name}: expected paths or encoded images in column {image_column!r}; it is "
+            f"{table.schema.field(image_column).type}"
+        )
+    columns = columns_along(table.schema, image_column, path.name)
+    _check_ids(table[ID_COLUMN if ID_COLUMN in table.column_names else image_column].to_pylist(), path.name)
+    shards = []
+    for first in range(0, len(table), shard_size):
+        part = table.slice(first, shard_size)
+        shards.append(_shard(path, part, image_column, columns, f"{path.name}[{first}:{first + len(part)}]"))
+    return ImageSource(path.name, shards, columns)
+
+
+def _shard(path: Path, part: pa.Table, image_column: str, columns: pa.Schema, name: str) -> SourceShard:
+    rows = part.select([image_column, *([ID_COLUMN] if ID_COLUMN in part.column_names else []), *columns.names])
+
+    def read() -> Iterator[SourceRow]:
+        for row in rows.to_pylist():
+            relative = row[image_column]
+            stored: dict[str, Any] | None = relative and {"bytes": None, "path": str(path.parent / relative)}
+            image_id = row.get(ID_COLUMN, relative)
+            yield SourceRow(image_id, relative or "", stored, {key: row[key] for key in columns.names})
+
+    return SourceShard(name, digest_of(str(rows.to_pylist())), read, len(part))
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pq.read_table(path)
+        parsing = pc.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
+        names = pc.open_csv(path, parse_options=parsing).schema.names
+        as_text = pc.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        )
+        return pc.read_csv(path, parse_options=parsing, convert_options=as_text)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _check_ids(ids: list[str | None], source: str) -> None:
+    missing = [row for row, image_id in enumerate(ids) if not image_id]
+    if missing:
+        raise ValueError(f"{source}: rows {name_some(missing)} name no image; fill them in or drop the rows")
+    repeated = [image_id for image_id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{source}: these are listed more than once: {name_some(repeated)}; keep one row of each")

@@ -1,0 +1,90 @@
+"""Tar archives of images, as WebDataset lays them out, read as streams: one shard each; nothing is extracted."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ...data.archives.extraction import MACOS_PREFIX
+from ...data.archives.members import Limits
+from ...data.archives.tar_members import named_damage, tar_members
+from ...data.catalogue_sources import IMAGE_SUFFIXES
+from .source import ImageSource, SourceRow, SourceShard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...data.archives.members import Member
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+SIDECARS = ("json", "txt", "cls")  # what WebDataset keeps beside an image, as text
+# A stream takes no room on the disk: these stop an archive that is gzip's own zeros.
+MAX_MEMBERS, MAX_BYTES, MAX_MEMBER_BYTES = 10**8, 2**44, 2**28
+MAX_SAMPLE_FILES = 32  # in memory at once: one image and what is beside it are a handful
+
+
+def is_tar(file: Path) -> bool:
+    """Say whether a file has the name of a tar archive."""
+    return file.name.lower().endswith(TAR_SUFFIXES)
+
+
+def tar_source(root: Path, files: Sequence[Path], name: str) -> ImageSource:
+    """Take the images of tar archives; they are called `<archive>/<member>`.
+
+    `a/7.json`, `a/7.txt` and `a/7.cls` travel along with `a/7.jpg` as columns of text: those that the first sample of
+    the first archive has.
+
+    Raises:
+        ValueError: The first archive is damaged or unsafe.
+    """
+    import pyarrow as pa
+
+    with named_damage(files[0]):
+        first = next(_samples(files[0]), [])
+    found = {_extension(member.path) for member, _ in first}
+    columns = pa.schema([(sidecar, pa.string()) for sidecar in SIDECARS if sidecar in found])
+    return ImageSource(name, [_shard(root, file, columns.names) for file in files], columns)
+
+
+def _shard(root: Path, file: Path, columns: list[str]) -> SourceShard:
+    relative = file.relative_to(root).as_posix()
+
+    def read() -> Iterator[SourceRow]:
+        with named_damage(file):
+            for sample in _samples(file):
+                beside = {_extension(member.path): content for member, content in sample}
+                texts = {name: _text(beside.get(name)) for name in columns}
+                for member, content in sample:
+                    if member.path.suffix.lower() in IMAGE_SUFFIXES:
+                        path = f"{relative}/{member.path}"
+                        yield SourceRow(path, path, {"bytes": content, "path": None}, texts)
+
+    return SourceShard(relative, f"{file.stat().st_size}", read)
+
+
+def _samples(archive: Path) -> Iterator[list[tuple[Member, bytes]]]:
+    """Yield the files that share a name up to the first dot, which lie behind one another, with what is in them.
+
+    A file of more than `MAX_MEMBER_BYTES` is cut there: no decoder will take it for an image.
+    """
+    members = (
+        (member, member.content.read(MAX_MEMBER_BYTES))
+        for member in tar_members(archive, Limits(MAX_MEMBERS, MAX_BYTES))
+        if not member.path.name.startswith((MACOS_PREFIX, "."))
+    )
+    for _, sample in itertools.groupby(members, key=lambda pair: pair[0].path.parent / _key(pair[0].path)):
+        while part := list(itertools.islice(sample, MAX_SAMPLE_FILES)):
+            yield part
+
+
+def _key(path: PurePosixPath) -> str:
+    return path.name.partition(".")[0]
+
+
+def _extension(path: PurePosixPath) -> str:
+    return path.name.partition(".")[2].lower()
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode("utf-8", "replace")

@@ -1,0 +1,206 @@
+"""Images of any number to a folder of embeddings, by one process or many, each of which may be killed at any time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from ..data.durable_files import one_process, sha256_of, write_whole
+from ..search.forward import check_finite
+from .batches_ahead import PixelBatch, batches_ahead
+from .choices import FILE_FORMATS
+from .image_encoder import ImageEncoder
+from .loaded_model import load_on
+from .manifest import MANIFEST_NAME, EmbeddingManifest, ShardFacts
+from .model_identity import ModelIdentity
+from .process_share import own_device, own_rank
+from .run_settings import RunSettings, begin_folder
+from .shard_files import open_shard, read_notes, shard_path
+from .shards import ids_path
+from .sources.opening import open_source
+from .sources.source import ImageSource
+from .stored_values import check_stored_dtype, scale_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+BAD_IMAGES_NAME = "bad_images.json"
+
+
+def write_embeddings(
+    model: nn.Module | str | PathLike[str],
+    images: str | PathLike[str] | ImageSource,
+    output_dir: str | PathLike[str],
+    *,
+    batch_size: int = 64,
+    stored_dtype: str = "float32",
+    file_format: str = "parquet",
+    normalize: bool = True,
+    dtype: str = "auto",
+    num_threads: int | None = None,
+    rank: int | None = None,
+    world_size: int | None = None,
+    model_name: str | None = None,
+    progress: bool = True,
+) -> EmbeddingManifest | None:
+    """Embed images, one file of vectors for each shard of the input, and say in a manifest what the folder holds.
+
+    Interrupted, it is called again with the same arguments: finished shards are kept, and the result is the same byte
+    for byte on the same kind of machine. Several processes (`accelerate launch`, or one on each machine with `rank`
+    and `world_size`) share the shards out and never wait for one another; who finishes last writes the manifest.
+
+    Args:
+        model: A `ViTRetModel`, or what `load_model` takes: a folder, or an id on the Hub.
+        images: A source from `open_source`, or what that takes: a folder, a pattern, a table of paths, Parquet files
+            or tar archives of images, a data set of the Hub.
+        output_dir: The folder to make: `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json` and
+            `manifest.json`. `EmbeddingFolder` reads it.
+        batch_size: Images a step.
+        stored_dtype: `"float32"`, `"float16"`, or `"int8"`: of unit vectors, 127 times the value.
+        file_format: `"parquet"`; or `"npy"`: vectors alone in `embeddings-00000.npy`, ids in `ids-00000.parquet`.
+        normalize: False stores the vectors before the L2 norm.
+        dtype: In which the model computes: `"auto"` (bfloat16 where that is faster), `"float32"`, `"bfloat16"` or
+            `"float16"`.
+        num_threads: Threads that decode; default: one per CPU, 16 at most.
+        rank: Number of this process, from 0. `None`: that of the launcher, if there is one.
+        world_size: Number of processes.
+        model_name: What the manifest calls a model that was loaded already. `None`: where it was loaded from.
+        progress: Whether to show a bar.
+
+    Returns:
+        The manifest; `None` where shards of other processes are still missing.
+
+    Raises:
+        FileNotFoundError: The input is not there.
+        FileExistsError: Something else is at `output_dir`.
+        OSError: There is no such model.
+        TypeError: Vectors before the norm are asked of a model that does not give them.
+        ValueError: A setting is outside its domain; `output_dir` was made with another model, other settings or from
+            another input (the message says which); an archive or table is damaged; an embedding is not finite.
+    """
+    check_stored_dtype(stored_dtype, normalize=normalize)
+    if file_format not in FILE_FORMATS:
+        raise ValueError(f"file_format is one of {', '.join(FILE_FORMATS)}; got {file_format!r}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is a number of images, at least 1; got {batch_size}")
+    rank, world_size = own_rank(rank, world_size)
+    source = images if isinstance(images, ImageSource) else open_source(images)
+    if not isinstance(model, nn.Module):
+        model_name = model_name or str(model)
+        model = load_on(str(model), own_device(fallback=rank))
+    encoder = ImageEncoder(model, dtype=dtype, normalize=normalize)
+    settings = RunSettings(
+        model=ModelIdentity.of(model, name=model_name),
+        options={
+            "dim": encoder.dim,
+            "stored_dtype": stored_dtype,
+            "file_format": file_format,
+            "normalize": normalize,
+            "dtype": str(encoder.dtype).removeprefix("torch."),
+            "batch_size": batch_size,
+        },
+        input_name=source.name,
+        input_fingerprint=source.fingerprint,
+        num_shards=len(source.shards),
+    )
+    folder = Path(output_dir)
+    begin_folder(folder, settings)
+    paths = [shard_path(folder, number, file_format) for number in range(len(source.shards))]
+    missing = [number for number in range(rank, len(paths), world_size) if not paths[number].exists()]
+    _embed_shards(encoder, source, missing, paths, settings.options, num_threads, progress)
+    return _finish(folder, paths, source, settings)
+
+
+def _embed_shards(
+    encoder: ImageEncoder,
+    source: ImageSource,
+    numbers: list[int],
+    paths: list[Path],
+    options: dict[str, Any],
+    num_threads: int | None,
+    progress: bool,
+) -> None:
+    """Embed shards of a source, and put each in its place when it is whole."""
+    from tqdm.auto import tqdm
+
+    sizes = [source.shards[number].num_rows for number in numbers]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    batches = batches_ahead(
+        ((number, source.shards[number]) for number in numbers),
+        lambda row: encoder.read_pixels(row.stored),
+        batch_size=options["batch_size"],
+        num_threads=num_threads,
+        pin_memory=encoder.device.type == "cuda",
+    )
+    bar = tqdm(total=total, desc="Embedding", unit="img", disable=not progress or not numbers)
+    with bar, encoder.evaluating():
+        for number, parts in groupby(_embedded(encoder, batches), key=lambda part: part[0].shard):
+            with one_process(paths[number]):
+                if paths[number].exists():  # another process was given the same share, and was faster
+                    continue
+                with open_shard(paths[number], source.columns, encoder.dim, options["stored_dtype"]) as shard:
+                    for batch, embeddings in parts:
+                        shard.write(batch.rows, embeddings, batch.bad)
+                        bar.update(len(batch.rows) + len(batch.bad))
+
+
+def _embedded(encoder: ImageEncoder, batches: Iterator[PixelBatch]) -> Iterator[tuple[PixelBatch, np.ndarray]]:
+    """Yield each batch with its embeddings, `(rows, dim)` float32, one batch behind what the device works on."""
+    waiting = None
+    for batch in batches:
+        launched = (batch, None if batch.pixels is None else encoder.encode(batch.pixels))
+        if waiting is not None:
+            yield _fetch(encoder, *waiting)
+        waiting = launched
+    if waiting is not None:
+        yield _fetch(encoder, *waiting)
+
+
+def _fetch(encoder: ImageEncoder, batch: PixelBatch, embeddings: Any) -> tuple[PixelBatch, np.ndarray]:
+    if embeddings is None:
+        return batch, np.empty((0, encoder.dim), np.float32)
+    fetched = embeddings.cpu()  # (B, D)
+    check_finite(fetched)
+    return batch, fetched.numpy()
+
+
+def _finish(folder: Path, paths: list[Path], source: ImageSource, settings: RunSettings) -> EmbeddingManifest | None:
+    """Write the manifest, if all shards are there; the same one, whoever writes it."""
+    if not all(path.exists() for path in paths):
+        return None
+    with one_process(folder / MANIFEST_NAME):
+        if (folder / MANIFEST_NAME).exists():
+            return EmbeddingManifest.load(folder)
+        notes = [read_notes(path) for path in paths]
+        bad = [asdict(one) for _, bad_images in notes for one in bad_images]
+        shards = tuple(
+            ShardFacts(
+                path.name,
+                num_rows,
+                sha256_of(path),
+                shard.name,
+                sha256_of(ids_path(path)) if path.suffix == ".npy" else None,
+            )
+            for path, shard, (num_rows, _) in zip(paths, source.shards, notes)
+        )
+        manifest = EmbeddingManifest(
+            model=settings.model,
+            dim=settings.options["dim"],
+            dtype=settings.options["stored_dtype"],
+            scale=scale_of(settings.options["stored_dtype"]),
+            normalized=settings.options["normalize"],
+            num_images=sum(num_rows for num_rows, _ in notes),
+            num_bad_images=len(bad),
+            shards=shards,
+            columns=tuple(source.columns.names),
+        )
+        write_whole(folder / BAD_IMAGES_NAME, json.dumps(bad, indent=2, ensure_ascii=False) + "\n")
+        manifest.save(folder)
+        return manifest

@@ -1,0 +1,305 @@
+"""What each kind of input is cut into, and that the rows and their columns arrive as they are."""
+
+import csv
+import io
+import json
+import logging
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset, Features, Value
+from datasets import Image as ImageFeature
+
+from hf_vitret.data.images import read_image
+from hf_vitret.embedding.shards import EmbeddingFolder
+from hf_vitret.embedding.sources import tar_files
+from hf_vitret.embedding.sources.opening import open_source
+from hf_vitret.embedding.write_embeddings import write_embeddings
+from tests.embedding.photographs import encoded, noise, write_photos
+from tests.hub_stand_in.stand_in import HubStandIn
+from tests.hub_stand_in.stand_in import hub as hub
+
+
+def rows_of(source):
+    return [row for shard in source.shards for row in shard.read()]
+
+
+def same_picture(row, seed):
+    return np.array_equal(np.asarray(read_image(row.stored)), np.asarray(noise(seed)))
+
+
+def test_a_folder_is_cut_into_shards_in_the_order_of_its_paths(tmp_path):
+    folder = write_photos(tmp_path / "photos", 7)
+    (folder / "notes.txt").write_text("not an image")
+    source = open_source(folder, shard_size=3)
+    assert [(shard.name, shard.num_rows) for shard in source.shards] == [
+        ("photos[0:3]", 3),
+        ("photos[3:6]", 3),
+        ("photos[6:7]", 1),
+    ]
+    rows = rows_of(source)
+    assert [row.image_id for row in rows] == [f"{number // 5}/{number:02d}.png" for number in range(7)]
+    assert [row.path for row in rows] == [row.image_id for row in rows]
+    assert all(same_picture(row, seed) for seed, row in enumerate(rows))
+
+
+def test_a_pattern_names_files_from_its_first_wildcard_on(tmp_path):
+    write_photos(tmp_path / "photos", 7)
+    assert [row.path for row in rows_of(open_source(tmp_path / "photos" / "*" / "*5.png"))] == ["1/05.png"]
+    found = rows_of(open_source(f"{tmp_path}/pho*/**/0[0-2].png"))
+    assert [row.path for row in found] == [f"photos/0/0{number}.png" for number in range(3)]
+    assert [row.path for row in rows_of(open_source(tmp_path / "photos" / "0" / "00.png"))] == ["00.png"]
+
+
+def test_a_folder_of_several_kinds_is_asked_about(tmp_path):
+    folder = write_photos(tmp_path / "photos", 2)
+    write_tar(folder / "more.tar", [("1.png", encoded(noise(1)))])
+    with pytest.raises(ValueError, match=r"photos holds images of several kinds.*pattern, as 'photos"):
+        open_source(folder)
+    assert len(rows_of(open_source(f"{folder}/*.tar"))) == 1
+
+
+def test_a_change_of_names_sizes_or_cuts_is_another_input(tmp_path):
+    folder = write_photos(tmp_path / "photos", 7)
+    seen = {open_source(folder).fingerprint, open_source(folder, shard_size=3).fingerprint}
+    (folder / "0" / "00.png").write_bytes(b"longer or shorter")
+    seen.add(open_source(folder).fingerprint)
+    (folder / "0" / "00.png").rename(folder / "0" / "0.png")
+    seen.add(open_source(folder).fingerprint)
+    assert len(seen) == 4
+    assert open_source(folder).fingerprint in seen
+
+
+@pytest.fixture
+def lines(tmp_path):
+    write_photos(tmp_path / "photos", 3)
+    return [
+        {"file": "photos/0/00.png", "sku": "007", "name": "Cup, blue", "price": ""},
+        {"file": "photos/0/02.png", "sku": "None", "name": 'a "quoted"\nname', "price": "3"},
+        {"file": "photos/nowhere.png", "sku": "8", "name": "größe", "price": "4.5"},
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_a_table_of_paths(tmp_path, lines, suffix):
+    path = tmp_path / f"products.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(lines), path)
+    else:
+        with path.open("w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.DictWriter(stream, list(lines[0]), delimiter="\t" if suffix == "tsv" else ",")
+            writer.writeheader()
+            writer.writerows(lines)
+    source = open_source(path, image_column="file", shard_size=2)
+    assert [shard.num_rows for shard in source.shards] == [2, 1]
+    assert source.columns.names == ["sku", "name", "price"]
+    rows = rows_of(source)
+    assert [row.image_id for row in rows] == [row.path for row in rows] == [line["file"] for line in lines]
+    expected = [{key: line[key] for key in ("sku", "name", "price")} for line in lines]
+    if suffix != "parquet":
+        expected[0]["price"] = None  # an empty cell
+    assert [row.columns for row in rows] == expected
+    assert same_picture(rows[0], 0)
+    assert same_picture(rows[1], 2)
+
+
+def test_columns_travel_into_the_output(tiny_model, tmp_path, lines):
+    table = pa.Table.from_pylist(
+        [{**line, "image_id": f"id {row}", "when": row, "tags": ["x"]} for row, line in enumerate(lines)]
+    )
+    pq.write_table(table, tmp_path / "products.parquet")
+    source = open_source(tmp_path / "products.parquet", image_column="file")
+    manifest = write_embeddings(tiny_model, source, tmp_path / "E", dtype="float32", progress=False)
+    assert manifest.columns == ("sku", "name", "price", "when")
+    [shard] = EmbeddingFolder(tmp_path / "E").shards()
+    assert shard.ids == ["id 0", "id 1"]
+    assert shard.table.to_pylist() == [
+        {"image_id": f"id {row}", "path": line["file"], **{k: line[k] for k in ("sku", "name", "price")}, "when": row}
+        for row, line in enumerate(lines[:2])
+    ]
+    assert shard.table.schema.field("when").type == pa.int64()
+
+
+def test_a_column_that_cannot_travel_is_told(tmp_path, lines, caplog):
+    pq.write_table(pa.Table.from_pylist([{**line, "tags": ["x"]} for line in lines]), tmp_path / "p.parquet")
+    with caplog.at_level(logging.WARNING):
+        open_source(tmp_path / "p.parquet", image_column="file")
+    assert "these columns do not travel along: tags (list<" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda line: {"photo": line["file"]}, "no column image or path or file_name; it has photo. Name the one of"),
+        (lambda line: {"path": "same.png"}, r"these are listed more than once: same.png; keep one row of each"),
+        (lambda line: {"path": None if line["sku"] == "8" else line["file"]}, "rows 2 name no image; fill them in"),
+        (lambda line: {"path": line["file"], "embedding": 1.0}, "has a column 'embedding', as the output will have"),
+        (lambda line: {"path": line["file"], "image_id": 3}, "expected image_id to be text; it is int64"),
+        (lambda line: {"path": 3}, "expected paths or encoded images in column 'path'; it is int64"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path, lines, change, message):
+    pq.write_table(pa.Table.from_pylist([change(line) for line in lines]), tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match=message):
+        open_source(tmp_path / "p.parquet")
+
+
+def test_parquet_files_of_images_are_a_shard_each(tmp_path):
+    features = Features({"image": ImageFeature(), "label": Value("string"), "mask": ImageFeature()})
+    for part in range(2):
+        rows = [{"bytes": encoded(noise(part * 3 + row)), "path": f"{row}.png"} for row in range(3)]
+        rows = [None if part and row == 1 else image for row, image in enumerate(rows)]
+        columns = {"image": rows, "label": [*"abc"], "mask": [None] * 3}
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Dataset.from_dict(columns, features=features).to_parquet(tmp_path / "data" / f"train-{part}.parquet")
+    for images in (tmp_path, f"{tmp_path}/data/*.parquet"):
+        source = open_source(images)
+        prefix = "data/" if images == tmp_path else ""
+        assert [(shard.name, shard.num_rows) for shard in source.shards] == [
+            (f"{prefix}train-{part}.parquet", 3) for part in range(2)
+        ]
+        rows = rows_of(source)
+        assert [row.image_id for row in rows[2:4]] == [f"{prefix}train-0/000002", f"{prefix}train-1/000000"]
+        assert [row.columns for row in rows[:3]] == [{"label": letter} for letter in "abc"]
+        assert same_picture(rows[3], 3)
+        assert rows[3].path == "0.png"
+        assert rows[4].stored is None
+    pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "data" / "zebra.parquet")
+    with pytest.raises(ValueError, match=r"expected the columns of train-0.parquet in zebra.parquet"):
+        open_source(tmp_path)
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def test_webdataset_archives_as_webdataset_itself_writes_them(tmp_path):
+    webdataset = pytest.importorskip("webdataset", reason="WEBDATASET IS NOT INSTALLED: pip install 'hf_vitret[test]'")
+    for part in range(2):
+        with webdataset.TarWriter(str(tmp_path / f"shard-{part}.tar")) as writer:
+            for number in range(3):
+                seed = part * 3 + number
+                sample = {"__key__": f"{seed:03d}", "png": encoded(noise(seed)), "json": {"n": seed}, "cls": seed % 2}
+                writer.write(sample | ({"txt": "a cup"} if seed == 0 else {}))
+    for images in (tmp_path, f"{tmp_path}/shard-*.tar"):
+        source = open_source(images)
+        assert [shard.name for shard in source.shards] == ["shard-0.tar", "shard-1.tar"]
+        assert sorted(source.columns.names) == ["cls", "json", "txt"]
+        rows = rows_of(source)
+        assert [row.path for row in rows] == [f"shard-{seed // 3}.tar/{seed:03d}.png" for seed in range(6)]
+        assert all(same_picture(row, seed) for seed, row in enumerate(rows))
+        assert [json.loads(row.columns["json"]) for row in rows] == [{"n": seed} for seed in range(6)]
+        assert [row.columns["cls"] for row in rows] == ["0", "1"] * 3
+        assert [row.columns["txt"] for row in rows] == ["a cup", *[None] * 5]
+
+
+def test_any_archive_of_images(tmp_path):
+    members = [
+        ("./a/1.png", encoded(noise(1))),
+        ("a/._1.png", b"of macOS"),
+        ("b.left.png", encoded(noise(2))),
+        ("b.right.png", encoded(noise(3))),
+        ("readme", b"text"),
+    ]
+    write_tar(tmp_path / "all.tar.gz", members)
+    rows = rows_of(open_source(tmp_path / "all.tar.gz"))
+    assert [row.path for row in rows] == ["all.tar.gz/a/1.png", "all.tar.gz/b.left.png", "all.tar.gz/b.right.png"]
+    assert [same_picture(row, seed) for seed, row in enumerate(rows, 1)] == [True] * 3
+
+
+def test_a_file_in_an_archive_that_is_too_large_is_no_image(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_files, "MAX_MEMBER_BYTES", 100)
+    write_tar(tmp_path / "t.tar", [("1.png", encoded(noise(1))), ("2.png", b"x")])
+    manifest = write_embeddings(tiny_model, tmp_path / "t.tar", tmp_path / "E", dtype="float32", progress=False)
+    assert (manifest.num_images, manifest.num_bad_images) == (0, 2)
+
+
+@pytest.mark.parametrize("damage", ["cut", "climbs", "text"])
+def test_an_archive_that_is_damaged_or_unsafe(tiny_model, tmp_path, damage):
+    names = ["1.png", "../2.png"] if damage == "climbs" else ["1.png", "2.png"]
+    path = tmp_path / "t.tar"
+    write_tar(path, [(name, encoded(noise(1))) for name in names])
+    if damage != "climbs":
+        path.write_bytes(path.read_bytes()[:1500] if damage == "cut" else b"no archive" * 200)
+    message = "outside its folder" if damage == "climbs" else "is no tar archive, or is damaged"
+    with pytest.raises(ValueError, match=message):
+        write_embeddings(tiny_model, path, tmp_path / "E", dtype="float32", progress=False)
+    assert not list(tmp_path.glob("E/embeddings-*"))
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        ("nowhere", FileNotFoundError, "'nowhere' is no folder, file or pattern on this machine; and expected a data"),
+        ("a/b/c/d", FileNotFoundError, "is no folder, file or pattern on this machine"),
+        ("empty", ValueError, "expected images to embed in empty; found none"),
+        ("photos/**/*.jpg", FileNotFoundError, "no file is like"),
+        ("photos/notes.txt", ValueError, "1 of 1 files are no images by their names: notes.txt"),
+        ("broken.parquet", ValueError, "is no Parquet file, or is damaged"),
+    ],
+)
+def test_inputs_that_are_none(tmp_path, monkeypatch, images, error, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (write_photos(tmp_path / "photos", 2) / "notes.txt").write_text("x")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(error, match=message):
+        open_source(images)
+
+
+PUSH = """
+import io
+from datasets import Dataset, Features, Image, Value
+from tests.embedding.photographs import encoded, noise
+photos = [{"bytes": encoded(noise(seed)), "path": None} for seed in range(7)]
+rows = {"photo": photos, "sku": [f"{n}" for n in range(7)]}
+data = Dataset.from_dict(rows, features=Features({"photo": Image(), "sku": Value("string")}))
+data.push_to_hub("ada/photos", num_shards=3)
+data.select(range(2)).push_to_hub("ada/photos", split="test")
+"""
+READ = """
+import json, sys
+from hf_vitret.embedding.sources.opening import open_source
+from hf_vitret.embedding.shards import EmbeddingFolder
+from hf_vitret.embedding.write_embeddings import write_embeddings
+try:
+    open_source("ada/photos", image_column="photo")
+except ValueError as error:
+    print(error)
+source = open_source("ada/photos", image_column="photo", split="train")
+write_embeddings(sys.argv[1], source, sys.argv[2], dtype="float32", progress=False)
+"""
+
+
+def test_a_data_set_of_the_hub_is_streamed(hub: HubStandIn, tiny_model, tmp_path):
+    hub.run(PUSH, token=hub.token)
+    tiny_model.save_pretrained(tmp_path / "model")
+    said = hub.run(READ, tmp_path / "model", tmp_path / "E").stdout
+    assert "ada/photos: name one of its splits with split; it has train, test" in said
+    folder = EmbeddingFolder(tmp_path / "E")
+    assert [(shard.source, shard.num_rows) for shard in folder.manifest.shards] == [
+        ("train/00000", 3),
+        ("train/00001", 2),
+        ("train/00002", 2),
+    ]
+    commit = hub.store.repositories["dataset", "ada/photos"].resolve("main").oid
+    settings = json.loads((tmp_path / "E" / "settings.json").read_text())
+    assert settings["input_name"] == f"ada/photos@{commit}, train"
+    table = pa.concat_tables([shard.table for shard in folder.shards()])
+    assert table["sku"].to_pylist() == [f"{number}" for number in range(7)]
+    assert table["image_id"].to_pylist()[2:4] == ["train/00000/000002", "train/00001/000000"]
+    write_embeddings(
+        tiny_model, write_photos(tmp_path / "photos", 7), tmp_path / "local", dtype="float32", progress=False
+    )
+    vectors, local = (
+        np.concatenate([shard.embeddings for shard in EmbeddingFolder(tmp_path / name).shards()])
+        for name in ("E", "local")
+    )
+    np.testing.assert_allclose(vectors, local, atol=1e-6, rtol=0)
