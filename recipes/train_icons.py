@@ -48,7 +48,7 @@ def main() -> None:
         image_size=56,
         resize_size=64,
         max_steps=400,
-        eval_steps=400,
+        eval_steps=100,  # for the curve; the one checkpoint is that of the end
         save_steps=400,
         logging_steps=25,
         bf16=has_fast_bf16(),
