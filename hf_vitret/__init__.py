@@ -16,11 +16,16 @@ _MODULES = {
     "ContrastiveLoss": "losses.contrastive",
     "CrossBatchMemory": "losses.cross_batch_memory",
     "Diffusion": "search.diffusion",
+    "Embedder": "embedding.embedder",
+    "EmbeddingFolder": "embedding.shards",
+    "EmbeddingMap": "indexing.embedding_map",
     "EvaluationResult": "evaluation.reporting.report",
     "ExternalLoss": "losses.external",
     "GradedPairs": "evaluation.metrics.relevance",
+    "ImageIndex": "indexing.image_index",
     "KoLeoLoss": "losses.koleo",
     "LearnedWhitening": "search.whitening",
+    "ModelIdentity": "embedding.model_identity",
     "MtebEncoder": "evaluation.mteb_encoder",
     "NormalizedSoftmaxLoss": "losses.normalized_softmax",
     "OnnxEncoder": "hub.export.onnx_encoder",
@@ -39,31 +44,37 @@ _MODULES = {
     "TupleTrainingArguments": "training.tuples.arguments",
     "ViTRetConfig": "models.configuration_vitret",
     "ViTRetModel": "models.modeling_vitret",
+    "attach_index": "indexing.dataset_bridge",
     "augment_database": "search.query_expansion",
     "bootstrap_interval": "evaluation.reporting.bootstrap",
+    "choose_index": "indexing.index_choice",
     "compare": "evaluation.reporting.bootstrap",
     "draw_spread": "evaluation.spread_figures",
     "embed_images": "search.embed",
     "embed_multi_scale": "search.multi_scale",
     "evaluate_module": "evaluation.modules",
     "expand_queries": "search.query_expansion",
+    "expanded_search": "indexing.refined_search",
     "export_onnx": "hub.export.onnx_graph",
     "graded_metrics": "evaluation.metrics.graded",
     "load_model": "search.load_model",
     "load_retrieval_dataset": "data.loading",
     "match_rates": "evaluation.match_rates",
     "measure_spread": "evaluation.spread",
+    "mixed_recall": "indexing.mixed_recall",
     "nearest_neighbors": "search.neighbors",
     "publish_checkpoint": "hub.publish",
     "query_metrics": "evaluation.metrics.retrieval",
     "ranked_list_metrics": "evaluation.metrics.ranked_lists",
     "rerank_reciprocal": "search.reciprocal_reranking",
+    "reranked_search": "indexing.refined_search",
     "retrieval_metrics": "evaluation.metrics.retrieval",
     "revisited_metrics": "evaluation.revisited.metrics",
     "revisited_metrics_of_ranking": "evaluation.revisited.metrics",
     "score_change": "hub.export.onnx_encoder",
     "short_vectors": "evaluation.short_vectors.sweep",
     "with_projection": "search.projection",
+    "write_embeddings": "embedding.write_embeddings",
     "write_endpoint_handler": "hub.export.endpoint",
     "write_sentence_transformers": "hub.export.sentence_transformers_files",
     "write_space": "hub.export.space",
@@ -72,6 +83,10 @@ __all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:
     from .data.loading import load_retrieval_dataset as load_retrieval_dataset
+    from .embedding.embedder import Embedder as Embedder
+    from .embedding.model_identity import ModelIdentity as ModelIdentity
+    from .embedding.shards import EmbeddingFolder as EmbeddingFolder
+    from .embedding.write_embeddings import write_embeddings as write_embeddings
     from .evaluation.evaluator import RetrievalEvaluator as RetrievalEvaluator
     from .evaluation.match_rates import match_rates as match_rates
     from .evaluation.metrics.graded import graded_metrics as graded_metrics
@@ -100,6 +115,13 @@ if TYPE_CHECKING:
     from .hub.export.sentence_transformers_files import write_sentence_transformers as write_sentence_transformers
     from .hub.export.space import write_space as write_space
     from .hub.publish import publish_checkpoint as publish_checkpoint
+    from .indexing.dataset_bridge import attach_index as attach_index
+    from .indexing.embedding_map import EmbeddingMap as EmbeddingMap
+    from .indexing.image_index import ImageIndex as ImageIndex
+    from .indexing.index_choice import choose_index as choose_index
+    from .indexing.mixed_recall import mixed_recall as mixed_recall
+    from .indexing.refined_search import expanded_search as expanded_search
+    from .indexing.refined_search import reranked_search as reranked_search
     from .losses.contrastive import ContrastiveLoss as ContrastiveLoss
     from .losses.cross_batch_memory import CrossBatchMemory as CrossBatchMemory
     from .losses.external import ExternalLoss as ExternalLoss

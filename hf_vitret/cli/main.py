@@ -16,9 +16,13 @@ COMMANDS = {
     "convert": "hf_vitret.cli.convert",
     "doctor": "hf_vitret.cli.doctor",
     "embed": "hf_vitret.cli.embed",
+    "evaluate": "hf_vitret.cli.evaluate",
     "export": "hf_vitret.cli.export",
+    "index": "hf_vitret.cli.index",
     "prepare": "hf_vitret.cli.prepare",
     "publish": "hf_vitret.cli.publish",
+    "search": "hf_vitret.cli.search",
+    "upgrade": "hf_vitret.cli.upgrade",
 }
 BAD_INPUT = 2  # exit status, as of argparse itself
 

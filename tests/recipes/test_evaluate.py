@@ -1,6 +1,5 @@
 """Any model on any data set, from the command line to the files, and what can go wrong before the work starts."""
 
-import json
 import re
 import shlex
 import sys
@@ -10,10 +9,12 @@ import pytest
 import torch
 
 from hf_vitret import RetrievalEvaluator, ViTRetModel, load_retrieval_dataset
+from hf_vitret.cli import evaluate
 from hf_vitret.cli.main import main as cli
 from hf_vitret.evaluation.post_processing import PostProcessedSearch
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
+from hf_vitret.experiment import evaluated_data
 from tests.training.runs import draw, shapes_dataset
 
 
@@ -140,9 +141,11 @@ def test_images_that_cannot_be_read(run, backbone: Path, photos: Path, capsys) -
     assert protocol["num_queries"] == 12
 
 
-def test_other_data_sets_by_name(run, recipe, backbone: Path, monkeypatch) -> None:
+def test_other_data_sets_by_name(run, backbone: Path, monkeypatch) -> None:
     calls = []
-    monkeypatch.setattr(recipe, "load_retrieval_dataset", lambda *a, **k: calls.append((a, k)) or shapes_dataset())
+    monkeypatch.setattr(
+        evaluated_data, "load_retrieval_dataset", lambda *a, **k: calls.append((a, k)) or shapes_dataset()
+    )
     run("--model", backbone, "--dataset", "sop", "--data_dir", "there", "--num_resamples", 50)
     line = ["--dataset_name", "user/photos", "--dataset_revision", "v1", "--dataset_config", "large"]
     run("--model", backbone, "--num_resamples", 50, "--label_column", "kind", *line)
@@ -199,12 +202,11 @@ def test_help_and_docstring(run, recipe, capsys) -> None:
 
 
 @pytest.mark.parametrize("model", ["facebook/dinov2-small", "some/model"])
-def test_the_next_command_compares_with_another_model(model, recipe, monkeypatch) -> None:
-    line = ["--model", model, "--data_dir", "my photos"]
-    monkeypatch.setattr(sys, "argv", ["recipes/evaluate.py", *line])
-    python, script, *rest = shlex.split(recipe.next_command(recipe.command_line().parse_args(line)))
+def test_the_next_command_compares_with_another_model(model, recipe) -> None:
+    line = ["--model", model, "--data_dir", "my photos", "--ks", "5", "1", "--trusted_images"]
+    first = recipe.command_line().parse_args(line)
+    python, script, *rest = shlex.split(evaluate.next_command(first, ("python", "recipes/evaluate.py")))
     assert (python, script) == ("python", "recipes/evaluate.py")
     options = recipe.command_line().parse_args(rest)
     assert options.compare not in (None, options.model)
-    assert options.data_dir == "my photos"
-    assert json.dumps(vars(options))
+    assert vars(options) == {**vars(first), "compare": options.compare}

@@ -1,0 +1,1 @@
+"""From embeddings to answers: an index that is chosen, built, measured, saved and searched."""

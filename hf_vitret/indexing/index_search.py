@@ -1,0 +1,162 @@
+"""The half of an index that answers: by ids, by positions, under conditions, and to one model alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .array_inputs import as_matrix
+from .exact_among import exact_among
+from .metadata_filter import rows_where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from ..embedding.model_identity import ModelIdentity
+    from .backend import VectorBackend
+    from .image_records import ImageRecords
+    from .index_choice import IndexChoice
+    from .index_manifest import IndexManifest
+
+
+class SearchableIndex:
+    """Nearest images by inner product, under their own ids.
+
+    Args:
+        backend: What keeps the vectors.
+        records: Which image is at which position.
+        manifest: The facts of the index.
+        choice: The plans that it was chosen from; None for one that was loaded.
+
+    Attributes:
+        manifest: The facts: kind, dimension, model, and what was measured.
+        choice: As above.
+    """
+
+    def __init__(
+        self,
+        backend: VectorBackend,
+        records: ImageRecords,
+        manifest: IndexManifest,
+        choice: IndexChoice | None = None,
+    ) -> None:
+        self._backend, self._records = backend, records
+        self.manifest, self.choice = manifest, choice
+
+    def __len__(self) -> int:
+        """Count the images that a search can find."""
+        return len(self._records) - self._records.num_removed
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the images that a search can find, in the order in which they came: int64, or strings as objects."""
+        return self._records.ids_at(np.flatnonzero(~self._records.is_removed))
+
+    @property
+    def backend(self) -> VectorBackend:
+        """What keeps the vectors: searched by position, without ids."""
+        return self._backend
+
+    @property
+    def records(self) -> ImageRecords:
+        """Which image is at which position, and its metadata."""
+        return self._records
+
+    def search(
+        self,
+        queries: torch.Tensor | np.ndarray,
+        k: int = 10,
+        *,
+        model: ModelIdentity | None = None,
+        where: str | Sequence[str] = (),
+        min_score: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k nearest images of each query.
+
+        Args:
+            queries: `(num_queries, dim)` float, finite.
+            k: How many, at least 1.
+            model: Which model made the queries; None: not checked.
+            where: Conditions on the metadata, as `"color=red"`; see `rows_where`. All images that meet them are
+                compared, so that nothing is lost by the filter, whatever the kind of the index.
+            min_score: What scores below it is no match, and left out.
+
+        Returns:
+            scores: `(num_queries, k)` float32 inner products, descending.
+            ids: `(num_queries, k)` int64, or strings as objects. Where there are no more images, the score is -inf and
+                the id -1, or None.
+
+        Raises:
+            ValueError: k is below 1, a query is not finite or of another dimension, or was made by another model,
+                revision or image processor; or as for `rows_where`.
+            TypeError: Queries are not floats.
+        """
+        scores, positions = self._find(queries, k, model, where, min_score)
+        return scores, self._records.ids_at(positions)
+
+    def search_positions(
+        self,
+        queries: torch.Tensor | np.ndarray,
+        k: int = 10,
+        *,
+        model: ModelIdentity | None = None,
+        where: str | Sequence[str] = (),
+        min_score: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search as `search` does, for positions: what `records` and `vectors` take; -1 where there are no more."""
+        return self._find(queries, k, model, where, min_score)
+
+    def _find(
+        self,
+        queries: torch.Tensor | np.ndarray,
+        k: int,
+        model: ModelIdentity | None,
+        where: str | Sequence[str],
+        min_score: float | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if k < 1:
+            raise ValueError(f"k must be at least 1; got {k}")
+        if model is not None:
+            self.check_model(model)
+        asked = as_matrix(queries, "queries", self.manifest.dim)
+        if where:
+            found = exact_among(self._backend, asked, k, self.positions_where(where))
+        elif self._records.num_removed:
+            found = self._backend.search_without(asked, k, self._records.is_removed)
+        else:
+            found = self._backend.search(asked, k)
+        if min_score is not None:
+            is_low = found[0] < min_score
+            found[0][is_low], found[1][is_low] = -np.inf, -1
+        return found
+
+    def positions_where(self, where: str | Sequence[str]) -> np.ndarray:
+        """Return the positions of the images that meet conditions, ascending int64."""
+        conditions = [where] if isinstance(where, str) else where
+        return np.flatnonzero(rows_where(self._records.table, conditions) & ~self._records.is_removed)
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return the vectors at some positions, as they are kept: `(num_positions, dim)` float32."""
+        return self._backend.vectors(positions)
+
+    def check_model(self, model: ModelIdentity) -> None:
+        """Check that embeddings of a model may be compared with those of the index.
+
+        Raises:
+            ValueError: They may not; the message says what differs.
+        """
+        if self.manifest.model is None or model == self.manifest.model:
+            return
+        differences = self.manifest.model.difference(model)
+        if differences:
+            raise ValueError(
+                f"expected embeddings of the model that made the index, {_named(self.manifest.model)}; got those of "
+                f"{_named(model)}: {'; '.join(differences)}. Embed with the index's model, or index again"
+            )
+
+
+def _named(model: ModelIdentity) -> str:
+    return f"{model.name or 'a model without a name'}{f' at {model.revision[:12]}' if model.revision else ''}"
