@@ -95,6 +95,9 @@ def _add_scores(scores: _ActionsContainer) -> None:
     scores.add_argument("--num_resamples", type=int, default=10_000, help="of the bootstrap over queries")
     scores.add_argument("--confidence", type=float, default=0.95, help="of the intervals")
     scores.add_argument("--bootstrap_seed", type=int, default=0, help="of the resamples")
+    scores.add_argument(
+        "--memory_budget", type=float, metavar="MiB", help="of the scores held at once; default: what suits the device"
+    )
     scores.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of the model's arithmetic")
 
 

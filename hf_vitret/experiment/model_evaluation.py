@@ -15,6 +15,7 @@ from ..evaluation.evaluator import RetrievalEvaluator, score_queries
 from ..evaluation.match_rates import MatchRates, match_rates
 from ..evaluation.post_processing import PostProcessedSearch
 from ..evaluation.ranking.exact_scores import exact_device
+from ..evaluation.ranking.tiles import tile_size_within
 from ..evaluation.reporting.bootstrap import bootstrap_interval
 from ..evaluation.reporting.report import ComparisonResult, EvaluationResult
 from ..indexing.index_manifest import without_nan
@@ -43,6 +44,7 @@ class EvaluationSettings:
         batch_size: Images embedded at once.
         num_workers: Processes that decode images.
         dtype: Of the model's arithmetic: `"float32"`, `"bfloat16"` or `"float16"`.
+        memory_budget: MiB that the scores held at once may take; None: what suits the device.
         false_match_rates: Shares of the pairs of two classes that may match, 0 to 1, for which a threshold is found.
 
     Raises:
@@ -60,6 +62,7 @@ class EvaluationSettings:
     batch_size: int
     num_workers: int
     dtype: str
+    memory_budget: float | None
     false_match_rates: Sequence[float]
 
     def __post_init__(self) -> None:
@@ -72,7 +75,13 @@ class EvaluationSettings:
         wrong = [rate for rate in self.false_match_rates if not 0 <= rate <= 1]
         if wrong:
             raise ValueError(f"expected false-match rates from 0 to 1; got {wrong[0]}: one in a hundred is 0.01")
+        tile_size_within(self.memory_bytes)
         bootstrap_interval([0.0], **self.bootstrap)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory budget in bytes."""
+        return None if self.memory_budget is None else int(self.memory_budget * 2**20)
 
     @property
     def bootstrap(self) -> dict[str, Any]:
@@ -126,6 +135,7 @@ class ModelEvaluation:
             batch_size=settings.batch_size,
             num_workers=settings.num_workers,
             dtype=None if settings.dtype == "float32" else getattr(torch, settings.dtype),
+            memory_budget=settings.memory_bytes,
         )
         self._search: RetrievalEvaluator | PostProcessedSearch = self.evaluator
         if settings.rerank is not None:

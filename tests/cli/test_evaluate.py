@@ -96,6 +96,12 @@ def test_json_is_all_that_is_printed(photos, tiny_model, capsys):
     assert load_match_rates("printed.json") == load_match_rates("here/match_rates.json")
 
 
+def test_a_memory_budget_changes_no_score(photos):
+    for options in ([], ["--memory_budget", "0.001"]):
+        assert main([*LINE, *options, "--output_dir", f"of {len(options)}"]) == 0
+    assert EvaluationResult.load("of 0/evaluation.json") == EvaluationResult.load("of 2/evaluation.json")
+
+
 def test_match_rates_of_queries_and_a_gallery(photos, tiny_model):
     for split, images in (("train", (6, 7)), ("query", (0, 1)), ("gallery", (1, 2, 3))):
         for class_id in range(3):
@@ -120,6 +126,7 @@ def test_match_rates_of_queries_and_a_gallery(photos, tiny_model):
     [
         (["--false_match_rates", "2"], "expected false-match rates from 0 to 1; got 2.0"),
         (["--false_match_rates", "0.1", "--rerank", "diffusion"], "match rates are those of a search without --rerank"),
+        (["--memory_budget", "0"], "memory_budget must be 512 bytes or more"),
         (["--data_dir", "nowhere"], "nowhere"),
         (["--model", "nothing/here"], "expected a model in nothing/here"),
         (["--on_bad_image", "skip", "--dataset_name", "a/b"], "one of them"),
