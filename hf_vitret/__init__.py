@@ -73,6 +73,9 @@ _MODULES = {
     "revisited_metrics_of_ranking": "evaluation.revisited.metrics",
     "score_change": "hub.export.onnx_encoder",
     "short_vectors": "evaluation.short_vectors.sweep",
+    "to_lancedb": "indexing.engines.lance",
+    "to_milvus": "indexing.engines.milvus",
+    "to_qdrant": "indexing.engines.qdrant",
     "with_projection": "search.projection",
     "write_embeddings": "embedding.write_embeddings",
     "write_endpoint_handler": "hub.export.endpoint",
@@ -117,6 +120,9 @@ if TYPE_CHECKING:
     from .hub.publish import publish_checkpoint as publish_checkpoint
     from .indexing.dataset_bridge import attach_index as attach_index
     from .indexing.embedding_map import EmbeddingMap as EmbeddingMap
+    from .indexing.engines.lance import to_lancedb as to_lancedb
+    from .indexing.engines.milvus import to_milvus as to_milvus
+    from .indexing.engines.qdrant import to_qdrant as to_qdrant
     from .indexing.image_index import ImageIndex as ImageIndex
     from .indexing.index_choice import choose_index as choose_index
     from .indexing.mixed_recall import mixed_recall as mixed_recall

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "hf_vitret.cli.evaluate",
     "export": "hf_vitret.cli.export",
     "index": "hf_vitret.cli.index",
+    "ingest": "hf_vitret.cli.ingest",
     "prepare": "hf_vitret.cli.prepare",
     "publish": "hf_vitret.cli.publish",
     "search": "hf_vitret.cli.search",

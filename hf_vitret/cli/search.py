@@ -9,8 +9,9 @@
   hf-vitret search old-index photo.jpg --model outputs/new/final --map map.safetensors
 
 Images are files of this machine. The model is that of the index, which is taken from the Hub where it came from there;
-one kept in a folder is named with --model. Queries of another model, revision or image processor are refused; with
---map, which hf-vitret upgrade wrote, the queries are those of the new model, brought to where the old ones are.
+one kept in a folder is named with --model, a plain backbone with what it was embedded with. Queries of another model,
+revision or image processor are refused; with --map, which hf-vitret upgrade wrote, the queries are those of the new
+model, brought to where the old ones are.
 Exit status: 0 where each query found something, 1 where one has no match, 2 for bad input.
 """
 
@@ -22,13 +23,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .query_model import add_model_options, load_query_model
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     import numpy as np
     from torch import nn
 
-    from ..embedding.model_identity import ModelIdentity
     from ..indexing.embedding_map import EmbeddingMap
     from ..indexing.image_index import ImageIndex
 
@@ -42,8 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("index", help="folder that hf-vitret index made")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="file of an image to search with")
     parser.add_argument("--k", type=int, default=10, help="images to find for each")
-    parser.add_argument("--model", help="folder or Hub id of the index's model; default: where the index has it from")
-    parser.add_argument("--revision", help="branch, tag or commit of the model; default: that of the index")
+    add_model_options(parser)
     parser.add_argument("--map", metavar="FILE", help="from the index's model to a newer one, which embeds the queries")
     parser.add_argument("--batch_size", type=int, default=64, help="images that the model embeds at once")
     parser.add_argument(
@@ -86,7 +87,11 @@ def run(options: Namespace) -> int:
     embedding_map = EmbeddingMap.load(options.map) if options.map else None
     if embedding_map is not None and embedding_map.old_model is not None:
         index.check_model(embedding_map.old_model)
-    model, source = _load_model(options, index.manifest.model if embedding_map is None else embedding_map.new_model)
+    if embedding_map is None:
+        model, source = load_query_model(options, index.manifest.model)
+    else:
+        whose = "the map does not say where its new model"
+        model, source = load_query_model(options, embedding_map.new_model, whose)
     identity = ModelIdentity.of(model, name=source)
     if embedding_map is None:
         index.check_model(identity)
@@ -142,19 +147,6 @@ def _min_score(options: Namespace, index: ImageIndex) -> float | None:
             "or to hf-vitret index; or a --min_score"
         )
     return threshold_at(rates, options.false_match_rate)
-
-
-def _load_model(options: Namespace, known: ModelIdentity | None) -> tuple[nn.Module, str]:
-    """Load the model to embed the queries with, and say where it is from."""
-    from ..search.load_model import load_model
-
-    if options.model:
-        return load_model(options.model, revision=options.revision), options.model
-    if known is None or known.revision is None:
-        named = f", {known.name}" if known is not None and known.name else ""
-        of = "map does not say where its new" if options.map else "index does not say where its"
-        raise ValueError(f"expected --model: the {of} model{named} is")
-    return load_model(known.name, revision=options.revision or known.revision), known.name
 
 
 def _search(

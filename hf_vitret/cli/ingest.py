@@ -1,0 +1,67 @@
+"""Load a folder of embeddings into Qdrant, LanceDB or Milvus: on this machine, or on a server.
+
+  hf-vitret ingest embeddings --to qdrant --at catalogue.qdrant
+  hf-vitret ingest embeddings --to lancedb --at catalogue.lance
+  hf-vitret ingest embeddings --to milvus --at catalogue.db
+  QDRANT_API_KEY=... hf-vitret ingest embeddings --to qdrant --at https://search.example.org:6333 --collection shoes
+
+Reads what hf-vitret embed wrote, a few thousand vectors at a time, and upserts: an image that is there is replaced, so
+that the same command goes on with what an interrupted one left. A collection holds one model's embeddings, and says
+whose; those of another model are refused. Metadata comes along, for the engine's own filters.
+Secrets are read from the environment alone: QDRANT_API_KEY, MILVUS_TOKEN, LANCEDB_API_KEY and those of buckets.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ..indexing.engines.loading import LoadReport
+
+# Module and function.
+ENGINES = {
+    "qdrant": ("hf_vitret.indexing.engines.qdrant", "to_qdrant"),
+    "lancedb": ("hf_vitret.indexing.engines.lance", "to_lancedb"),
+    "milvus": ("hf_vitret.indexing.engines.milvus", "to_milvus"),
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("embeddings", help="folder that hf-vitret embed wrote")
+    parser.add_argument("--to", choices=ENGINES, required=True, help="the engine")
+    parser.add_argument(
+        "--at",
+        metavar="PLACE",
+        required=True,
+        help="a folder (milvus: a path that ends in .db), or the address of a server; lancedb: also of a bucket",
+    )
+    parser.add_argument("--collection", default="images", help="its name; lancedb: of the table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(options: Namespace) -> int:
+    """Load and print; return 0."""
+    module, function = ENGINES[options.to]
+    load = getattr(import_module(module), function)
+    report: LoadReport = load(options.embeddings, options.at, collection=options.collection)
+    sys.stdout.write(_json(report) if options.json else _text(report))
+    return 0
+
+
+def _text(report: LoadReport) -> str:
+    model = report.facts.model
+    return (
+        f"Loaded     {report.num_images:,} images into {report.collection} of {report.engine} at {report.place}, which "
+        f"holds {report.num_in_collection:,}\n"
+        f"Model      {model.name or 'without a name'}, {model.revision or 'no revision'}\n"
+    )
+
+
+def _json(report: LoadReport) -> str:
+    return json.dumps(report.to_json(), allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,0 +1,17 @@
+"""Embeddings handed over to engines that search what one process cannot: Qdrant, LanceDB, Milvus.
+
+`to_qdrant`, `to_lancedb` and `to_milvus` read a folder of embeddings a few thousand vectors at a time and upsert them
+into a collection: the same image has the same id in every run, so that a load that is repeated, or goes on after an
+interruption, ends the same. The collection carries what the manifest says, and refuses vectors of another model.
+
+=============  ===========================  =====================================  ===================================
+Engine         `place`                      Id of an image                         Score of a search, as of `ImageIndex`
+=============  ===========================  =====================================  ===================================
+Qdrant         folder, http(s):// of a      `point_id(image_id)`; `image_id` is    `score`
+               server, `QdrantClient`       in the payload
+LanceDB        folder, s3://, gs://, ...,   column `image_id`                      `1 - _distance`, by `metric("dot")`
+               a connection
+Milvus         file.db, http(s):// of a     primary key `image_id`                 `distance`
+               server, `MilvusClient`
+=============  ===========================  =====================================  ===================================
+"""

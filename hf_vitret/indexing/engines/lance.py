@@ -1,0 +1,166 @@
+"""A folder of embeddings into a table of LanceDB: files in a folder or a bucket, which need no server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ...embedding.shards import EMBEDDING_COLUMN, ID_COLUMN
+from .collection_facts import FACTS_KEY, CollectionFacts
+from .loading import LoadReport, load_into
+from .places import is_address, said_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    import pyarrow as pa
+    from lancedb import DBConnection
+    from lancedb.table import Table
+
+    from ...embedding.shards import EmbeddingShard
+
+MISSING = 'this needs lancedb: pip install "hf_vitret[lancedb]"'
+# Vectors of one commit, of which each makes a file and a version of the table.
+_VECTOR_BYTES_A_COMMIT = 1 << 26
+
+
+def to_lancedb(
+    embeddings: str | PathLike[str],
+    place: str | PathLike[str] | DBConnection,
+    *,
+    collection: str = "images",
+    progress: bool = True,
+) -> LoadReport:
+    """Upsert a folder of embeddings into a table of LanceDB: columns `image_id`, `path`, `embedding` and the metadata.
+
+    Search with `table.search(vector).metric("dot")`, as the default is another distance; `1 - _distance` is the inner
+    product. Without an index that is a scan of all vectors, on all cores; `table.create_index(metric="dot", ...)` makes
+    an IVF-PQ, and the metadata of the column `embedding` says which model made the vectors.
+
+    On the Hub: load into a folder, `hf upload USER/NAME FOLDER data --repo-type dataset`, and anybody opens it by
+    `lancedb.connect("hf://datasets/USER/NAME/data").open_table("images")`, reading no more than a search needs.
+
+    Args:
+        embeddings: Folder that `hf-vitret embed` wrote.
+        place: A folder, made where it is not there; an address that `lancedb.connect` takes, as `"s3://bucket/path"`;
+            or an open connection. LanceDB reads the secrets of buckets, and `LANCEDB_API_KEY`, from the environment.
+        collection: Name of the table; made where it is not there.
+        progress: Whether to show a bar.
+
+    A load into a new table appends; one into a table with images merges by `image_id`, and leaves behind what it
+    replaced until `table.optimize()`. Both hold some 64 MB of vectors.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        ImportError: lancedb is not installed.
+        FileNotFoundError: The folder of embeddings is none, is not finished, or lacks a shard.
+        ValueError: The table is of another model, or was not made here; `place` is on the Hub; or as `load_into`.
+        OSError: LanceDB cannot read or write there.
+    """
+    try:
+        import lancedb
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    if isinstance(place, lancedb.DBConnection):
+        with said_by("LanceDB", "the given connection", RuntimeError):
+            return load_into(_LanceTable(place, "the given connection", collection), embeddings, progress=progress)
+    place = str(place)
+    if place.startswith("hf://"):
+        raise ValueError(
+            f"expected a folder or a bucket; got {place}: load into a folder, and upload that as one commit by "
+            "hf upload USER/NAME FOLDER data --repo-type dataset"
+        )
+    if is_address(place) and "@" in place.split("://", 1)[1].split("/", 1)[0]:
+        raise ValueError("expected an address without a user or password, which commands and reports would show")
+    with said_by("LanceDB", place, RuntimeError):
+        return load_into(_LanceTable(lancedb.connect(place), place, collection), embeddings, progress=progress)
+
+
+class _LanceTable:
+    engine = "LanceDB"
+
+    def __init__(self, connection: DBConnection, place: str, name: str) -> None:
+        self.place, self.name = place, name
+        self._connection = connection
+        self._opened: Table | None = None
+
+    @property
+    def _table(self) -> Table:
+        if self._opened is None:
+            self._opened = self._connection.open_table(self.name)
+        return self._opened
+
+    def read_facts(self) -> CollectionFacts | None:
+        if self.name not in _table_names(self._connection):
+            return None
+        schema = self._table.schema
+        kept = schema.field(EMBEDDING_COLUMN).metadata if EMBEDDING_COLUMN in schema.names else None
+        text = (kept or {}).get(FACTS_KEY.encode(), b"null")
+        return CollectionFacts.from_json(json.loads(text), self.name)
+
+    def create(self, facts: CollectionFacts, schema: pa.Schema) -> None:
+        import pyarrow as pa
+
+        dotted = [name for name in schema.names if "." in name]
+        if dotted:
+            raise ValueError(f"expected columns without a dot, which LanceDB reads as a part of one; got {dotted}")
+        vectors = pa.field(EMBEDDING_COLUMN, pa.list_(pa.float32(), facts.dim), metadata=_field_metadata(facts))
+        fields = [pa.field(field.name, _plain_type(field.type)) for field in schema]
+        self._opened = self._connection.create_table(self.name, schema=pa.schema([*fields, vectors]))
+
+    def write_facts(self, facts: CollectionFacts) -> None:
+        self._table.update_field_metadata({"path": EMBEDDING_COLUMN, "metadata": _field_metadata(facts)})
+
+    def upsert(self, blocks: Iterator[EmbeddingShard]) -> None:
+        is_new = not self.count()
+        for part in self._commits(blocks):
+            if is_new:
+                self._table.add(part)
+            else:
+                merge = self._table.merge_insert(ID_COLUMN).when_matched_update_all().when_not_matched_insert_all()
+                merge.execute(part)
+
+    def count(self) -> int:
+        return int(self._table.count_rows())
+
+    def _commits(self, blocks: Iterator[EmbeddingShard]) -> Iterator[pa.Table]:
+        """Join blocks to tables of the size of a commit."""
+        import pyarrow as pa
+
+        schema, parts, num_bytes = self._table.schema, [], 0
+        for block in blocks:
+            values = pa.array(block.embeddings.ravel())
+            vectors = pa.FixedSizeListArray.from_arrays(values, block.embeddings.shape[1])
+            table = block.table.append_column(EMBEDDING_COLUMN, vectors)
+            parts.append(table.select(schema.names).cast(schema))
+            num_bytes += block.embeddings.nbytes
+            if num_bytes >= _VECTOR_BYTES_A_COMMIT:
+                yield pa.concat_tables(parts)
+                parts, num_bytes = [], 0
+        if parts:
+            yield pa.concat_tables(parts)
+
+
+def _table_names(connection: DBConnection) -> set[str]:
+    names: set[str] = set()
+    page: Any = None
+    while page is None or page.page_token:
+        page = connection.list_tables(page_token=page.page_token if page is not None else None)
+        names.update(page.tables)
+    return names
+
+
+def _field_metadata(facts: CollectionFacts) -> dict[str, str]:
+    return {FACTS_KEY: json.dumps(facts.to_json(), ensure_ascii=False)}
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type of a column's values, where they are stored as numbers of a list of them, or there are none."""
+    import pyarrow as pa
+
+    if pa.types.is_null(type_):
+        return pa.string()
+    return type_.value_type if pa.types.is_dictionary(type_) else type_

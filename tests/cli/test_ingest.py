@@ -1,0 +1,62 @@
+"""`hf-vitret ingest` from a folder of embeddings to an engine, and its exit status."""
+
+import json
+
+import lancedb
+import pytest
+
+from hf_vitret.cli import ingest
+from hf_vitret.cli.main import main
+from hf_vitret.embedding.model_identity import ModelIdentity
+from tests.indexing.engines.catalogue import IDS, QUERIES, ROWS, write_catalogue
+from tests.indexing.vectors import brute_force
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_catalogue(tmp_path / "E")
+
+
+def test_images_are_loaded(capsys):
+    assert main(["ingest", "E", "--to", "lancedb", "--at", "made", "--collection", "shoes"]) == 0
+    assert capsys.readouterr().out == (
+        f"Loaded     120 images into shoes of LanceDB at made, which holds 120\nModel      user/model, {'a' * 40}\n"
+    )
+    table = lancedb.connect("made").open_table("shoes")
+    found = table.search(QUERIES[0]).metric("dot").limit(3).to_arrow()["image_id"].to_pylist()
+    assert found == IDS[brute_force(QUERIES[:1], ROWS, 3)[1][0]].tolist()
+    assert main(["ingest", "E", "--to", "lancedb", "--at", "made", "--collection", "shoes", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["engine"], content["place"], content["collection"]) == ("LanceDB", "made", "shoes")
+    assert content["num_in_collection"] == table.count_rows() == 120
+    assert [load["is_finished"] for load in content["facts"]["loads"]] == [True]
+
+
+@pytest.mark.parametrize("engine", ingest.ENGINES)
+def test_each_engine_has_its_function(engine):
+    from importlib import import_module
+
+    module, function = ingest.ENGINES[engine]
+    assert function == f"to_{engine}"
+    assert callable(getattr(import_module(module), function))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--to", "lancedb", "--at", "made"], "nowhere is not a folder of embeddings"),
+        (["F", "--to", "lancedb", "--at", "made"], "other weights"),
+        (["E", "--to", "lancedb", "--at", "hf://datasets/user/name"], "upload that as one commit"),
+        (["E", "--to", "qdrant", "--at", "http://user:very-secret@localhost:6333"], "set QDRANT_API_KEY"),
+    ],
+)
+def test_bad_input_is_a_message(tmp_path, capsys, arguments, message):
+    write_catalogue(tmp_path / "F", model=ModelIdentity("other", None, "0", "0", "0"))
+    assert main(["ingest", "E", "--to", "lancedb", "--at", "made"]) == 0
+    capsys.readouterr()
+    assert main(["ingest", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert "very-secret" not in err
