@@ -10,7 +10,7 @@ import torch
 from ..search.neighbors import merge_neighbors, nearest_neighbors
 
 if TYPE_CHECKING:
-    from .backend import VectorBackend
+    from .vector_backend import VectorBackend
 
 _ROWS = 16_384  # of 128 dimensions 8 MB
 # Parts merged at once: the best of each, and never as many lists as there are parts.

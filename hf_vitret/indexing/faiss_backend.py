@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backend import import_faiss
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -192,3 +190,18 @@ def _without_filler(scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarr
 def _has_full_rows(positions: np.ndarray) -> bool:
     """Tell whether positions, `(..., k)`, are all there: -1 stands at the end of a row alone."""
     return bool(positions.item(-1) >= 0 if positions.size == positions.shape[-1] else positions[..., -1].min() >= 0)
+
+
+def import_faiss() -> Any:
+    """Import faiss.
+
+    Raises:
+        ImportError: It is not installed; the message says how to install it.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(
+            "this index is searched by faiss, which is not installed: pip install hf_vitret[cpu], or hf_vitret[gpu]"
+        ) from error
+    return faiss

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .backend import VectorBackend, new_backend
+from .backend import new_backend
 from .image_records import ID_COLUMN, ImageRecords, check_unique, ids_column
 from .index_choice import DEFAULT_QUERIES
 from .index_quality import HeldOutQueries, IndexQuality, measure, tune
+from .vector_backend import VectorBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..data.durable_files import aside, flush, one_process, sha256_of
-from .backend import VectorBackend, load_backend
+from .backend import load_backend
 from .image_records import ImageRecords
 from .index_manifest import IndexManifest
+from .vector_backend import VectorBackend
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from ..search.neighbors import merge_neighbors, nearest_neighbors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .backend import VectorBackend
+    from .vector_backend import VectorBackend
 
 K = 10
 # Exact neighbours kept beyond the tenth, so that images tied with it are known.

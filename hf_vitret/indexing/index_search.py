@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     from ..embedding.model_identity import ModelIdentity
-    from .backend import VectorBackend
     from .image_records import ImageRecords
     from .index_choice import IndexChoice
     from .index_manifest import IndexManifest
+    from .vector_backend import VectorBackend
 
 
 class SearchableIndex:
