@@ -23,6 +23,7 @@ COMMANDS = {
     "prepare": "hf_vitret.cli.prepare",
     "publish": "hf_vitret.cli.publish",
     "search": "hf_vitret.cli.search",
+    "serve": "hf_vitret.cli.serve",
     "upgrade": "hf_vitret.cli.upgrade",
 }
 BAD_INPUT = 2  # exit status, as of argparse itself

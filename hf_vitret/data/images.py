@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PAPER = (255, 255, 255)
+# Resized to its short side, an image of 1 x 60,000,000 pixels would be larger than any memory.
+MAX_ASPECT = 50
 UINT8_PER_UINT16 = 257  # 65535 / 255: white stays white
 
 
@@ -31,7 +33,8 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
         A new image of mode RGB; see `to_rgb`.
 
     Raises:
-        ValueError: There is no image, or it is empty, truncated or otherwise unreadable.
+        ValueError: There is no image, or it is empty, truncated or otherwise unreadable, or longer than `MAX_ASPECT`
+            times its width.
     """
     try:
         content = read_encoded(stored)
@@ -40,6 +43,9 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
         if not content:
             raise ValueError("empty file")
         with Image.open(io.BytesIO(content)) as image:
+            if max(image.size) > MAX_ASPECT * min(image.size):
+                width, height = image.size
+                raise ValueError(f"expected sides of at most {MAX_ASPECT} to 1, got {width} x {height} pixels")
             if short_side is not None:
                 image.draft(None, (short_side, short_side))
             ImageOps.exif_transpose(image, in_place=True)

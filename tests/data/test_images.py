@@ -201,3 +201,17 @@ def test_a_cmyk_jpeg_shows_its_colours():
 def test_what_cannot_be_read_is_an_error(stored, reason):
     with pytest.raises(ValueError, match=reason):
         read_image(stored)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_read"), [((1, 50), True), ((100, 2), True), ((1, 51), False), ((5_000, 2), False)]
+)
+def test_a_strip_that_no_memory_would_hold_once_resized_is_refused(size, is_read):
+    stream = io.BytesIO()
+    PilImage.new("RGB", size).save(stream, "PNG")
+    stored = {"bytes": stream.getvalue(), "path": None}
+    if is_read:
+        assert read_image(stored).size == size
+    else:
+        with pytest.raises(ValueError, match=rf"at most 50 to 1, got {size[0]} x {size[1]} pixels"):
+            read_image(stored)

@@ -1,0 +1,67 @@
+"""Malformed uploads to `hf-vitret serve`: is each refused with a 4xx, and does the server still answer?
+
+Files that are cut short, changed, of other formats, of random bytes or of a size that would not fit into memory; and
+bodies that are no forms. The server is a process of its own, of a tiny model; its resident size is Linux only.
+
+Usage: python -m tests.benchmarks.serve_malformed [--uploads 200] [--seed 0]
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.serve_load import resident_mb, running_server, write_index
+from tests.serving.malformed import malformed_uploads, multipart_bodies
+
+
+def main() -> None:
+    """Print how many answers had each status; exit with status 1 where one is no 4xx."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--uploads", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    bodies = list(multipart_bodies(options.seed))
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent)
+        write_index(folder, 32, is_tiny=True)
+        whole = (folder / "photos" / "00.jpg").read_bytes()
+        with running_server(folder) as (url, pid), httpx.Client(base_url=url, timeout=60) as client:
+
+            def is_answering() -> bool:
+                answer = client.post("/search", files={"image": whole})
+                return answer.status_code == 200 and answer.json()["results"][0]["id"] == "00.jpg"
+
+            assert is_answering()
+            before, longest, wrong = resident_mb(pid), 0.0, []
+            statuses: Counter[int] = Counter()
+            requests = [
+                (name, {"files": {"image": content}})
+                for name, content in malformed_uploads(options.uploads - len(bodies), options.seed)
+            ]
+            requests += [
+                (name, {"content": body, "headers": {"Content-Type": kind.encode("latin-1")}})
+                for name, kind, body in bodies
+            ]
+            for name, request in requests:
+                start = time.perf_counter()
+                status = client.post("/search", **request).status_code
+                longest = max(longest, time.perf_counter() - start)
+                statuses[status] += 1
+                if not 400 <= status < 500:
+                    wrong.append(f"{name}: {status}")
+            still_answers, after = is_answering(), resident_mb(pid)
+    print(f"malformed uploads          {len(requests)}, by status {dict(sorted(statuses.items()))}")
+    print(f"longest                    {longest:.3f} s")
+    print(f"resident, MB               {before:.0f} before, {after:.0f} after")
+    print(f"still answers              {'yes' if still_answers else 'NO'}")
+    if wrong or not still_answers:
+        sys.exit(f"these were no 4xx: {'; '.join(wrong) or 'none, but the server does not answer'}")
+
+
+if __name__ == "__main__":
+    main()

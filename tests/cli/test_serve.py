@@ -1,0 +1,147 @@
+"""`hf-vitret serve` from the command line to its end by a signal, and what it refuses to start with."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hf_vitret.cli.main import main
+from hf_vitret.embedding.model_identity import ModelIdentity
+from hf_vitret.indexing.image_index import ImageIndex
+from tests.serving.small_server import ask, encoded, photo, small_index
+from tests.training.tiny_backbones import tiny
+from tests.warm_process import run_warm
+
+# Once the server is asked, the model takes its time: a signal comes meanwhile.
+PROGRAM = """
+import os, pathlib, sys, time
+from hf_vitret.cli.main import main
+from hf_vitret.embedding.image_encoder import ImageEncoder
+encode = ImageEncoder.encode
+def slow(self, pixels):
+    if pathlib.Path("asked").exists():
+        pathlib.Path("inside").touch()
+        time.sleep(0.7)
+    return encode(self, pixels)
+ImageEncoder.encode = slow
+pathlib.Path("pid").write_text(str(os.getpid()))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageIndex:
+    monkeypatch.chdir(tmp_path)
+    model = tiny(embedding_dim=8)
+    model.save_pretrained("model")
+    Path("photos").mkdir()
+    made = small_index(Path("photos"), model)
+    made.save("index")
+    return made
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_it_serves_until_sigterm_and_finishes_what_runs(index: ImageIndex, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ended: list[subprocess.CompletedProcess[str]] = []
+    arguments = ["serve", "index", "--model", "model", "--image_dir", "photos", "--port", str(port)]
+    run = threading.Thread(target=lambda: ended.append(run_warm(PROGRAM, *arguments, folder=tmp_path)))
+    run.start()
+
+    def answers() -> bool:
+        assert not ended, ended[0].stderr
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_until(answers)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert client.get("/health", headers={"Host": "evil.example"}).status_code == 400
+        Path("asked").touch()
+        results: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: results.append(ask(client, encoded(photo(3)), k=1)))
+        asking.start()
+        wait_until(Path("inside").exists)
+        os.kill(int(Path("pid").read_text()), signal.SIGTERM)
+        asking.join()
+    run.join()
+    assert results[0].json()["results"][0]["id"].startswith("03")
+    assert (ended[0].returncode, ended[0].stderr) == (0, "")
+    first, second, last = ended[0].stdout.splitlines()
+    assert first == "12 images, searched with model, for this machine only. Ctrl+C ends it."
+    assert f"http://127.0.0.1:{port}/health" in second
+    assert last == f"Page: http://127.0.0.1:{port}"
+
+
+def test_that_others_reach_it_is_said(
+    index: ImageIndex, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("hf_vitret.serving.run_server.run_server", lambda *given: served.append(given))
+    arguments = ["--host", "0.0.0.0", "--port", "0", "--min_score", "0.5", "--max_upload", "1", "--max_wait", "2"]
+    assert main(["serve", "index", "--model", "model", *arguments, "--columns", "color"]) == 0
+    assert "for EVERY MACHINE THAT REACHES IT, without accounts or encryption" in capsys.readouterr().out
+    app, _, settings = served[0]
+    assert (settings.max_upload_bytes, settings.max_wait) == (2**20, 0.002)
+    search = app.state.parts.search
+    assert (search.min_score, search.columns) == (0.5, ["color"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index"], "expected --model: the index does not say where its model, tiny is"),
+        (["photos", "--model", "model"], "photos is no index"),
+        (
+            ["index", "--model", "other"],
+            "expected embeddings of the model that made the index, tiny; got those of other",
+        ),
+        (["index", "--model", "model", "--image_dir", "nowhere"], "nowhere is none"),
+        (["index", "--model", "model", "--columns", "size"], "expected columns of the index, color, price, secret"),
+        (["index", "--model", "model", "--false_match_rate", "0.1"], "the index has no match rates"),
+        (["index", "--model", "model", "--timeout", "0"], "expected timeout above 0; got 0"),
+        (["index", "--model", "model", "--host", "192.0.2.1"], "choose others with --host and --port"),
+    ],
+)
+def test_bad_input_is_a_message(
+    index: ImageIndex, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    other = tiny(embedding_dim=8)
+    next(other.parameters()).data += 1
+    other.save_pretrained("other")
+    assert main(["serve", "--port", "0", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_processor_is_named(index: ImageIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    assert index.manifest.model is not None
+    model = tiny(embedding_dim=8, resize_size=40)
+    model.save_pretrained("resized")
+    assert ModelIdentity.of(model).weights_sha256 == index.manifest.model.weights_sha256
+    assert main(["serve", "index", "--model", "resized", "--port", "0"]) == 2
+    assert "other image processor" in capsys.readouterr().err
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+    text = capsys.readouterr().out
+    assert re.search(r"^  hf-vitret serve index --model", text, re.MULTILINE)
+    assert "(default: 127.0.0.1)" in text
