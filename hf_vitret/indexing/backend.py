@@ -33,7 +33,7 @@ def new_backend(
     if backend_of(name) == "faiss":
         from .faiss_backend import FaissBackend
 
-        return FaissBackend.of_plan(plan, dim, seed)
+        return FaissBackend.of_plan(plan, dim, seed, num_expected)
     from .torch_backend import TorchBackend
 
     if plan.kind != "flat":

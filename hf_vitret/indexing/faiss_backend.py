@@ -47,8 +47,8 @@ class FaissBackend:
         self._effort = 0  # of a graph
 
     @classmethod
-    def of_plan(cls, plan: IndexPlan, dim: int, seed: int) -> FaissBackend:
-        """Make an empty one."""
+    def of_plan(cls, plan: IndexPlan, dim: int, seed: int, num_expected: int = 0) -> FaissBackend:
+        """Make an empty one, with room for the vectors that are expected."""
         faiss = import_faiss()
         backend = cls(faiss.index_factory(dim, plan.factory, faiss.METRIC_INNER_PRODUCT), plan.kind)
         if plan.kind == "ivfpq":
@@ -60,7 +60,24 @@ class FaissBackend:
             cells.do_polysemous_training = False  # orders the codes for a filter that is not used, for a minute
             if faiss.get_num_gpus():
                 cells.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(dim))
+        backend._reserve(num_expected)
         return backend
+
+    def _reserve(self, num_vectors: int) -> None:
+        """Keep room for vectors: an array that grows as they come is there twice, and more, each time that it moves."""
+        if self.kind == "hnsw":
+            room = num_vectors * (2 * self.index.hnsw.nb_neighbors(1) + 2)  # links of the ground floor, and of the rest
+            self.index.hnsw.neighbors.resize(room)
+            self.index.hnsw.neighbors.resize(0)
+            flat = self._faiss.downcast_index(self.index.storage)
+        elif self._refine is not None:
+            flat = self._faiss.downcast_index(self._refine.refine_index)
+        elif self.kind == "flat":
+            flat = self.index
+        else:
+            return
+        flat.codes.resize(num_vectors * flat.code_size)
+        flat.codes.resize(0)
 
     @classmethod
     def load(cls, path: Path, kind: str, *, memory_map: bool) -> FaissBackend:
