@@ -51,6 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fail_on", choices=SEVERITIES, default=SEVERITIES[-1], help="least severity that makes the exit status 1"
     )
+    parser.add_argument("--json", action="store_true", help="print what doctor.json says, and nothing else")
     limits = parser.add_argument_group("limits")
     for name, text in LIMITS.items():
         default = getattr(Settings, name)
@@ -76,6 +77,9 @@ def run(options: Namespace) -> int:
         num_threads=options.num_threads,
     )
     json_path, html_path = write_report(report, dataset, options.output_dir)
+    if options.json:
+        sys.stdout.write(json_path.read_text(encoding="utf-8"))
+        return int(report.has_findings(options.fail_on))
     sys.stdout.write(f"{format_report(report)}\n\nWrote {json_path} and {html_path}.\n")
     if report.findings:
         sys.stdout.write(f"Next: open {html_path}, mend what it shows, and run this again.\n")

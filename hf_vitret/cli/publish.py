@@ -10,8 +10,10 @@ the run, tokens and paths of this machine stay here.
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import BooleanOptionalAction
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("repository", metavar="USER/NAME", help="where to on the Hub; made if it is not there")
     parser.add_argument("--private", action=BooleanOptionalAction, default=True, help="whether only its owner sees it")
     parser.add_argument("--tag", help="name of the release; default: the next of v1, v2, ...")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(options: Namespace) -> int:
@@ -31,5 +34,8 @@ def run(options: Namespace) -> int:
     from ..hub.publish import publish_checkpoint
 
     made = publish_checkpoint(options.checkpoint, options.repository, private=options.private, tag=options.tag)
+    if options.json:
+        sys.stdout.write(json.dumps({**asdict(made), "load": made.snippet}) + "\n")
+        return 0
     sys.stdout.write(f"Published  {made.url}\nCommit     {made.commit}\nLoad       {made.snippet}\n")
     return 0

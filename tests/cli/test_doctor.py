@@ -78,6 +78,13 @@ def test_a_leak_is_found(tmp_path, capsys):
     assert "data:image/jpeg" in (tmp_path / "found/doctor.html").read_text()
 
 
+def test_json_is_all_that_is_printed(tmp_path, capsys):
+    folder = write_catalogue(tmp_path / "photos")
+    (folder / "test/jug/0.png").write_bytes((folder / "train/cup/0.png").read_bytes())
+    assert main(["doctor", "catalogue", "--data_dir", "photos", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "outputs/doctor/doctor.json").read_text())
+
+
 @pytest.mark.parametrize(("severity", "status"), [("note", 1), ("warning", 1), ("error", 0)])
 def test_what_makes_it_fail_can_be_chosen(tmp_path, severity, status):
     folder = write_catalogue(tmp_path / "photos")

@@ -1,5 +1,6 @@
 """`hf-vitret publish` as a command: what it asks the function for, what it prints, and what is refused."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def test_what_is_asked_for_and_said(line: str, options: dict[str, Any], asked, c
         "Commit     c0ffee\n"
         'Load       AutoModel.from_pretrained("ada/birds", revision="v3", trust_remote_code=True)\n'
     )
+
+
+def test_json_is_all_that_is_printed(asked, capsys) -> None:
+    assert main(["publish", "runs/final", "ada/birds", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {
+        "repo_id": "ada/birds",
+        "commit": "c0ffee",
+        "tag": "v3",
+        "url": "https://hub/ada/birds/tree/v3",
+        "load": 'AutoModel.from_pretrained("ada/birds", revision="v3", trust_remote_code=True)',
+    }
 
 
 def test_what_is_no_checkpoint_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
