@@ -104,7 +104,7 @@ class FaissBackend:
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Search; see `VectorBackend`."""
         if self.kind == "hnsw" and k > self._effort:
-            found: tuple[np.ndarray, np.ndarray] = self.index.search(queries, k, params=self._parameters(None, k))
+            found = self._search_unchecked(queries, k, self._parameters(None, k))
         elif self.kind == "flat" and k <= _MAX_GPU_NEIGHBORS and self._faiss.get_num_gpus():
             if self._on_gpu is None:
                 self._on_gpu = self._faiss.index_cpu_to_all_gpus(self.index)
@@ -113,22 +113,26 @@ class FaissBackend:
             found = self._search_unchecked(queries, k)
         return _without_filler(*found)
 
-    def _search_unchecked(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Call faiss below its own wrapper, which checks again what was checked: a fifth of a search of one query."""
+    def _search_unchecked(self, queries: np.ndarray, k: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Call faiss below its own wrapper, which checks again what was checked: a fifth of a search of one query.
+
+        Nor does it matter then that `faiss.contrib.torch_utils`, once anything has imported it, puts a wrapper without
+        parameters in that one's place.
+        """
         if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"expected queries (num_queries, {self.dim}) float32; got {queries.dtype} {queries.shape}")
         num_queries = len(queries)
         scores = np.empty((num_queries, k), np.float32)
         positions = np.empty((num_queries, k), np.int64)
         pointer = self._pointer  # refuses what is not contiguous
-        self.index.search_c(num_queries, pointer(queries), k, pointer(scores), pointer(positions))
+        self.index.search_c(num_queries, pointer(queries), k, pointer(scores), pointer(positions), parameters)
         return scores, positions
 
     def search_without(self, queries: np.ndarray, k: int, is_removed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Search without some; see `VectorBackend`."""
         bits = np.packbits(~is_removed, bitorder="little")
         chosen = self._faiss.IDSelectorBitmap(bits)
-        return _without_filler(*self.index.search(queries, k, params=self._parameters(chosen, k)))
+        return _without_filler(*self._search_unchecked(queries, k, self._parameters(chosen, k)))
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return some vectors; see `VectorBackend`."""

@@ -17,6 +17,7 @@ from hf_vitret.embedding.model_identity import ModelIdentity
 from hf_vitret.indexing.image_index import ImageIndex
 from hf_vitret.indexing.index_quality import HeldOutQueries
 from tests.indexing.vectors import MODEL, brute_force, unit_rows, write_folder
+from tests.warm_process import run_warm
 
 WAYS = {
     "flat": {"kind": "flat", "backend": "faiss"},
@@ -495,3 +496,25 @@ def test_exact_search_has_a_copy_on_a_gpu(monkeypatch):
     index.add(ROWS[300:], IDS[300:])
     assert np.array_equal(rows_of(index.search(QUERIES, 5)[1]), brute_force(QUERIES, ROWS, 5)[1])
     assert [copy.ntotal for copy in copies] == [300, 600]
+
+
+PATCHED = """
+import faiss.contrib.torch_utils  # as pytorch-metric-learning imports it
+import numpy as np
+from hf_vitret import ImageIndex
+rows = np.eye(64, dtype=np.float32)
+for kind in ("flat", "hnsw"):
+    index = ImageIndex.build(rows, range(64), kind=kind, backend="faiss", num_queries=8)
+    index.remove([3])
+    print(index.search(rows[:4], 1)[1].ravel().tolist(), len(set(index.search(rows[:1], 63)[1][0].tolist())))
+"""
+
+
+def test_another_library_may_have_patched_faiss_for_torch():
+    process = run_warm(PATCHED)
+    assert process.returncode == 0, process.stderr[-2000:]
+    for line in process.stdout.splitlines():
+        assert line.startswith("[0, 1, 2, ")
+        assert not line.startswith("[0, 1, 2, 3]")
+        assert line.endswith(" 63")
+    assert len(process.stdout.splitlines()) == 2
