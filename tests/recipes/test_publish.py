@@ -17,7 +17,8 @@ def test_it_is_the_command(status: int, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "recipes" / "publish.py"), run_name="__main__")
     assert ended.value.code == status
-    assert seen == [{"checkpoint": "runs/final", "repository": "ada/birds", "tag": "v9", "private": True}]
+    asked = {"checkpoint": "runs/final", "repository": "ada/birds", "tag": "v9", "private": True, "json": False}
+    assert seen == [asked]
 
 
 def test_import_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
