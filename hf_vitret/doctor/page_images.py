@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 from ..data.images import read_image
+from ..data.page_pictures import data_uri
 from .image_table import undecoded
 
 if TYPE_CHECKING:
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
     from .findings import ImageRef
 
-SIDE = 128  # pixels: large enough to tell two products apart, about 5 kB as a JPEG
-QUALITY = 80
+SIDE = 128  # pixels: large enough to tell two products apart
 
 
 class PageImages:
@@ -41,6 +39,4 @@ class PageImages:
         except ValueError:  # the finding says why
             return None
         picture.thumbnail((SIDE, SIDE))
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=QUALITY)
-        return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+        return data_uri(picture)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..data.images import read_image, to_rgb
-from ..search.forward import check_has_pooled, evaluating, vectors_of
+from ..search.forward import check_has_pooled, evaluating, pixels_of, vectors_of
 from .compute_dtype import resolve_dtype
 
 if TYPE_CHECKING:
@@ -60,11 +60,7 @@ class ImageEncoder:
 
     def pixels_of(self, image: Image.Image) -> torch.Tensor:
         """Resize and crop an image of any mode as the model's image processor says, to `(3, height, width)` uint8."""
-        # Normalisation is left to the model: a byte a value travels to the device, not four.
-        pixels: torch.Tensor = self._processor(
-            to_rgb(image), do_rescale=False, do_normalize=False, return_tensors="pt"
-        )["pixel_values"]
-        return pixels[0]
+        return pixels_of(self._processor, to_rgb(image))[0]
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Put the model in evaluation mode for as long as the context lasts; `encode` is called in it."""

@@ -27,7 +27,7 @@ from ..training.lora import merge_lora
 from ..training.trainer import RetrievalTrainer
 from ..training.training_args import RetrievalTrainingArguments, cores_per_process
 from .arguments import ModelArguments, bad_input_as_message
-from .data_facts import DataFacts as DataFacts
+from .data_facts import DataFacts
 from .publishing import publish_run
 from .readable_images import readable_images
 from .resuming import hub_checkpoint, local_checkpoint

@@ -7,7 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from .found_images import FoundImages, data_uri
+from ..data.page_pictures import data_uri
+from .found_images import FoundImages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

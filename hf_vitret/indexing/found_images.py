@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from PIL import Image
-
-_QUALITY = 80
 
 
 class FoundImages:
@@ -55,10 +51,3 @@ class FoundImages:
             return None
         image.thumbnail((self._side, self._side))
         return image
-
-
-def data_uri(image: Image.Image) -> str:
-    """Write an image as a `data:` URI."""
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

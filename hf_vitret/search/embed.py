@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..data.images import to_rgb
-from .forward import check_finite, check_has_pooled, evaluating, vectors_of
+from .forward import check_finite, check_has_pooled, evaluating, pixels_of, vectors_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,11 +25,7 @@ class _Preprocess:
 
     def __call__(self, rows: list[Any]) -> torch.Tensor:
         images = [to_rgb(row if isinstance(row, Image.Image) else row["image"]) for row in rows]
-        # Normalisation is left to the model: a byte a value travels to the device, not four.
-        pixels: torch.Tensor = self.image_processor(images, do_rescale=False, do_normalize=False, return_tensors="pt")[
-            "pixel_values"
-        ]
-        return pixels  # (B, 3, H, W) uint8
+        return pixels_of(self.image_processor, images)
 
 
 def embed_images(

@@ -37,6 +37,17 @@ def check_has_pooled(model: nn.Module) -> None:
         )
 
 
+def pixels_of(image_processor: Any, images: Any) -> torch.Tensor:
+    """Resize and crop RGB images, one or several, as an image processor says: `(B, 3, H, W)` uint8.
+
+    Normalisation is left to the model: a byte a value travels to the device, not four.
+    """
+    pixels: torch.Tensor = image_processor(images, do_rescale=False, do_normalize=False, return_tensors="pt")[
+        "pixel_values"
+    ]
+    return pixels
+
+
 def vectors_of(model: Any, pixels: torch.Tensor, *, normalize: bool) -> torch.Tensor:
     """Embed a batch of pixels, or do all of it but the norm, by the names that checkpoints with older code have too."""
     if normalize:

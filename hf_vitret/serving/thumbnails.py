@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..data.page_pictures import as_jpeg
 from ..indexing.answers import PATH_COLUMN
 from ..indexing.found_images import FoundImages
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..indexing.image_index import ImageIndex
 
 SIDE = 320  # pixels: twice those drawn, for sharp screens
-QUALITY = 80
 NUM_KEPT = 1_000  # at some 15 kB each
 
 
@@ -43,8 +42,4 @@ class Thumbnails:
         if not self.are_there or not 0 <= row < len(self._records) or self._records.is_removed[row]:
             return None
         image = self._images.found(self._records.rows([row])[0][PATH_COLUMN])
-        if image is None:
-            return None
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=QUALITY)
-        return stream.getvalue()
+        return None if image is None else as_jpeg(image)

@@ -10,13 +10,12 @@ from typing import Any
 from huggingface_hub import HfApi, snapshot_download
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .checkpoint_contents import CONTENTS_NAME, check_whole, write_contents
+from .checkpoint_contents import CONTENTS_NAME, TRAINER_STATE_NAME, check_whole, write_contents
 from .checkpointing import begin_folder, commit_folder, partial_folder
 
 logger = logging.getLogger(__name__)
 
 LAST_CHECKPOINT = "last-checkpoint"  # where `hub_strategy="checkpoint"` has it, as in transformers
-STATE = "trainer_state.json"
 
 
 def fetch_checkpoint(
@@ -50,7 +49,7 @@ def fetch_checkpoint(
     download = begin_folder(Path(output_dir) / f"download-{source}")
     snapshot_download(repo_id, revision=revision, token=token, local_dir=download, allow_patterns=f"{source}/*")
     check_whole(download / source)
-    step = int(json.loads((download / source / STATE).read_text(encoding="utf-8"))["global_step"])
+    step = int(json.loads((download / source / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["global_step"])
     target = Path(output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
     begin_folder(target).rmdir()
     (download / source).rename(partial_folder(target))
@@ -62,14 +61,14 @@ def fetch_checkpoint(
 
 def forget_paths(checkpoint: Path) -> None:
     """Leave of the best checkpoint's path its name: the rest is this machine's."""
-    best = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["best_model_checkpoint"]
+    best = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["best_model_checkpoint"]
     if best is not None:
         _rewrite_state(checkpoint, best_model_checkpoint=Path(best).name)
 
 
 def find_best(checkpoint: Path, output_dir: Path, own_name: str) -> None:
     """Let a downloaded checkpoint know where the best one is on this machine."""
-    best = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["best_model_checkpoint"]
+    best = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["best_model_checkpoint"]
     if best is None:
         return
     here = output_dir / Path(best).name
@@ -82,8 +81,8 @@ def find_best(checkpoint: Path, output_dir: Path, own_name: str) -> None:
 
 def _rewrite_state(checkpoint: Path, **changes: Any) -> None:
     """Change fields of Trainer's state; in new files, as the old ones may be links."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8")) | changes
-    for name in (STATE, CONTENTS_NAME):
+    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8")) | changes
+    for name in (TRAINER_STATE_NAME, CONTENTS_NAME):
         (checkpoint / name).unlink()
-    (checkpoint / STATE).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (checkpoint / TRAINER_STATE_NAME).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_contents(checkpoint)

@@ -16,15 +16,18 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, get_token
 from transformers import Trainer
 from transformers.trainer_utils import HubStrategy
 
-from .checkpoint_contents import CONTENTS_NAME
+from .checkpoint_contents import CONTENTS_NAME, EXTRA_STATE_NAME, TRAINER_STATE_NAME
 from .checkpointing import PARTIAL_PREFIX
-from .hub_checkpoint import LAST_CHECKPOINT, STATE, forget_paths
+from .hub_checkpoint import LAST_CHECKPOINT, forget_paths
 
 logger = logging.getLogger(__name__)
 
 ARGUMENTS, CARD = "training_args.bin", "README.md"
 # Of a checkpoint what only its run needs: the rest is the model, which lies at the top of the repository too.
-RUN_FILES = ("optimizer*", "scheduler.*", "scaler.*", "rng_state*", "loss_state.safetensors", STATE, CONTENTS_NAME)
+RUN_FILES = (
+    *("optimizer*", "scheduler.*", "scaler.*", "rng_state*"),
+    *(EXTRA_STATE_NAME, TRAINER_STATE_NAME, CONTENTS_NAME),
+)
 
 
 class HubPushTrainer(Trainer):

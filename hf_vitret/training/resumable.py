@@ -10,13 +10,18 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .checkpoint_contents import check_whole, checkpoint_to_resume, checkpoints, newest_whole_checkpoint, write_contents
+from .checkpoint_contents import (
+    EXTRA_STATE_NAME,
+    TRAINER_STATE_NAME,
+    check_whole,
+    checkpoint_to_resume,
+    checkpoints,
+    newest_whole_checkpoint,
+    write_contents,
+)
 from .checkpointing import begin_folder, commit_folder, partial_folder, remove_folder, remove_partial_folders
 from .hub_push import HubPushTrainer
 from .sharded_weights import plain_model
-
-TRAINER_STATE_NAME = "trainer_state.json"  # transformers' own name for it
-EXTRA_STATE_NAME = "loss_state.safetensors"
 
 
 class ResumableTrainer(HubPushTrainer):

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,6 +182,9 @@ def test_an_error_of_the_server_says_nothing_and_is_logged(
     answer = ask(server, encoded(photo(3)))
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/json")
     assert "private" not in answer.text
+    end = time.monotonic() + 10
+    while not logged and time.monotonic() < end:  # it is logged behind the answer
+        time.sleep(0.01)
     assert "/srv/private" in str(logged[0]["exc_info"])
     monkeypatch.undo()
     assert rows(ask(server, encoded(photo(3)), k=1)) == [3]
