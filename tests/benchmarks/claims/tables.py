@@ -6,7 +6,7 @@ import numpy as np
 
 from hf_vitret import compare
 
-from .one_run import METRICS
+from .perform import METRICS
 
 TITLES = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
 Values = Mapping[str, np.ndarray]

@@ -1,0 +1,50 @@
+"""The images of the claims: classes that are trained on, and others that are never."""
+
+import functools
+import io
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+from datasets import Dataset, DatasetDict
+
+from hf_vitret import load_retrieval_dataset
+from hf_vitret.data.images import read_image
+from hf_vitret.data.schema import column_values
+
+ROOT = Path(__file__).parents[3]
+SHARED = ROOT.parent / "shared" / "data"
+WEIGHTS, EMOJI = SHARED / "dinov2-small-saliency", SHARED / "emoji.parquet"
+
+
+@functools.cache
+def load(data: str, as_stored: bool = False) -> DatasetDict:
+    """Load a data set, as it is stored or as bitmaps of the same pixels; end, loudly, where it is missing."""
+    if data == "emoji" and not EMOJI.is_file():
+        sys.exit(f"THE DEVELOPMENT DATA IS NOT HERE: {EMOJI}")
+    dataset = (
+        load_retrieval_dataset("icons", size=112, min_drawings=3)
+        if data == "icons"
+        else load_retrieval_dataset("catalogue", data_dir=EMOJI, label_column="name")
+    )
+    return dataset if as_stored else DatasetDict({split: _bitmaps(images) for split, images in dataset.items()})
+
+
+def some_classes(images: Dataset, count: int | None, seed: int) -> Dataset:
+    """Keep that many classes, drawn at random; all of them for `None`."""
+    if count is None:
+        return images
+    labels = np.asarray(column_values(images, "label"))
+    kept = np.random.default_rng(seed).permutation(np.unique(labels))[:count]
+    return images.select(np.flatnonzero(np.isin(labels, kept)))
+
+
+def _bitmaps(images: Dataset) -> Dataset:
+    def decode(row: dict[str, dict[str, bytes | None]]) -> dict[str, dict[str, bytes | None]]:
+        file = io.BytesIO()
+        read_image(row["image"]).save(file, "BMP")
+        return {"image": {"bytes": file.getvalue(), "path": None}}
+
+    stored = images.cast_column("image", datasets.Image(decode=False))
+    return stored.map(decode, keep_in_memory=True).cast_column("image", datasets.Image())

@@ -1,0 +1,201 @@
+"""Make runs: each once, in a process beside others or alone, kept as JSON beside the value of each query."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import load_file, save_file
+from tqdm.auto import tqdm
+
+from hf_vitret import ViTRetModel, embed_images, measure_spread, short_vectors
+from hf_vitret.data.schema import column_values
+from hf_vitret.evaluation.evaluator import RetrievalEvaluator
+
+from .images import ROOT, WEIGHTS, load, some_classes
+from .rivals import RIVALS, RivalSetting
+from .run import OURS, Run
+from .training import Values, build_model, loader_workers, train
+
+METRICS = ("recall_at_1", "recall_at_10", "map_at_r")
+BATCH, WARM_UP = 64, 20  # steps
+DIMS = (384, 256, 128, 64, 32, 16, 8)
+
+
+class Clock:
+    """Takes the time of the steps after the first ones."""
+
+    def __init__(self) -> None:
+        self.steps, self.begun, self.seconds = 0, 0.0, 0.0
+
+    def step_done(self) -> None:
+        """Count a step; call it when the step's last operation has been given to the device."""
+        self.steps += 1
+        if self.steps == WARM_UP:
+            self._wait()
+            self.begun = time.perf_counter()
+
+    def images_per_second(self) -> float | None:
+        """Return the speed up to now; `None` where there were too few steps."""
+        if self.steps <= WARM_UP:
+            return None
+        self._wait()
+        return (self.steps - WARM_UP) * BATCH / (time.perf_counter() - self.begun)
+
+    @staticmethod
+    def _wait() -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+
+def perform(run: Run) -> tuple[dict[str, Any], Values]:
+    """Train and score; return the facts, and by `step/metric` the value of each query."""
+    if not WEIGHTS.is_dir():
+        sys.exit(f"THE PRETRAINED WEIGHTS ARE NOT HERE: {WEIGHTS}")
+    dataset, device = load(run.data, run.as_stored), "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    clock, start = Clock(), time.perf_counter()
+    model, log, of_step = build_model(run).to(device), [], {}
+    if run.max_steps and run.program == OURS:
+        log, of_step = train(run, model, dataset, clock.step_done)
+    elif run.max_steps:
+        setting = RivalSetting(
+            backbone=WEIGHTS,
+            images=some_classes(dataset["train"], run.train_classes, run.seed),
+            image_size=run.image_size,
+            resize_size=run.resize_size,
+            max_steps=run.max_steps,
+            learning_rate=run.learning_rate,
+            seed=run.seed,
+            step_done=clock.step_done,
+            attention=model.config._attn_implementation,
+            workers=loader_workers(run),
+        )
+        model.backbone.load_state_dict(RIVALS[run.program](setting).state_dict())
+    speed, memory = clock.images_per_second(), _peak_memory()
+    seconds = time.perf_counter() - start
+    model.eval()
+    if run.max_steps not in of_step:
+        evaluator = RetrievalEvaluator(dataset["test"], dtype=torch.bfloat16)
+        found = evaluator.query_metrics(evaluator.embed(model, dataset["test"], progress=False))
+        of_step[run.max_steps] = {name: np.asarray(scores) for name, scores in found.items()}
+    values = {
+        f"{step}/{name}": np.asarray(of_query[name], dtype=np.float32)
+        for step, of_query in of_step.items()
+        for name in METRICS
+    }
+    facts = {
+        "run": dataclasses.asdict(run),
+        "scores": {key: float(np.nanmean(of_query)) for key, of_query in values.items()},
+        "seconds": seconds if run.max_steps else None,
+        "images_per_second": speed,
+        "peak_memory_bytes": memory,
+        "log": log,
+        "environment": environment(),
+    }
+    if run.analysed:
+        analysis, arrays = analyse(model, dataset)
+        facts |= analysis
+        values |= arrays
+    return facts, values
+
+
+def analyse(model: ViTRetModel, dataset: datasets.DatasetDict) -> tuple[dict[str, Any], Values]:
+    """Measure short vectors (PCA of the training set) and how the test embeddings spread."""
+    features, of_train = (
+        embed_images(model, dataset[split], dtype=torch.bfloat16, normalize=False, progress=False)
+        for split in ("test", "train")
+    )
+    labels = column_values(dataset["test"], "label")
+    table = short_vectors(
+        of_train, features, labels, dims=DIMS, reductions=("pca",), precisions=("float32",), progress=False
+    )
+    spread = measure_spread(torch.nn.functional.normalize(features), labels)
+    arrays = {f"spread/{name}": value.numpy() for name, value in vars(spread).items() if torch.is_tensor(value)}
+    return {"short_vectors": table.rows(), "spread": spread.summary()}, arrays
+
+
+def perform_once(run: Run, folder: Path) -> str:
+    """Make a run and keep it, or leave it where it was made before; return its name."""
+    facts, values = folder / f"{run.name}.json", folder / f"{run.name}.safetensors"
+    if not facts.exists():
+        found, of_queries = perform(run)
+        save_file(of_queries, values)
+        partial = folder / f"{run.name}.{os.getpid()}.partial"
+        partial.write_text(json.dumps(found, indent=1) + "\n")
+        partial.rename(facts)  # last: it says that both are there
+    return run.name
+
+
+def read(run: Run, folder: Path) -> tuple[dict[str, Any], Values]:
+    """Return what a run has kept."""
+    return json.loads((folder / f"{run.name}.json").read_text()), load_file(folder / f"{run.name}.safetensors")
+
+
+def is_made(run: Run, folder: Path) -> bool:
+    """Tell whether a run has been made."""
+    return (folder / f"{run.name}.json").exists()
+
+
+def perform_all(runs: Iterable[Run], folder: Path, processes: int) -> Iterator[str]:
+    """Make those of some runs that are not there yet, so many at a time; yield the name of each when it is made."""
+    missing = [run for run in dict.fromkeys(runs) if not is_made(run, folder)]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Alone, each has a process of its own, so that its peak of memory is its own.
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(folder, processes),
+        max_tasks_per_child=1 if processes == 1 else None,
+    )
+    with pool, tqdm(total=len(missing), desc="Runs", unit="run") as bar:
+        waiting = [pool.submit(perform_once, run, folder) for run in missing]
+        for done in as_completed(waiting):
+            yield done.result()
+            bar.update()
+
+
+def environment() -> dict[str, str | int]:
+    """Say on what a run was made."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {
+        "commit": os.environ.get("COMMIT") or asked.stdout.strip() or "unknown",
+        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "datasets": datasets.__version__,
+    }
+
+
+def _begin(folder: Path, processes: int) -> None:
+    """Start a process that makes runs: its share of the cores, and its output to a file."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    datasets.disable_progress_bars()
+    sys.stdout = sys.stderr = (folder / f"process-{os.getpid()}.log").open("w", buffering=1)
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,162 @@
+"""What is asked: for each question the ways that are compared, each with several seeds."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from .rivals import RIVALS
+from .run import CONV, OURS, VIT, Run
+
+LAMBDA = 0.7
+LONG, MIDDLE, SHORT = 4_000, 2_000, 1_000  # steps
+MARGINS, LAMBDAS = (0.1, 0.3, 0.5, 0.7, 0.9), (0.0, 0.3, 0.5, 0.7, 1.0)
+IRT_O, IRT_L, IRT_R, NEGATIVES = "IRT_O", "IRT_L", "IRT_R", "IRT_R, negatives"
+REGULARISERS = {
+    IRT_L: {"koleo_weight": 0.0},
+    IRT_R: {"koleo_weight": LAMBDA},
+    NEGATIVES: {"koleo_weight": LAMBDA, "koleo_neighbors": "negatives"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A question, and the runs that answer it.
+
+    Attributes:
+        question: In a few words.
+        ways: For each way its runs, by seed.
+        baseline: The way that the others are compared with.
+        at: Steps at which they are compared.
+    """
+
+    question: str
+    ways: Mapping[str, tuple[Run, ...]]
+    baseline: str
+    at: tuple[int, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, seeds first: whoever stops early has one of each."""
+        seeds = max(len(runs) for runs in self.ways.values())
+        return [runs[seed] for seed in range(seeds) for runs in self.ways.values() if seed < len(runs)]
+
+
+def _ways(base: Run, changes: Mapping[str, Mapping[str, object]], seeds: int) -> dict[str, tuple[Run, ...]]:
+    return {
+        way: tuple(dataclasses.replace(base, seed=seed, **change) for seed in range(seeds))
+        for way, change in changes.items()
+    }
+
+
+def paper(data: str, seeds: int) -> Study:
+    """Table 3: off the shelf, contrastive, with KoLeo; and how that turns with the length of the schedule."""
+    ways = _ways(Run(data, LONG, analysed=True), REGULARISERS, seeds)
+    return Study("the paper's table", {IRT_O: (Run(data, 0, analysed=True),), **ways}, IRT_L, (500, 1_000, 2_000, LONG))
+
+
+def _regularised(data: str, seeds: int) -> dict[str, tuple[Run, ...]]:
+    """Give the runs of the paper's table that are trained: their scores on the way are those of shorter ones."""
+    return {way: runs for way, runs in paper(data, seeds).ways.items() if way != IRT_O}
+
+
+def margin_and_lambda(data: str, seeds: int) -> Study:
+    """Table 5: margin x lambda."""
+    grid = {
+        f"margin {margin}, lambda {weight}": {"margin": margin, "koleo_weight": weight}
+        for margin in MARGINS
+        for weight in LAMBDAS
+    }
+    return Study("margin and lambda", _ways(Run(data, SHORT), grid, 1), "margin 0.5, lambda 0.0", (SHORT,))
+
+
+def pooling(data: str, seeds: int) -> Study:
+    """Table 9: how the tokens become one vector."""
+    changes = {name: {"pooling": name} for name in ("mean", "max", "gem")}
+    ways = {"cls": _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
+    return Study("pooling", ways, "cls", (500, SHORT))
+
+
+def losses(data: str, seeds: int) -> Study:
+    """Table 4: what compares the images; without KoLeo."""
+    changes = {name: {"loss": name} for name in ("supcon", "normalized_softmax", "smooth_recall")}
+    ways = {"contrastive": _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
+    return Study("losses", ways, "contrastive", (500, SHORT))
+
+
+def backbones(data: str, seeds: int) -> Study:
+    """Table 1 and 3: a transformer and a convolutional network of like cost, both from weights drawn at random."""
+    start = {"learning_rate": 3e-4}
+    ways = {
+        name + suffix: {**start, "backbone": name, "pooling": pooled, "koleo_weight": weight}
+        for name, pooled in ((VIT, "cls"), (CONV, "gem"))
+        for suffix, weight in (("", 0.0), (", KoLeo", LAMBDA))
+    }
+    return Study("backbones", _ways(Run(data, MIDDLE), ways, seeds), VIT, (SHORT, MIDDLE))
+
+
+def batches(data: str, seeds: int) -> Study:
+    """The open question: does KoLeo's price depend on how many positives a batch has?"""
+    changes = {
+        f"{way}, {name}": {**change, "images_per_class": count}
+        for count, name in ((2, "32 x 2"), (1, "64 at random"))
+        for way, change in REGULARISERS.items()
+    }
+    ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
+    return Study("batches", ways, IRT_L, (500, SHORT, MIDDLE))
+
+
+def memory(data: str, seeds: int) -> Study:
+    """The open question: without a memory."""
+    changes = {f"{way}, no memory": {**change, "with_memory": False} for way, change in REGULARISERS.items()}
+    ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
+    return Study("memory", ways, IRT_L, (500, SHORT, MIDDLE))
+
+
+def class_counts(data: str, seeds: int) -> Study:
+    """The open question: an eighth of the classes."""
+    ways = {f"{way}, 75 classes": {**change, "train_classes": 75} for way, change in REGULARISERS.items()}
+    return Study("class counts", _ways(Run(data, MIDDLE), ways, seeds), f"{IRT_L}, 75 classes", (500, SHORT, MIDDLE))
+
+
+def weights(data: str, seeds: int) -> Study:
+    """The open question: how much KoLeo, and when."""
+    changes = {
+        "lambda 0.1": {"koleo_weight": 0.1},
+        "lambda 0.3": {"koleo_weight": 0.3},
+        "lambda 2.0": {"koleo_weight": 2.0},
+        "lambda 0.7, negatives in the first half, then all": {
+            "koleo_weight": LAMBDA,
+            "koleo_schedule": "negatives first",
+        },
+        "lambda 0.7 in the second half": {"koleo_weight": LAMBDA, "koleo_schedule": "late"},
+    }
+    ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
+    return Study("lambda", ways, IRT_L, (500, SHORT, MIDDLE))
+
+
+def rivals(data: str, seeds: int) -> Study:
+    """Beyond the paper: other libraries, same backbone, images, steps, learning rate and seeds."""
+    changes = {
+        f"{OURS}, contrastive, KoLeo": {"koleo_weight": LAMBDA},
+        f"{OURS}, supcon": {"loss": "supcon"},
+        **{name: {"program": name} for name in RIVALS},
+    }
+    ours = f"{OURS}, contrastive"
+    ways = {ours: _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
+    return Study("rivals", ways, ours, (SHORT,))
+
+
+STUDIES: dict[str, Callable[[str, int], Study]] = {
+    study.__name__: study
+    for study in (
+        paper,
+        rivals,
+        margin_and_lambda,
+        pooling,
+        losses,
+        backbones,
+        batches,
+        memory,
+        class_counts,
+        weights,
+    )
+}
