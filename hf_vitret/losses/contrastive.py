@@ -16,6 +16,9 @@ from .walk import differentiate_walk
 # them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads
 # 2**17 1.21, 3 * 2**16 1.20, 2**18 1.19; one thread 1.08, -, 1.10, and 2**20 1.14.
 _BLOCK = 2**18
+# On a device that is given its work by the host each call costs more than its arithmetic: 16 MiB. In blocks of 2**18
+# forward and backward at 59,551 references took 7.4 ms on an H200, and the two bare products 0.29.
+_DEVICE_BLOCK = 2**22
 # Products with fewer references than this are slow.
 _MIN_CHUNK = 256
 # Rows copied at once when special rows are collected: 3 MiB at 384 dimensions.
@@ -116,7 +119,8 @@ def _walk(
     grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
     ref_grad = anchors.new_empty(refs.shape) if needs_ref_grad else None  # (num_refs, dim)
     sums: list[Tensor] = []  # of terms, a scalar for each chunk
-    chunk_size = max(1, min(max(_BLOCK // batch, _MIN_CHUNK), num_refs))
+    block = _BLOCK if anchors.device.type == "cpu" else _DEVICE_BLOCK
+    chunk_size = max(1, min(max(block // batch, _MIN_CHUNK), num_refs))
     buffer = anchors.new_empty(batch * chunk_size)
     starts = range(0, num_refs, chunk_size)
     special = _special_rows(pairs)

@@ -149,6 +149,9 @@ class RetrievalTrainingArguments(TrainingArguments):
             "would take the cores that the model runs on."
         },
     )
+    dataloader_persistent_workers: bool = field(
+        default=True, metadata={"help": "Whether those processes live from epoch to epoch."}
+    )
 
     on_bad_image: str = field(
         default="error",
@@ -167,6 +170,7 @@ class RetrievalTrainingArguments(TrainingArguments):
         if self.dataloader_num_workers == AUTO_WORKERS:
             on_gpu = torch.cuda.is_available() and not self.use_cpu
             self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process()) if on_gpu else 0
+        self.dataloader_persistent_workers &= self.dataloader_num_workers > 0
         if self.loss not in PAIR_LOSSES:
             raise ValueError(f"loss must be one of {', '.join(PAIR_LOSSES)}; got {self.loss!r}")
         if self.memory_size is not None and (self.memory_size < 0 or (self.memory_size > 1 and self.memory_size % 1)):

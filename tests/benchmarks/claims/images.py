@@ -8,10 +8,12 @@ from pathlib import Path
 import datasets
 import numpy as np
 from datasets import Dataset, DatasetDict
+from PIL import Image
 
 from hf_vitret import load_retrieval_dataset
 from hf_vitret.data.images import read_image
 from hf_vitret.data.schema import column_values
+from hf_vitret.training.transforms import TrainTransform
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT.parent / "shared" / "data"
@@ -19,8 +21,8 @@ WEIGHTS, EMOJI = SHARED / "dinov2-small-saliency", SHARED / "emoji.parquet"
 
 
 @functools.cache
-def load(data: str, as_stored: bool = False) -> DatasetDict:
-    """Load a data set, as it is stored or as bitmaps of the same pixels; end, loudly, where it is missing."""
+def load(data: str, side: int | None) -> DatasetDict:
+    """Load a data set, as it is stored or as bitmaps resized to a side; end, loudly, where it is missing."""
     if data == "emoji" and not EMOJI.is_file():
         sys.exit(f"THE DEVELOPMENT DATA IS NOT HERE: {EMOJI}")
     dataset = (
@@ -28,7 +30,9 @@ def load(data: str, as_stored: bool = False) -> DatasetDict:
         if data == "icons"
         else load_retrieval_dataset("catalogue", data_dir=EMOJI, label_column="name")
     )
-    return dataset if as_stored else DatasetDict({split: _bitmaps(images) for split, images in dataset.items()})
+    if side is None:
+        return dataset
+    return DatasetDict({split: _bitmaps(images, side) for split, images in dataset.items()})
 
 
 def some_classes(images: Dataset, count: int | None, seed: int) -> Dataset:
@@ -40,10 +44,14 @@ def some_classes(images: Dataset, count: int | None, seed: int) -> Dataset:
     return images.select(np.flatnonzero(np.isin(labels, kept)))
 
 
-def _bitmaps(images: Dataset) -> Dataset:
+def _bitmaps(images: Dataset, side: int) -> Dataset:
+    # A crop as large as the image is the image, resized as training resizes it.
+    resize = TrainTransform(image_size=side, resize_size=side, flip=0.0).of_rgb
+
     def decode(row: dict[str, dict[str, bytes | None]]) -> dict[str, dict[str, bytes | None]]:
         file = io.BytesIO()
-        read_image(row["image"]).save(file, "BMP")
+        pixels = resize(read_image(row["image"]), seed=0)  # (3, side, side)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(file, "BMP")
         return {"image": {"bytes": file.getvalue(), "path": None}}
 
     stored = images.cast_column("image", datasets.Image(decode=False))

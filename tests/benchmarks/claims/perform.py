@@ -28,7 +28,7 @@ from hf_vitret.evaluation.evaluator import RetrievalEvaluator
 from .images import ROOT, WEIGHTS, load, some_classes
 from .rivals import RIVALS, RivalSetting
 from .run import OURS, Run
-from .training import Values, build_model, loader_workers, train
+from .training import Values, build_model, loader_workers, train, uses_bf16
 
 METRICS = ("recall_at_1", "recall_at_10", "map_at_r")
 BATCH, WARM_UP = 64, 20  # steps
@@ -36,39 +36,38 @@ DIMS = (384, 256, 128, 64, 32, 16, 8)
 
 
 class Clock:
-    """Takes the time of the steps after the first ones."""
+    """Takes the time from the end of the first steps to that of the last.
 
-    def __init__(self) -> None:
-        self.steps, self.begun, self.seconds = 0, 0.0, 0.0
+    Args:
+        steps: How many there will be.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.done = steps, 0
+        self.images_per_second: float | None = None
 
     def step_done(self) -> None:
         """Count a step; call it when the step's last operation has been given to the device."""
-        self.steps += 1
-        if self.steps == WARM_UP:
-            self._wait()
-            self.begun = time.perf_counter()
-
-    def images_per_second(self) -> float | None:
-        """Return the speed up to now; `None` where there were too few steps."""
-        if self.steps <= WARM_UP:
-            return None
-        self._wait()
-        return (self.steps - WARM_UP) * BATCH / (time.perf_counter() - self.begun)
-
-    @staticmethod
-    def _wait() -> None:
-        if torch.cuda.is_available():
+        self.done += 1
+        if self.done in (WARM_UP, self.steps) and torch.cuda.is_available():
             torch.cuda.synchronize()
+        if self.done == WARM_UP:
+            self._begun = time.perf_counter()
+        elif self.done == self.steps > WARM_UP:
+            self.images_per_second = (self.steps - WARM_UP) * BATCH / (time.perf_counter() - self._begun)
 
 
 def perform(run: Run) -> tuple[dict[str, Any], Values]:
     """Train and score; return the facts, and by `step/metric` the value of each query."""
     if not WEIGHTS.is_dir():
         sys.exit(f"THE PRETRAINED WEIGHTS ARE NOT HERE: {WEIGHTS}")
-    dataset, device = load(run.data, run.as_stored), "cuda" if torch.cuda.is_available() else "cpu"
+    dataset, device = (
+        load(run.data, None if run.for_speed else run.resize_size),
+        "cuda" if torch.cuda.is_available() else "cpu",
+    )
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    clock, start = Clock(), time.perf_counter()
+    clock, start = Clock(run.max_steps), time.perf_counter()
     model, log, of_step = build_model(run).to(device), [], {}
     if run.max_steps and run.program == OURS:
         log, of_step = train(run, model, dataset, clock.step_done)
@@ -84,9 +83,10 @@ def perform(run: Run) -> tuple[dict[str, Any], Values]:
             step_done=clock.step_done,
             attention=model.config._attn_implementation,
             workers=loader_workers(run),
+            bf16=uses_bf16(run),
         )
         model.backbone.load_state_dict(RIVALS[run.program](setting).state_dict())
-    speed, memory = clock.images_per_second(), _peak_memory()
+    memory = _peak_memory()
     seconds = time.perf_counter() - start
     model.eval()
     if run.max_steps not in of_step:
@@ -102,7 +102,7 @@ def perform(run: Run) -> tuple[dict[str, Any], Values]:
         "run": dataclasses.asdict(run),
         "scores": {key: float(np.nanmean(of_query)) for key, of_query in values.items()},
         "seconds": seconds if run.max_steps else None,
-        "images_per_second": speed,
+        "images_per_second": clock.images_per_second if run.for_speed else None,  # others score on the way
         "peak_memory_bytes": memory,
         "log": log,
         "environment": environment(),
@@ -185,6 +185,7 @@ def environment() -> dict[str, str | int]:
 
 def _begin(folder: Path, processes: int) -> None:
     """Start a process that makes runs: its share of the cores, and its output to a file."""
+    torch.set_float32_matmul_precision("high")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     datasets.disable_progress_bars()
     sys.stdout = sys.stderr = (folder / f"process-{os.getpid()}.log").open("w", buffering=1)

@@ -1,8 +1,8 @@
 """Fine-tune one backbone on the same images for the same number of steps with other libraries.
 
-All: the weights in float32 under bf16 autocast; the class token, L2 normalised, as the descriptor; 64 labelled images a
-step; AdamW (fused), constant rate, weight decay 5e-4, no clipping. No flips: drawings are not symmetric. Each imports
-its own library alone, so that the memory of its process is its own.
+All: the weights in float32, under bf16 autocast where asked for; the class token, L2 normalised, as the descriptor; 64
+labelled images a step; AdamW (fused), constant rate, weight decay 5e-4, no clipping. No flips: drawings are not
+symmetric. Each imports its own library alone, so that the memory of its process is its own.
 
 * "pml contrastive + memory": pytorch-metric-learning, a plain loop as in its documentation. `MPerClassSampler`, 16
   classes x 4 images; `CrossBatchMemory(ContrastiveLoss)` on cosine similarities; the memory is as large as the training
@@ -67,6 +67,7 @@ class RivalSetting:
         step_done: Called after each step.
         attention: Implementation of attention.
         workers: Processes that decode; 0: the training process itself.
+        bf16: Whether under autocast.
         images_per_class: K of a batch, but in sentence-transformers.
         margin: Of the losses that have one, but for open-metric-learning's.
     """
@@ -81,6 +82,7 @@ class RivalSetting:
     step_done: Callable[[], None]
     attention: str
     workers: int
+    bf16: bool
     batch: int = 64
     images_per_class: int = 4
     margin: float = 0.5
@@ -143,7 +145,7 @@ def train_in_loop(
     epochs = itertools.chain.from_iterable(itertools.repeat(loader))
     for pixels, labels in itertools.islice(epochs, setting.max_steps):
         optimizer.zero_grad()
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=setting.bf16):
             hidden = backbone(pixels.to(DEVICE, non_blocking=True)).last_hidden_state  # (batch, tokens, dim)
         descriptors = F.normalize(hidden[:, 0].float(), dim=1)
         loss_function(descriptors, labels.to(DEVICE, non_blocking=True)).backward()
@@ -237,7 +239,7 @@ def train_in_trainer(setting: RivalSetting, make_loss: Callable[[Any], nn.Module
             weight_decay=WEIGHT_DECAY,
             lr_scheduler_type="constant",
             max_grad_norm=0.0,
-            bf16=True,
+            bf16=setting.bf16,
             use_cpu=DEVICE == "cpu",
             seed=setting.seed,
             eval_strategy="no",

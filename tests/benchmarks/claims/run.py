@@ -31,8 +31,9 @@ class Run:
         program: `RetrievalTrainer`, or one of `rivals.RIVALS`.
         score_every: Steps between two scores.
         analysed: Whether short vectors and the spread of the test embeddings are measured at the end.
-        as_stored: Whether images are decoded from their files at every step, as for the measurement of speed, or from
-            bitmaps of the same pixels.
+        for_speed: Whether images are decoded from their files at every step, by processes of their own on a GPU, and
+            the precision is bf16 wherever; else they are read from resized bitmaps, and a GPU computes in TF32, where
+            steps of this size take as long as it takes to launch them.
     """
 
     data: str
@@ -53,7 +54,7 @@ class Run:
     program: str = OURS
     score_every: int = 500
     analysed: bool = False
-    as_stored: bool = False
+    for_speed: bool = False
 
     @property
     def resize_size(self) -> int:

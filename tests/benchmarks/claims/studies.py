@@ -7,7 +7,7 @@ from .rivals import RIVALS
 from .run import CONV, OURS, VIT, Run
 
 LAMBDA = 0.7
-LONG, MIDDLE, SHORT = 4_000, 2_000, 1_000  # steps
+LONG, MIDDLE, SHORT, GRID = 3_000, 1_500, 1_000, 500  # steps
 MARGINS, LAMBDAS = (0.1, 0.3, 0.5, 0.7, 0.9), (0.0, 0.3, 0.5, 0.7, 1.0)
 IRT_O, IRT_L, IRT_R, NEGATIVES = "IRT_O", "IRT_L", "IRT_R", "IRT_R, negatives"
 REGULARISERS = {
@@ -65,14 +65,14 @@ def margin_and_lambda(data: str, seeds: int) -> Study:
         for margin in MARGINS
         for weight in LAMBDAS
     }
-    return Study("margin and lambda", _ways(Run(data, SHORT), grid, 1), "margin 0.5, lambda 0.0", (SHORT,))
+    return Study("margin and lambda", _ways(Run(data, GRID), grid, 1), "margin 0.5, lambda 0.0", (GRID,))
 
 
 def pooling(data: str, seeds: int) -> Study:
     """Table 9: how the tokens become one vector."""
     changes = {name: {"pooling": name} for name in ("mean", "max", "gem")}
-    ways = {"cls": _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
-    return Study("pooling", ways, "cls", (500, SHORT))
+    ways = {"cls": _regularised(data, seeds)[IRT_L], **_ways(Run(data, GRID), changes, seeds)}
+    return Study("pooling", ways, "cls", (GRID,))
 
 
 def losses(data: str, seeds: int) -> Study:
@@ -136,12 +136,12 @@ def weights(data: str, seeds: int) -> Study:
 def rivals(data: str, seeds: int) -> Study:
     """Beyond the paper: other libraries, same backbone, images, steps, learning rate and seeds."""
     changes = {
-        f"{OURS}, contrastive, KoLeo": {"koleo_weight": LAMBDA},
         f"{OURS}, supcon": {"loss": "supcon"},
         **{name: {"program": name} for name in RIVALS},
     }
     ours = f"{OURS}, contrastive"
-    ways = {ours: _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
+    regularised = _regularised(data, seeds)
+    ways = {ours: regularised[IRT_L], f"{ours}, KoLeo": regularised[IRT_R], **_ways(Run(data, SHORT), changes, seeds)}
     return Study("rivals", ways, ours, (SHORT,))
 
 

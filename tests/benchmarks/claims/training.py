@@ -37,7 +37,12 @@ def build_model(run: Run) -> ViTRetModel:
 
 def loader_workers(run: Run) -> int:
     """Count the processes that decode: on a GPU, where speed is measured, as many as the arguments take by default."""
-    return MAX_AUTO_WORKERS if run.as_stored and torch.cuda.is_available() else 0
+    return MAX_AUTO_WORKERS if run.for_speed and torch.cuda.is_available() else 0
+
+
+def uses_bf16(run: Run) -> bool:
+    """Tell whether a run computes in bf16."""
+    return run.for_speed or not torch.cuda.is_available()
 
 
 def train(
@@ -59,7 +64,7 @@ def train(
             memory_size=None if run.with_memory else 0,
             flip=0.0,  # a letter's mirror image is no letter
             seed=run.seed,
-            bf16=True,
+            bf16=uses_bf16(run),
             eval_strategy="steps",
             eval_steps=run.score_every,
             save_strategy="no",
