@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .chunks import chunk_rows
 from .references import Pairs, resolve_pairs
 from .walk import differentiate_walk
 
@@ -16,9 +17,6 @@ from .walk import differentiate_walk
 # them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads
 # 2**17 1.21, 3 * 2**16 1.20, 2**18 1.19; one thread 1.08, -, 1.10, and 2**20 1.14.
 _BLOCK = 2**18
-# On a device that is given its work by the host each call costs more than its arithmetic: 16 MiB. In blocks of 2**18
-# forward and backward at 59,551 references took 7.4 ms on an H200, and the two bare products 0.29.
-_DEVICE_BLOCK = 2**22
 # Products with fewer references than this are slow.
 _MIN_CHUNK = 256
 # Rows copied at once when special rows are collected: 3 MiB at 384 dimensions.
@@ -119,8 +117,7 @@ def _walk(
     grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
     ref_grad = anchors.new_empty(refs.shape) if needs_ref_grad else None  # (num_refs, dim)
     sums: list[Tensor] = []  # of terms, a scalar for each chunk
-    block = _BLOCK if anchors.device.type == "cpu" else _DEVICE_BLOCK
-    chunk_size = max(1, min(max(block // batch, _MIN_CHUNK), num_refs))
+    chunk_size = max(1, min(chunk_rows(batch, anchors.device, block=_BLOCK, least=_MIN_CHUNK), num_refs))
     buffer = anchors.new_empty(batch * chunk_size)
     starts = range(0, num_refs, chunk_size)
     special = _special_rows(pairs)
@@ -134,8 +131,9 @@ def _walk(
         excess = buffer[: batch * len(chunk)].view(batch, len(chunk))  # (batch, chunk) similarity - margin
         torch.mm(anchors, chunk.t(), out=excess).sub_(margin)
         if special is None:
-            rows = torch.arange(start, start + len(chunk), device=anchors.device)  # (chunk,)
-            terms, signs = _labelled_terms(pairs, excess, rows, margin)
+            stop = start + len(chunk)
+            own = None if pairs.self_index is None else torch.arange(start, stop, device=anchors.device)  # (chunk,)
+            terms, signs = _labelled_terms(pairs, excess, pairs.ref_labels[start:stop], own, margin)
             sums.append(terms.sum())
         else:
             sums.append(excess.index_fill_(1, columns[number], 0.0).relu_().sum())
@@ -147,7 +145,7 @@ def _walk(
     for rows in () if special is None else torch.split(special, _GATHER):
         chunk = refs[rows].float()  # (special, dim)
         excess = torch.mm(anchors, chunk.t()).sub_(margin)  # (batch, special)
-        terms, signs = _labelled_terms(pairs, excess, rows, margin)
+        terms, signs = _labelled_terms(pairs, excess, pairs.ref_labels[rows], rows, margin)
         sums.append(terms.sum())
         if grad is not None:
             grad.addmm_(signs, chunk)
@@ -160,16 +158,19 @@ def _walk(
     return loss, grad, ref_grad
 
 
-def _labelled_terms(pairs: Pairs, excess: Tensor, rows: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+def _labelled_terms(
+    pairs: Pairs, excess: Tensor, ref_labels: Tensor, rows: Tensor | None, margin: float
+) -> tuple[Tensor, Tensor]:
     """Return the terms of Eq. (1) and their derivatives by the similarity, each ``(batch, rows)``.
 
-    ``excess`` is ``(batch, rows)``, similarity - margin, and is overwritten; ``rows`` are the reference rows.
+    ``excess`` is ``(batch, rows)``, similarity - margin, and is overwritten; ``ref_labels`` are those of the reference
+    rows, and ``rows`` their numbers, looked at where anchors are among them.
     """
-    positive = pairs.labels[:, None] == pairs.ref_labels[rows]  # (batch, rows) bool
+    positive = pairs.labels[:, None] == ref_labels  # (batch, rows) bool
     hinge = excess.relu()
     terms = torch.where(positive, excess.neg_().add_(1.0 - margin), hinge)
     signs = torch.where(positive, -1.0, hinge.sign_())
-    if pairs.self_index is not None:
+    if pairs.self_index is not None and rows is not None:
         own = pairs.self_index[:, None] == rows  # (batch, rows) bool
         terms.masked_fill_(own, 0.0)
         signs.masked_fill_(own, 0.0)

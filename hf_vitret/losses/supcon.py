@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from .chunks import chunk_rows
 from .references import Pairs, resolve_pairs
 from .walk import differentiate_walk
 
@@ -121,7 +122,7 @@ class _Chunk(NamedTuple):
 def _chunks(pairs: Pairs, temperature: float, denominator: Denominator) -> Iterator[_Chunk]:
     scaled = pairs.embeddings.float() / temperature  # (batch, dim)
     num_refs = len(pairs.ref_embeddings)
-    chunk_size = max(_BLOCK // len(scaled), _MIN_CHUNK)
+    chunk_size = chunk_rows(len(scaled), scaled.device, block=_BLOCK, least=_MIN_CHUNK)
     for start in range(0, num_refs, chunk_size):
         rows = slice(start, min(start + chunk_size, num_refs))
         refs = pairs.ref_embeddings[rows].float()  # (chunk, dim)

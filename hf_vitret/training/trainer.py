@@ -35,6 +35,7 @@ from .transforms import TrainTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from torch.utils.data import DataLoader
 
 INPUTS = ("pixel_values", "pooled")
 LOG_PREFIX = "log."
@@ -132,6 +133,18 @@ class RetrievalTrainer(ResumableTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> DrawSampler | EpochSampler | None:
         return None if self.training_set is None or self.sampler is None else self.training_set.order(self.sampler)
+
+    def get_train_dataloader(self) -> "DataLoader[Any]":
+        """Build the loader; it seeds its workers from numbers of its own.
+
+        By default those come from the run's random numbers whenever workers start. A resumed run starts them once more
+        than one that was never stopped, and would go on with other dropout.
+        """
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        own = torch.Generator().manual_seed(self.args.order_seed)
+        for each in (loader, getattr(loader, "base_dataloader", loader)):  # accelerate's, and what it wraps
+            each.generator = own
+        return loader
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the optimizer, with a learning rate for each depth and for the weights of the loss."""

@@ -16,3 +16,12 @@ def test_ranks_without_the_first_are_refused(tmp_path: Path, ks: list[int]) -> N
 def test_an_unknown_way_with_bad_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"on_bad_image must be one of error, skip; got 'ignore'"):
         RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, on_bad_image="ignore")
+
+
+@pytest.mark.parametrize(
+    ("workers", "asked", "expected"),
+    [(2, {}, True), (0, {}, False), (2, {"dataloader_persistent_workers": False}, False)],
+)
+def test_workers_live_from_epoch_to_epoch(tmp_path: Path, workers: int, asked: dict, expected: bool) -> None:
+    args = RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, dataloader_num_workers=workers, **asked)
+    assert args.dataloader_persistent_workers is expected

@@ -9,7 +9,7 @@ from .run import CONV, OURS, VIT, Run
 LAMBDA = 0.7
 # Steps.
 LONG = {"emoji": 3_000, "icons": 2_000}
-MIDDLE, SHORT, GRID = 1_500, 1_000, 500
+MIDDLE, SHORT = 1_500, 500
 MARGINS, LAMBDAS = (0.1, 0.3, 0.5, 0.7, 0.9), (0.0, 0.3, 0.5, 0.7, 1.0)
 IRT_O, IRT_L, IRT_R, NEGATIVES = "IRT_O", "IRT_L", "IRT_R", "IRT_R, negatives"
 REGULARISERS = {
@@ -68,21 +68,21 @@ def margin_and_lambda(data: str, seeds: int) -> Study:
         for margin in MARGINS
         for weight in LAMBDAS
     }
-    return Study("margin and lambda", _ways(Run(data, GRID), grid, 1), "margin 0.5, lambda 0.0", (GRID,))
+    return Study("margin and lambda", _ways(Run(data, SHORT), grid, 1), "margin 0.5, lambda 0.0", (SHORT,))
 
 
 def pooling(data: str, seeds: int) -> Study:
     """Table 9: how the tokens become one vector."""
     changes = {name: {"pooling": name} for name in ("mean", "max", "gem")}
-    ways = {"cls": _regularised(data, seeds)[IRT_L], **_ways(Run(data, GRID), changes, seeds)}
-    return Study("pooling", ways, "cls", (GRID,))
+    ways = {"cls": _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
+    return Study("pooling", ways, "cls", (SHORT,))
 
 
 def losses(data: str, seeds: int) -> Study:
     """Table 4: what compares the images; without KoLeo."""
     changes = {name: {"loss": name} for name in ("supcon", "normalized_softmax", "smooth_recall")}
     ways = {"contrastive": _regularised(data, seeds)[IRT_L], **_ways(Run(data, SHORT), changes, seeds)}
-    return Study("losses", ways, "contrastive", (500, SHORT))
+    return Study("losses", ways, "contrastive", (SHORT,))
 
 
 def backbones(data: str, seeds: int) -> Study:
@@ -93,7 +93,7 @@ def backbones(data: str, seeds: int) -> Study:
         for name, pooled in ((VIT, "cls"), (CONV, "gem"))
         for suffix, weight in (("", 0.0), (", KoLeo", LAMBDA))
     }
-    return Study("backbones", _ways(Run(data, MIDDLE), ways, seeds), VIT, (SHORT, MIDDLE))
+    return Study("backbones", _ways(Run(data, MIDDLE), ways, seeds), VIT, (1_000, MIDDLE))
 
 
 def batches(data: str, seeds: int) -> Study:
@@ -104,20 +104,20 @@ def batches(data: str, seeds: int) -> Study:
         for way, change in REGULARISERS.items()
     }
     ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
-    return Study("batches", ways, IRT_L, (500, SHORT, MIDDLE))
+    return Study("batches", ways, IRT_L, (SHORT, 1_000, MIDDLE))
 
 
 def memory(data: str, seeds: int) -> Study:
     """The open question: without a memory."""
     changes = {f"{way}, no memory": {**change, "with_memory": False} for way, change in REGULARISERS.items()}
     ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
-    return Study("memory", ways, IRT_L, (500, SHORT, MIDDLE))
+    return Study("memory", ways, IRT_L, (SHORT, 1_000, MIDDLE))
 
 
 def class_counts(data: str, seeds: int) -> Study:
     """The open question: an eighth of the classes."""
     ways = {f"{way}, 75 classes": {**change, "train_classes": 75} for way, change in REGULARISERS.items()}
-    return Study("class counts", _ways(Run(data, MIDDLE), ways, seeds), f"{IRT_L}, 75 classes", (500, SHORT, MIDDLE))
+    return Study("class counts", _ways(Run(data, MIDDLE), ways, seeds), f"{IRT_L}, 75 classes", (SHORT, 1_000, MIDDLE))
 
 
 def weights(data: str, seeds: int) -> Study:
@@ -133,7 +133,7 @@ def weights(data: str, seeds: int) -> Study:
         "lambda 0.7 in the second half": {"koleo_weight": LAMBDA, "koleo_schedule": "late"},
     }
     ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
-    return Study("lambda", ways, IRT_L, (500, SHORT, MIDDLE))
+    return Study("lambda", ways, IRT_L, (SHORT, 1_000, MIDDLE))
 
 
 def rivals(data: str, seeds: int) -> Study:

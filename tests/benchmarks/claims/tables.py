@@ -1,44 +1,66 @@
-"""What several seeds of each way scored, and how far apart the ways are."""
+"""What several seeds of each way scored, and how far apart the ways are: as data, and in Markdown."""
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hf_vitret import compare
 
-from .perform import METRICS
+from .perform import METRICS, is_made, read
+from .studies import Study
 
 TITLES = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
-Values = Mapping[str, np.ndarray]
 
 
-def table(title: str, ways: Mapping[str, Sequence[Values]], baseline: str) -> str:
-    """Lay out means over seeds with their spread, and the paired difference to a baseline, in Markdown.
+def summarise(study: Study, at: int, folder: Path) -> dict[str, Any] | None:
+    """Summarise the runs of a study that have been made, at one length of the schedule.
 
     The interval of a difference is a paired bootstrap over the queries of each query's mean over the seeds: it tells
     of other queries like these. What other seeds would do, the spread tells.
 
-    Args:
-        title: Of the first column.
-        ways: For each way the values of each query, by metric, of each seed.
-        baseline: The way that the others are compared with.
+    Returns:
+        For each way in percent the score of each seed, and the difference in R@1 to the baseline; `None` where the
+        baseline has not been made.
     """
-    means = {
-        way: {name: np.mean([run[name] for run in runs], axis=0) for name in METRICS} for way, runs in ways.items()
-    }
-    lines = [f"| {title} | seeds | " + " | ".join(TITLES.values()) + f" | R@1 less that of {baseline} |"]
+    of_queries: dict[str, list[dict[str, np.ndarray]]] = {}
+    ways: dict[str, dict[str, Any]] = {}
+    for way, runs in study.ways.items():
+        made = [run for run in runs if is_made(run, folder)]
+        if not made:
+            continue
+        found = [read(run, folder) for run in made]
+        steps = [at if run.max_steps else 0 for run in made]
+        of_queries[way] = [
+            {name: values[f"{step}/{name}"] for name in METRICS} for step, (_, values) in zip(steps, found, strict=True)
+        ]
+        ways[way] = {
+            "seeds": [run.seed for run in made],
+            **{name: [round(100 * float(np.nanmean(one[name])), 2) for one in of_queries[way]] for name in METRICS},
+            "machines": sorted({facts["environment"]["machine"] for facts, _ in found}),
+            "commits": sorted({facts["environment"]["commit"] for facts, _ in found}),
+        }
+    if study.baseline not in ways:
+        return None
+    recall = {way: np.mean([one["recall_at_1"] for one in seeds], axis=0) for way, seeds in of_queries.items()}
+    for way in ways:
+        if way != study.baseline:
+            apart = compare(recall[way], recall[study.baseline])
+            low, high = 100 * apart.low, 100 * apart.high
+            ways[way]["difference"] = [round(value, 2) for value in (100 * apart.difference, low, high)]
+    return {"question": study.question, "steps": at, "baseline": study.baseline, "ways": ways}
+
+
+def markdown(title: str, summary: dict[str, Any]) -> str:
+    """Lay a summary out: means over seeds with their spread, and the paired difference to the baseline."""
+    lines = [f"| {title} | seeds | " + " | ".join(TITLES.values()) + f" | R@1 less that of {summary['baseline']} |"]
     lines.append("|---" * (len(TITLES) + 3) + "|")
-    for way, runs in ways.items():
-        cells = [way, str(len(runs))]
+    for way, scores in summary["ways"].items():
+        cells = [way, str(len(scores["seeds"]))]
         for name in METRICS:
-            scores = [100 * float(np.nanmean(run[name])) for run in runs]
-            spread = f" ({min(scores):.1f} to {max(scores):.1f})" if len(scores) > 1 else ""
-            cells.append(f"{np.mean(scores):.1f}{spread}")
-        if way == baseline:
-            cells.append("")
-        else:
-            found = compare(means[way]["recall_at_1"], means[baseline]["recall_at_1"])
-            low, high = 100 * found.low, 100 * found.high
-            cells.append(f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})")
+            spread = f" ({min(scores[name]):.1f} to {max(scores[name]):.1f})" if len(scores[name]) > 1 else ""
+            cells.append(f"{np.mean(scores[name]):.1f}{spread}")
+        difference = scores.get("difference")
+        cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*difference) if difference else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
