@@ -62,8 +62,12 @@ def run(options: Namespace) -> int:
     """Examine, print and write; return 1 where something was found."""
     from ..data.loading import load_retrieval_dataset
     from ..doctor import Settings, examine, format_report, write_report
-    from ..search.load_model import load_model
 
+    model = None
+    if options.model is not None:
+        from ..search.load_model import load_model  # not without need: it takes torch and transformers along
+
+        model = load_model(options.model)
     settings = Settings(**{name: getattr(options, name) for name in LIMITS})
     load_options, official_counts = _loader_options(options)
     dataset = load_retrieval_dataset(options.dataset, data_dir=options.data_dir, **load_options)
@@ -71,7 +75,7 @@ def run(options: Namespace) -> int:
         dataset,
         name=options.dataset,
         official_counts=official_counts,
-        model=None if options.model is None else load_model(options.model),
+        model=model,
         settings=settings,
         batch_size=options.batch_size,
         num_threads=options.num_threads,

@@ -19,14 +19,15 @@ from transformers import ViTConfig
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.preparation.prepare import prepare_dataset
 
+from .figures import Figure, record
 from .image_pipeline import CROP, RESIZED, photograph, retrieval_dataset
 
 BAR = 0.03
 BATCH, NUM_IMAGES = 32, 320
 
 
-def train(images: Dataset, steps: int, workers: int) -> tuple[float, float]:
-    """Train for some steps; return the share of waiting, the median of the steps after the first, and a step's time."""
+def train(images: Dataset, steps: int, workers: int) -> tuple[list[float], float]:
+    """Train for some steps; return the share of waiting in each of the steps after the first, and a step's time."""
     backbone = ViTConfig(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1_536)
     config = ViTRetConfig(backbone, image_size=CROP, resize_size=RESIZED)
     config._attn_implementation = "eager"
@@ -48,7 +49,7 @@ def train(images: Dataset, steps: int, workers: int) -> tuple[float, float]:
         seconds = trainer.train().metrics["train_runtime"] / steps
     # Before the first step a loader and its workers are started: once in a run of thousands.
     shares = [line["data_wait"] for line in trainer.state.log_history if "data_wait" in line][1:]
-    return statistics.median(shares), seconds
+    return shares, seconds
 
 
 def main() -> None:
@@ -69,8 +70,14 @@ def main() -> None:
         )
         print(f"| | waits for data (bar: under {BAR:.0%}) | seconds a step |\n|---|---|---|")
         for name, (images, workers) in runs.items():
-            share, seconds = train(images, options.steps, workers)
-            print(f"| {name} | {share:.2%} | {seconds:.2f} |", flush=True)
+            shares, seconds = train(images, options.steps, workers)
+            print(f"| {name} | {statistics.median(shares):.2%} | {seconds:.2f} |", flush=True)
+            percents = [100 * share for share in shares]
+            record(
+                Figure.of_repeats(f"waiting for data, {name}", percents, "%", bar=100 * BAR),
+                Figure(f"a step, {name}", seconds, "s"),
+                seed=0,
+            )
 
 
 if __name__ == "__main__":

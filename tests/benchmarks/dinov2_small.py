@@ -17,6 +17,8 @@ import onnxruntime
 import torch
 from transformers import Dinov2Model
 
+from .figures import Figure, record
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import dinov2_small
@@ -45,6 +47,11 @@ def main() -> None:
     print(f"weights missing            {len(report['missing_keys'])}")
     print(f"last hidden state          {ours.shape}, standard deviation {ours.std():.2f}")
     print(f"largest difference         {difference:.1e} (bar {BAR:.0e})")
+    record(
+        Figure("weights missing", len(report["missing_keys"]), bar=0),
+        Figure("last hidden state, largest difference", difference, peer="onnxruntime", bar=BAR),
+        seed=0,
+    )
     if report["missing_keys"] or ours.shape != theirs.shape or difference > BAR:
         sys.exit("the checkpoint is not the encoder in the graph")
 

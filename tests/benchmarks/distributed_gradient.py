@@ -30,6 +30,7 @@ from hf_vitret import RetrievalLoss, RetrievalTrainer, ViTRetConfig, ViTRetModel
 from hf_vitret.losses import CrossBatchMemory
 
 from ..training import runs
+from .figures import Figure, record
 
 GLOBAL_BATCH, IMAGES_PER_CLASS, CLASSES = 64, 4, 24
 MEMORY = 150  # no multiple of the batch: the third step wraps
@@ -153,6 +154,12 @@ def main() -> None:
             same = same and seen[0]["memory_labels"] == alone["memory_labels"]
             row = f"| {world} | {GLOBAL_BATCH // world} | {gradient_error:.1e} | {loss_error:.1e} |"
             print(f"{row} {'equal' if same else 'NOT equal'} |", flush=True)
+            record(
+                Figure(f"{world} processes: gradient, largest relative error", gradient_error, bar=GRADIENT_BAR),
+                Figure(f"{world} processes: loss, largest relative error", loss_error, bar=LOSS_BAR),
+                Figure(f"{world} processes: runs whose ranks differ", int(not same), "of 1", bar=0),
+                seed=0,
+            )
             failed |= not (same and gradient_error <= GRADIENT_BAR and loss_error <= LOSS_BAR)
     print(
         f"\n{options.steps} steps; on all ranks: memory, gradient and logged loss, and the memory's labels as with one"

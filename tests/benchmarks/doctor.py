@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .figures import Figure, record
+
 MAX_SECONDS, MAX_MIB = 180, 1_000
 PER_CLASS = 5
 # How many of each defect are planted; each on images of its own.
@@ -28,11 +30,10 @@ NUM_PLANTED = 40
 NUM_BLANK = 200  # one file under as many names: twenty thousand pairs
 RUN = """
 import sys
-from pathlib import Path
 from hf_vitret.cli.main import main
+from tests.benchmarks.resident import MIB, resident
 status = main(sys.argv[1:])
-[line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-print("VmHWM", line.split()[1])
+print("VmHWM, MiB", resident("VmHWM") / MIB)
 sys.exit(status)
 """
 
@@ -137,10 +138,17 @@ def main() -> None:
             (one["kind"], one["scope"], frozenset(image["image_id"] for image in one["images"]))
             for one in json.loads((output / "doctor.json").read_text(encoding="utf-8"))["findings"]
         }
-    mib = int(result.stdout.split()[-1]) / 1_024
+    mib = float(result.stdout.split()[-1])
     missed, invented = planted - found, found - planted
     print(f"{seconds:.1f} s, {len(files) / seconds:.0f} images/s, peak {mib:.0f} MiB")
     print(f"{len(planted & found):,} of {len(planted):,} planted defects found, {len(invented):,} others")
+    record(
+        Figure(f"{len(files):,} images", seconds, "s", bar=MAX_SECONDS),
+        Figure("peak", mib, "MiB", bar=MAX_MIB),
+        Figure("planted defects missed", len(missed), f"of {len(planted):,}", bar=0),
+        Figure("others found", len(invented), "findings", bar=0),
+        seed=0,
+    )
     if missed or invented or result.returncode != 1 or seconds > MAX_SECONDS or mib > MAX_MIB:
         sys.exit(
             f"expected all defects and nothing else, in {MAX_SECONDS} s and {MAX_MIB} MiB; status {result.returncode}, "

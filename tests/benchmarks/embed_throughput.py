@@ -30,8 +30,11 @@ from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.write_embeddings import write_embeddings
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
 
-WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "dinov2-small-saliency"
+from .development_data import WEIGHTS
+from .figures import Figure, record
+
 TARGET = 0.95
+BARE, OURS = "bare forward", "hf-vitret embed"
 
 
 def write_jpegs(folder: Path, count: int) -> list[Path]:
@@ -105,25 +108,33 @@ def main() -> None:
                 return encoder.encode(images, batch_size=size, show_progress_bar=False)
 
         ways = {
-            "bare forward": bare,
-            "hf-vitret embed": loop,
+            BARE: bare,
+            OURS: loop,
             "pipeline": transformers_pipeline,
             "sentence-transformers": sentence_transformers,
         }
         run_ways(ways, 1)
         seconds = run_ways(ways, options.rounds)
-        shares = [b / ours for b, ours in zip(seconds["bare forward"], seconds["hf-vitret embed"])]
+        shares = [b / ours for b, ours in zip(seconds[BARE], seconds[OURS])]
         print(f"{device}, {torch.get_num_threads()} threads, {dtype}, {len(paths)} JPEGs of 224 px, batch {size}")
         print(f"{'way':<24}{'images/s':>9}{'of bare':>9}")
-        base = statistics.median(seconds["bare forward"])
+        base = statistics.median(seconds[BARE])
         for name, times in seconds.items():
             median = statistics.median(times)
             print(f"{name:<24}{len(paths) / median:>9.1f}{base / median:>9.2f}")
         vectors = np.concatenate([shard.embeddings for shard in EmbeddingFolder(loop()).shards()])
         expected = torch.nn.functional.normalize(torch.cat(bare()), dim=1).numpy()
-        print(f"least cosine to the bare backbone's vectors: {float((vectors * expected).sum(axis=1).min()):.6f}")
+        cosine = float((vectors * expected).sum(axis=1).min())
+        print(f"least cosine to the bare backbone's vectors: {cosine:.6f}")
         share = statistics.median(shares)
         print(f"of the bare forward, median of rounds: {share:.3f} (target {TARGET})")
+        medians = {name: statistics.median(times) for name, times in seconds.items()}
+        for name, theirs in medians.items():
+            if name != OURS:
+                beside = {"peer": name, "peer_value": len(paths) / theirs}
+                beside |= {"ratio": share, "bar": TARGET} if name == BARE else {"ratio": theirs / medians[OURS]}
+                record(Figure.of_rate("embedding JPEGs", len(paths), seconds[OURS], "images/s", **beside), seed=0)
+        record(Figure("least cosine to the bare backbone's vectors", cosine, larger_is_better=True), seed=0)
         if share < TARGET:
             sys.exit(1)
 

@@ -16,9 +16,11 @@ import importlib.util
 import multiprocessing
 import statistics
 import time
-from pathlib import Path
 
 import torch
+
+from .figures import Figure, record
+from .resident import MIB, reset_peak, resident
 
 DIM = 384
 SOP_SIZE, SOP_CLASSES = 60_502, 11_316
@@ -90,21 +92,16 @@ def sentence_transformers(embeddings: torch.Tensor, labels: torch.Tensor) -> Non
     semantic_search(embeddings, embeddings, top_k=1_001, score_function=dot_score)
 
 
-def resident_mib(field: str) -> float:
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) / 1_024
-
-
 def measure(run, warm_up, distribution, num_items, num_classes, results) -> None:
     torch.set_num_threads(2)
     embeddings, labels = unit_embeddings(distribution, num_items, num_classes)
     run(*unit_embeddings(distribution, warm_up, warm_up // 5))  # imports and thread pools are not of interest
-    before = resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident()
+    reset_peak()
     start = time.perf_counter()
     run(embeddings, labels)
     seconds = time.perf_counter() - start
-    results.put((seconds, resident_mib("VmHWM") - before))
+    results.put((seconds, (resident("VmHWM") - before) / MIB))
 
 
 def in_a_process(run, *case) -> tuple[float, float]:
@@ -129,6 +126,24 @@ def table(runs, distribution: str, num_items: int, num_classes: int, repeats: in
         seconds = statistics.median(seconds for seconds, _ in results)
         memory = max(memory for _, memory in results)
         print(f"{run.__name__:26}{seconds:9.2f}{seconds / product:11.2f}{memory:10.0f}", flush=True)
+    for run, results in measured.items():
+        if not run.__name__.startswith("ours"):
+            continue
+        for peer, theirs in measured.items():
+            if not peer.__name__.startswith("ours"):
+                record(*beside(f"{run.__name__}, {distribution}", results, peer.__name__, theirs), seed=0)
+
+
+def beside(name: str, ours: list[tuple[float, float]], peer: str, theirs: list[tuple[float, float]]) -> list[Figure]:
+    """Compare seconds and MiB of repeats with a peer's."""
+    times, memory = zip(*ours)
+    their_times, their_memory = zip(*theirs)
+    unit = statistics.median(their_times)
+    ratio = statistics.median(times) / unit
+    return [
+        Figure.of_repeats(name, times, "s", peer=peer, peer_value=unit, ratio=ratio),
+        Figure(f"{name}, most memory", max(memory), "MiB", peer=peer, peer_value=max(their_memory)),
+    ]
 
 
 def main() -> None:

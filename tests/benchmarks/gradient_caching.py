@@ -32,13 +32,17 @@ from hf_vitret.training.gradient_caching import CachedBatch
 from tests.training.all_reduce_run import Counter
 from tests.training.forked import Run, launch
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from .development_data import DATA, EMOJI, WEIGHTS
+from .figures import Figure, record
+from .resident import MIB, reset_peak, resident
+
 SIDE, DIM, MEMORY = 98, 384, 59_551
+ERROR_BAR, MEMORY_BAR = 1e-5, 1.15
 
 
 def pretrained(**overrides: Any) -> ViTRetModel:
     return ViTRetModel.from_backbone(
-        DATA / "dinov2-small-saliency",
+        WEIGHTS,
         image_size=SIDE,
         resize_size=112,
         attn_implementation="eager",
@@ -87,7 +91,7 @@ def all_reduces(batch: int, micro_batch: int) -> int:
 
 
 def new_trainer(folder: str, batch: int, micro_batch: int, callbacks: list[Any] | None = None, **changes: Any) -> Any:
-    dataset = load_retrieval_dataset("catalogue", data_dir=DATA / "emoji.parquet", label_column="name")
+    dataset = load_retrieval_dataset("catalogue", data_dir=EMOJI, label_column="name")
     args = RetrievalTrainingArguments(
         output_dir=folder,
         per_device_train_batch_size=batch,
@@ -107,10 +111,9 @@ def measure(batch: int, micro_batch: int) -> None:
     """Print the peak resident size of two steps of the trainer, MiB."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = new_trainer(folder, batch, micro_batch, max_steps=2)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        reset_peak()
         trainer.train()
-        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-        print(int(line.split()[1]) / 1024)
+        print(resident("VmHWM") / MIB)
 
 
 def main() -> None:
@@ -127,7 +130,8 @@ def main() -> None:
         measure(options.measure, options.micro_batch)
         return
     error = gradient_error(options.gradient_batch, options.micro_batch)
-    print(f"gradient, batch {options.gradient_batch} in {options.micro_batch}: relative error {error:.1e} (bar: 1e-5)")
+    compared = f"gradient, batch {options.gradient_batch} in {options.micro_batch}"
+    print(f"{compared}: relative error {error:.1e} (bar: {ERROR_BAR:g})")
     cached, whole = all_reduces(options.batch, options.micro_batch), all_reduces(64, 32)
     parts = options.batch // 2 // options.micro_batch
     print(
@@ -151,7 +155,15 @@ def main() -> None:
         figures = " | ".join(f"{figure(found):.0f}" for figure in (statistics.median, min, max))
         print(f"| {batch} in micro-batches of {options.micro_batch} | {figures} |")
     small, large = (statistics.median(found) for found in peaks.values())
-    print(f"ratio: {large / small:.3f} (bar: at most 1.15)")
+    print(f"ratio: {large / small:.3f} (bar: at most {MEMORY_BAR})")
+    alone = {"peer": "the micro-batch alone", "peer_value": small, "ratio": large / small, "bar": MEMORY_BAR}
+    once = {"peer": "with one micro-batch", "peer_value": whole, "ratio": cached / whole, "bar": 1.0}
+    record(
+        Figure(f"{compared}: relative error", error, bar=ERROR_BAR),
+        Figure(f"all-reduces a step, {parts} micro-batches", cached, **once),
+        Figure.of_repeats(f"peak, batch {options.batch}", peaks[options.batch], "MiB", **alone),
+        seed=0,
+    )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ from hf_vitret.data.preparation.prepare import prepare_dataset
 from hf_vitret.training.training_images import Draw, TrainingImages, collate
 from hf_vitret.training.transforms import TrainTransform
 
+from .figures import Figure, record
+
 SIZE, QUALITY, NUM_IMAGES, WARM_UP = (1366, 1024), 85, 8, 3
 RESIZED, CROP = 256, 224
 BARS = {"ours": 2.5, "ours, prepared": 15.0}
@@ -109,6 +111,9 @@ def main() -> None:
         ratio = statistics.median(map(float.__truediv__, reference, measured))
         median = statistics.median(measured)
         print(f"| {name} | {1 / median:.0f} | {median * 1e3:.2f} | {ratio:.2f} | {BARS.get(name, '')} |")
+        if name in BARS:
+            beside = {"peer": "HF", "peer_value": 1 / statistics.median(reference), "ratio": ratio, "bar": BARS[name]}
+            record(Figure.of_rate(f"decoding to crops, {name}", 1, measured, "images/s", **beside), seed=0)
 
 
 if __name__ == "__main__":

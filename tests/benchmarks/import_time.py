@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from .figures import Figure, record
+
 STATEMENTS = [
     "import transformers; import torch",
     "pass",
@@ -38,6 +40,14 @@ def main() -> None:
     print(f"{'statement':<55}{'seconds':>9}{'ratio':>8}")
     for statement, median in zip(STATEMENTS, medians):
         print(f"{statement:<55}{median:>9.3f}{median / medians[0]:>8.3f}")
+    bare = {"peer": "transformers and torch", "peer_value": medians[0]}
+    record(
+        *(
+            Figure.of_repeats(statement, times, "s", **bare, ratio=statistics.median(times) / medians[0])
+            for statement, times in zip(STATEMENTS, zip(*rounds))
+            if "hf_vitret" in statement
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .figures import Figure, record
+from .resident import resident
+
 DIM, K = 128, 10
 PER_SHARD, PER_CLUSTER, SPREAD = 50_000, 50, 0.9
 NUM_QUERIES, BATCH, ROUNDS = 1_000, 100, 5
@@ -79,8 +82,8 @@ def exact_ids(source: Path, queries: np.ndarray) -> np.ndarray:
     return np.array(ids, dtype=object)[merge_neighbors(found, K)[1].numpy()]
 
 
-def take_turns(index, queries: np.ndarray, batch: int) -> tuple[float, ...]:
-    """Return the median seconds of a search of so many queries: ours, faiss's own, and by our entry to faiss."""
+def take_turns(index, queries: np.ndarray, batch: int) -> tuple[list[float], ...]:
+    """Return quartiles of the seconds of a search of so many queries: ours, faiss's own, and by our entry to faiss."""
     ways = (index.search, index.backend.index.search, index.backend.search)
     parts = [queries[first : first + batch].copy() for first in range(0, len(queries) - batch + 1, batch)]
     seconds: tuple[list[float], ...] = [], [], []
@@ -92,7 +95,7 @@ def take_turns(index, queries: np.ndarray, batch: int) -> tuple[float, ...]:
                 start = time.perf_counter()
                 ways[way](asked, K)
                 seconds[way].append(time.perf_counter() - start)
-    return tuple(statistics.median(each) for each in seconds)
+    return tuple(statistics.quantiles(each, n=4) for each in seconds)
 
 
 def build(source: Path, target: Path, kind: str, num_threads: int) -> dict[str, object]:
@@ -108,12 +111,11 @@ def build(source: Path, target: Path, kind: str, num_threads: int) -> dict[str, 
     index = ImageIndex.build_from(source, kind=None if kind == "auto" else kind, progress=False)
     built = time.perf_counter() - start
     index.save(target)
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     found: dict[str, object] = {
         "table": index.choice.table() if index.choice else "",
         "factory": index.manifest.factory,
         "measured": index.manifest.quality.text(),
-        "resident": int(line.split()[1]) * 1_024,
+        "resident": resident("VmHWM"),
         "seconds": built,
         "bytes": sum(facts["num_bytes"] for facts in index.manifest.files.values()),
     }
@@ -157,7 +159,18 @@ def main() -> None:
             print(f"built in {found['seconds']:.1f} s; {found['bytes'] / 1e6:,.0f} MB on the disk")
             print(f"largest resident size {found['resident'] / 1e9:.2f} GB (bar: under {MOST_MEMORY / 1e9:g})")
             print(f"recall@10 of {NUM_QUERIES:,} queries {found['recall']:.4f} (bar: at least {LEAST_RECALL})")
-            for batch, (ours, bare, entry) in found["latency"].items():
+            record(
+                Figure(f"{kind}: building", found["seconds"], "s"),
+                Figure(f"{kind}: largest resident size", found["resident"] / 1e9, "GB", bar=MOST_MEMORY / 1e9),
+                Figure(f"{kind}: recall@10", found["recall"], bar=LEAST_RECALL, larger_is_better=True),
+                seed=0,
+            )
+            for batch, quartiles in found["latency"].items():
+                (low, ours, high), (_, bare, _), (_, entry, _) = quartiles
+                for peer, theirs, bar in (("faiss", bare, MOST_LATENCY), ("faiss by the same entry", entry, None)):
+                    beside = {"peer": peer, "peer_value": 1e3 * theirs, "ratio": ours / theirs, "bar": bar}
+                    times = {"low": 1e3 * low, "high": 1e3 * high, "spread": "quartiles"}
+                    record(Figure(f"{kind}: {batch} at once", 1e3 * ours, "ms", **times, **beside), seed=0)
                 print(
                     f"{batch:>4} at once: ImageIndex {1e3 * ours:.4f} ms, faiss {1e3 * bare:.4f} ms, ratio "
                     f"{ours / bare:.3f} (bar: at most {MOST_LATENCY}); by the same entry {1e3 * entry:.4f} ms, ratio "

@@ -21,6 +21,8 @@ from tests.training import resume_run
 from tests.training.forked import Run, launch
 from tests.training.test_resume import RUN, VARIANTS
 
+from .figures import Figure, record
+
 
 def digests(folder: Path) -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("digest-*.json"))]
@@ -66,6 +68,8 @@ def main() -> None:
             found = steps[-1] if steps else "none"
             print(f"| {kill + 1} | {name} | {when if died else when + ' (had ended)'} | {found} | {same} |", flush=True)
     print(f"{equal} of {options.kills} bit-equal (bar: all)")
+    bar = {"bar": options.kills, "larger_is_better": True}
+    record(Figure("killed runs that end bit-equal", equal, f"of {options.kills}", **bar), seed=options.seed)
     if equal < options.kills:
         sys.exit(1)
 

@@ -20,6 +20,8 @@ from transformers.utils import logging
 
 from hf_vitret import ViTRetModel
 
+from .figures import Figure, record
+
 BAR = 1.1
 
 
@@ -53,6 +55,9 @@ def main() -> None:
     print(f"plain backbone     {1000 * theirs:7.1f} ms")
     print(f"ViTRetModel        {1000 * mine:7.1f} ms")
     print(f"ratio              {ratio:7.3f} (bar {BAR})")
+    times = [1000 * mine for _, mine in timed]
+    beside = {"peer": "plain backbone", "peer_value": 1000 * theirs, "ratio": ratio, "bar": BAR}
+    record(Figure.of_repeats("ViTRetModel.from_pretrained", times, "ms", **beside), seed=0)
     if ratio > BAR:
         sys.exit("a checkpoint takes too long to load")
 

@@ -17,7 +17,6 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from pytorch_metric_learning.distances import CosineSimilarity
@@ -28,8 +27,12 @@ from torch import Tensor
 
 from hf_vitret.losses import ContrastiveLoss
 
+from .figures import Figure, record
+from .resident import reset_peak, resident
+
 BATCH, MEMORY, DIM, CLASSES = 64, 59_551, 384, 11_318
 MARGIN = 0.5
+OURS = "ContrastiveLoss"
 Step = Callable[[], object]
 
 
@@ -85,7 +88,7 @@ def steps() -> dict[str, Step]:
         "bare products, whole": lambda: (anchors.detach() @ memory.t()) @ memory,
         "bare products, 16,384 rows": lambda: bare(16_384),
         "bare products, 2,048 rows": lambda: bare(2_048),
-        "ContrastiveLoss": trained(lambda: ours(anchors, labels, memory, memory_labels, self_index=own)),
+        OURS: trained(lambda: ours(anchors, labels, memory, memory_labels, self_index=own)),
         "masked matrix": trained(masked),
         "pytorch-metric-learning": trained(peer_loss),
     }
@@ -97,16 +100,10 @@ def measure_memory(name: str, threads: int, queue: multiprocessing.Queue[float])
     step = steps()[name]
     small = torch.randn(BATCH, DIM, requires_grad=True)
     (small @ small.t()).sum().backward()  # thread pools and library workspaces
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
-    before = resident_size("VmRSS")
+    reset_peak()
+    before = resident()
     step()
-    queue.put(resident_size("VmHWM") - before)
-
-
-def resident_size(field: str) -> float:
-    """Read the resident size of this process, now (``VmRSS``) or at its peak (``VmHWM``), in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
+    queue.put((resident("VmHWM") - before) / 1e6)
 
 
 def extra_memory(name: str, threads: int) -> float:
@@ -141,10 +138,20 @@ def main() -> None:
     whole = medians["bare products, whole"]
     print(f"batch {BATCH}, memory {MEMORY:,} x {DIM}, float32, forward and backward, {args.threads} threads")
     print(f"{'':28}{'median ms':>10}{'/ whole':>9}{'/ fastest':>11}{'best ms':>10}{'extra MB':>10}")
+    memory = {}
     for name, value in medians.items():
-        best = min(seconds[name])
+        best, memory[name] = min(seconds[name]), extra_memory(name, args.threads)
         row = f"{name:28}{value * 1e3:10.1f}{value / whole:9.2f}{value / unit:11.2f}{best * 1e3:10.1f}"
-        print(f"{row}{extra_memory(name, args.threads):10.1f}")
+        print(f"{row}{memory[name]:10.1f}")
+    times = [1e3 * value for value in seconds[OURS]]
+    for name, value in medians.items():
+        if name != OURS:
+            beside = {"peer": name, "peer_value": 1e3 * value, "ratio": medians[OURS] / value}
+            record(
+                Figure.of_repeats("contrastive step", times, "ms", **beside),
+                Figure("extra memory", memory[OURS], "MB", peer=name, peer_value=memory[name]),
+                seed=0,
+            )
 
 
 if __name__ == "__main__":

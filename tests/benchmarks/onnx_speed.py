@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -21,8 +20,11 @@ from hf_vitret import ViTRetConfig, ViTRetModel
 from hf_vitret.hub.export.onnx_encoder import OnnxEncoder
 from hf_vitret.hub.export.onnx_graph import INT8_NAME, export_onnx
 
-WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "dinov2-small-saliency"
+from .development_data import WEIGHTS
+from .figures import Figure, record
+
 BATCHES = (1, 32)
+TORCH = "torch float32"
 
 
 def vit_small() -> ViTRetModel:
@@ -54,7 +56,7 @@ def main() -> None:
         megabytes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
         graphs = {name: OnnxEncoder(file, num_threads=threads) for name, file in files.items()}
         ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-            "torch float32": lambda pixels: model(pixels).embeddings,
+            TORCH: lambda pixels: model(pixels).embeddings,
             **{name: lambda pixels, graph=graph: graph(pixels).embeddings for name, graph in graphs.items()},
         }
         print(f"{threads} threads, 224 px, medians of {rounds} rounds in turn")
@@ -66,13 +68,22 @@ def main() -> None:
                 {name: sum(seconds(way, pixels) for _ in range(repeats)) / repeats for name, way in ways.items()}
                 for _ in range(rounds + 2)
             ][2:]
-            expected = ways["torch float32"](pixels)
-            base = statistics.median(times["torch float32"] for times in timed)
+            expected = ways[TORCH](pixels)
+            base = statistics.median(times[TORCH] for times in timed)
             for name, way in ways.items():
                 median = statistics.median(times[name] for times in timed)
                 cosine = float(F.cosine_similarity(way(pixels), expected).min())
                 size = f"{megabytes[name]:.1f}" if name in megabytes else ""
                 print(f"{batch:>5}  {name:<14}{batch / median:>9.1f}{base / median:>9.2f}{cosine:>13.6f}{size:>7}")
+                if name == TORCH:
+                    continue
+                case, of_rounds = f"{name}, batch {batch}", [times[name] for times in timed]
+                beside = {"peer": TORCH, "peer_value": batch / base, "ratio": base / median}
+                record(
+                    Figure.of_rate(case, batch, of_rounds, "images/s", **beside),
+                    Figure(f"{case}: least cosine", cosine, peer=TORCH, larger_is_better=True),
+                )
+        record(*(Figure(f"{name}: size", size, "MB") for name, size in megabytes.items()))
 
 
 if __name__ == "__main__":

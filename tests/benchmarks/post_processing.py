@@ -19,7 +19,6 @@ import argparse
 import multiprocessing
 import tempfile
 import time
-from pathlib import Path
 
 import torch
 
@@ -27,7 +26,9 @@ from hf_vitret.search.diffusion import Diffusion
 from hf_vitret.search.neighbors import nearest_neighbors
 from hf_vitret.search.query_expansion import augment_database, expand_queries
 from hf_vitret.search.reciprocal_reranking import rerank_reciprocal
-from tests.benchmarks.evaluation import resident_mib
+
+from .figures import Figure, record
+from .resident import MIB, reset_peak, resident
 
 DIM, CLUSTER, K = 128, 1_000, 50
 EXPANSION, AUGMENTATION, RERANKED = 50, 10, 100
@@ -102,11 +103,11 @@ def measure(run, path: str, num_queries: int, is_joined: bool, results) -> None:
     small = [part[:CLUSTER, :K] for part in graph]
     small[1] = (some + 1 + torch.arange(K)) % CLUSTER
     run(gallery[:CLUSTER], gallery[:9], [part[:9] for part in small], small)  # thread pools are not of interest
-    before = resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident()
+    reset_peak()
     start = time.perf_counter()
     remark = run(gallery, queries, found, graph)
-    results.put((time.perf_counter() - start, resident_mib("VmHWM") - before, remark))
+    results.put((time.perf_counter() - start, (resident("VmHWM") - before) / MIB, remark))
 
 
 def in_a_process(*case) -> tuple[float, float, str]:
@@ -153,6 +154,8 @@ def main() -> None:
         for name, run, num_queries, is_joined in cases:
             seconds, memory, remark = in_a_process(run, path, num_queries, is_joined)
             print(f"{name:30}{num_queries:8}{seconds:9.2f}{memory:10.0f}  {remark}", flush=True)
+            case = f"{name}, {num_queries} queries"
+            record(Figure(case, seconds, "s"), Figure(f"{case}, memory", memory, "MiB"), seed=0)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.hub_stand_in.stand_in import running_hub
 
+from .figures import Figure, record
+
 LIMIT = 1.3
 CLIENT = """
 import json, sys, time
@@ -58,6 +60,9 @@ def main() -> None:
     for name, times in seconds.items():
         print(f"{name:<20}{statistics.median(times):>8.2f} s")
     print(f"{'ratio':<20}{ratio:>8.2f}   (limit {LIMIT})")
+    bare = {"peer": "upload_folder", "peer_value": statistics.median(seconds["upload_folder"])}
+    name = f"publish_checkpoint, {size:.0f} MB"
+    record(Figure.of_repeats(name, seconds["publish_checkpoint"], "s", **bare, ratio=ratio, bar=LIMIT))
     if ratio > LIMIT:
         sys.exit(f"expected at most {LIMIT} times the bare upload; got {ratio:.2f}")
 

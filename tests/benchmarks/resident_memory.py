@@ -21,6 +21,9 @@ from transformers import ViTConfig
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.preparation.prepare import prepare_dataset
 
+from .figures import Figure, record
+from .resident import resident
+
 EPOCHS, EVERY, BATCH = 3, 1_000, 64
 IMAGES_PER_CLASS = 10
 BAR = 1.0  # MB more for each 1,000 images
@@ -34,12 +37,6 @@ def draw_catalogue(folder: Path, num_images: int) -> None:
         path.parent.mkdir(exist_ok=True, parents=True)
         drawing = Pillow.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
         drawing.resize((320, 240), Pillow.Resampling.BICUBIC).save(path, quality=85)
-
-
-def resident(field: str) -> float:
-    """Read a resident size of this process, in MB."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) * 1_024 / 1e6
 
 
 def read(images: Dataset, folder: Path) -> dict[str, list[float]]:
@@ -67,7 +64,7 @@ def read(images: Dataset, folder: Path) -> dict[str, list[float]]:
             before, seen = seen, seen + len(batch["labels"])
             if before // EVERY < seen // EVERY:
                 for field, values in sizes.items():
-                    values.append(resident(field))
+                    values.append(resident(field) / 1e6)
     return sizes
 
 
@@ -94,6 +91,12 @@ def main() -> None:
                 later = values[len(values) // EPOCHS :]
                 row = f"| {kind} | {field} | {values[0]:.0f} | {values[-1]:.0f} | {slope(values):.3f} |"
                 print(f"{row} {slope(later):.3f} |", flush=True)
+                name, unit = f"{kind}: {field}, growth", "MB for each 1,000 images"
+                record(
+                    Figure(name, slope(values), unit, bar=BAR),
+                    Figure(f"{name} in the second and third epoch", slope(later), unit, bar=BAR),
+                    seed=0,
+                )
 
 
 if __name__ == "__main__":

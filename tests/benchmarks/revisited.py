@@ -22,6 +22,8 @@ from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
 from hf_vitret.evaluation.revisited.labelled_images import LEVELS
 from hf_vitret.evaluation.revisited.metrics import revisited_metrics, revisited_metrics_of_ranking
 
+from .figures import Figure, record
+
 NUM_QUERIES, NUM_GALLERY, DIM = 70, 4_993, 128
 KS = (1, 5, 10)
 BAR = 20.0
@@ -74,24 +76,28 @@ def timed(way, repeats: int):
         start = time.perf_counter()
         result = way()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
+    return seconds, result
 
 
 def of_rankings(truth: RevisitedGroundTruth, num_images: int, repeats: int) -> None:
     rng = np.random.default_rng(1)
     ranking = np.stack([rng.permutation(num_images) for _ in range(NUM_QUERIES)], axis=1)
     print(f"{NUM_QUERIES} queries x {num_images:,} images, ranking {ranking.nbytes / 1e6:.0f} MB\n")
-    layouts = {"(images, queries)": (ranking, ranking, 1, f" (bar: {BAR:g})")}
+    layouts = {"(images, queries)": (ranking, ranking, 1, BAR)}
     by_query = ranking.T.copy()
-    layouts["(queries, images)"] = (by_query, by_query.T, 0, "")
+    layouts["(queries, images)"] = (by_query, by_query.T, 0, None)
     differences = []
     for name, (array, official, query_axis, bar) in layouts.items():
-        slow, expected = timed(functools.partial(direct, official, truth), 1)
+        (slow,), expected = timed(functools.partial(direct, official, truth), 1)
         ours = functools.partial(revisited_metrics_of_ranking, array, truth, query_axis=query_axis)
-        fast, metrics = timed(ours, repeats)
-        print(f"{name}: direct {slow:.2f} s, ours {fast:.3f} s: {slow / fast:.0f} times as fast{bar}")
+        seconds, metrics = timed(ours, repeats)
+        fast, asked = statistics.median(seconds), "" if bar is None else f" (bar: {bar:g})"
+        print(f"{name}: direct {slow:.2f} s, ours {fast:.3f} s: {slow / fast:.0f} times as fast{asked}")
+        beside = {"peer": "direct transcription", "peer_value": slow, "ratio": slow / fast, "bar": bar}
+        record(Figure.of_repeats(f"ranking {name}", seconds, "s", **beside, larger_is_better=True), seed=0)
         differences += [abs(metrics[key] - value) for key, value in expected.items()]
     print(f"largest difference {max(differences):.1e} (bar: {SAME:g})\n")
+    record(Figure("largest difference to the direct transcription", float(max(differences)), bar=SAME), seed=0)
 
 
 def of_embeddings(truth: RevisitedGroundTruth, num_distractors: int, repeats: int) -> None:
@@ -105,16 +111,22 @@ def of_embeddings(truth: RevisitedGroundTruth, num_distractors: int, repeats: in
         scores = torch.cat([gallery, distractors]) @ queries.T
         return scores.neg().argsort(dim=0).numpy()
 
-    fast, metrics = timed(
+    seconds, metrics = timed(
         lambda: revisited_metrics(queries, gallery, truth, distractors=distractors.split(CHUNK)), repeats
     )
-    slow, order = timed(sorted_whole, 1)
+    fast, ((slow,), order) = statistics.median(seconds), timed(sorted_whole, 1)
     from_order = revisited_metrics_of_ranking(order, truth, query_axis=1)
     difference = max(abs(metrics[key] - from_order[key]) for key in metrics)
     print(
         f"embeddings of {DIM} dimensions, in chunks of {CHUNK:,}: {fast:.2f} s; their product and argsort {slow:.2f} s"
     )
     print(f"largest difference, by ties: {difference:.1e}")
+    beside = {"peer": "product and argsort of the whole", "peer_value": slow, "ratio": slow / fast}
+    record(
+        Figure.of_repeats("from embeddings", seconds, "s", **beside, larger_is_better=True),
+        Figure("largest difference from embeddings, by ties", float(difference)),
+        seed=0,
+    )
 
 
 def main() -> None:

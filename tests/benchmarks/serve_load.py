@@ -25,7 +25,10 @@ import httpx
 import numpy as np
 from PIL import Image
 
-WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "dinov2-small-saliency"
+from .development_data import WEIGHTS
+from .figures import Figure, record
+from .resident import MIB, resident
+
 NUM_IMAGES, SIDE = 64, 448
 MOST_GROWTH = 1.05
 
@@ -80,12 +83,6 @@ def running_server(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
         raise RuntimeError(f"the server ended with status {status}")
 
 
-def resident_mb(pid: int) -> float:
-    """Return the resident size of a process."""
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1_024
-
-
 def load(url: str, pid: int, photos: list[bytes], num_searches: int, num_clients: int) -> tuple[Tally, float]:
     """Ask, and return what came back and in how many seconds."""
     tally, lock, numbers = Tally(), threading.Lock(), iter(range(num_searches))
@@ -111,7 +108,7 @@ def load(url: str, pid: int, photos: list[bytes], num_searches: int, num_clients
                     tally.seconds.append(time.perf_counter() - start)
                     tally.statuses[status] += 1
                     if len(tally.seconds) in marks:
-                        tally.resident.append(resident_mb(pid))
+                        tally.resident.append(resident(process=pid) / MIB)
 
     start = time.perf_counter()
     threads = [threading.Thread(target=ask_on) for _ in range(num_clients)]
@@ -146,7 +143,19 @@ def main() -> None:
     print(f"seconds of one             p50 {cuts[49]:.3f}, p99 {cuts[98]:.3f}, longest {max(tally.seconds):.3f}")
     steps, embedded = (counts[f"hf_vitret_batch_images_{kind}"] for kind in ("count", "sum"))
     print(f"images a step              {embedded / steps:.1f}")
-    print(f"resident, MB               {start:.0f} after 5 %, {half:.0f} at the half, {end:.0f} at the end")
+    print(f"resident, MiB              {start:.0f} after 5 %, {half:.0f} at the half, {end:.0f} at the end")
+    lost = options.searches - tally.statuses["200"]
+    quartiles = {"low": cuts[24], "high": cuts[74], "spread": "quartiles"}
+    beside = {"peer": "at the half", "peer_value": half, "ratio": end / half, "bar": MOST_GROWTH}
+    record(
+        Figure("searches lost", lost, f"of {options.searches:,}", bar=0),
+        Figure(f"searches, {options.clients} at once", options.searches / seconds, "/s", larger_is_better=True),
+        Figure("one search, p50", cuts[49], "s", **quartiles),
+        Figure("one search, p99", cuts[98], "s"),
+        Figure("images a step of the model", embedded / steps, larger_is_better=True),
+        Figure("resident size at the end", end, "MiB", **beside),
+        seed=0,
+    )
     if tally.statuses != {"200": options.searches} or end > MOST_GROWTH * half:
         sys.exit("a search was lost, or the server grew")
 

@@ -15,8 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.benchmarks.serve_load import resident_mb, running_server, write_index
 from tests.serving.malformed import malformed_uploads, multipart_bodies
+
+from .figures import Figure, record
+from .resident import MIB, resident
+from .serve_load import running_server, write_index
 
 
 def main() -> None:
@@ -37,7 +40,7 @@ def main() -> None:
                 return answer.status_code == 200 and answer.json()["results"][0]["id"] == "00.jpg"
 
             assert is_answering()
-            before, longest, wrong = resident_mb(pid), 0.0, []
+            before, longest, wrong = resident(process=pid) / MIB, 0.0, []
             statuses: Counter[int] = Counter()
             requests = [
                 (name, {"files": {"image": content}})
@@ -54,11 +57,18 @@ def main() -> None:
                 statuses[status] += 1
                 if not 400 <= status < 500:
                     wrong.append(f"{name}: {status}")
-            still_answers, after = is_answering(), resident_mb(pid)
+            still_answers, after = is_answering(), resident(process=pid) / MIB
     print(f"malformed uploads          {len(requests)}, by status {dict(sorted(statuses.items()))}")
     print(f"longest                    {longest:.3f} s")
-    print(f"resident, MB               {before:.0f} before, {after:.0f} after")
+    print(f"resident, MiB              {before:.0f} before, {after:.0f} after")
     print(f"still answers              {'yes' if still_answers else 'NO'}")
+    record(
+        Figure("uploads that got no 4xx", len(wrong), f"of {len(requests)}", bar=0),
+        Figure("searches lost after them", int(not still_answers), "of 1", bar=0),
+        Figure("longest answer", longest, "s"),
+        Figure("resident size after them", after, "MiB", peer="before them", peer_value=before),
+        seed=options.seed,
+    )
     if wrong or not still_answers:
         sys.exit(f"these were no 4xx: {'; '.join(wrong) or 'none, but the server does not answer'}")
 

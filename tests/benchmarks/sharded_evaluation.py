@@ -24,6 +24,7 @@ from hf_vitret import RetrievalEvaluator
 from hf_vitret.training.sharded_evaluation import ShardedEmbeddings, Shares
 
 from .evaluation import SOP_CLASSES, SOP_SIZE, SPREADS, unit_embeddings
+from .figures import Figure, record
 
 BAR = 1.7
 
@@ -79,12 +80,20 @@ def main() -> None:
         for _ in range(options.repeats):
             for num_processes in found:
                 found[num_processes].append(run(num_processes, options.items, distribution))
-        one, two = (statistics.median(each["seconds"] for each in results) for results in found.values())
-        is_equal = len({json.dumps(each["metrics"]) for results in found.values() for each in results}) == 1
+        alone, together = ([each["seconds"] for each in results] for results in found.values())
+        one, two = statistics.median(alone), statistics.median(together)
+        different = {json.dumps(each["metrics"]) for results in found.values() for each in results}
+        is_equal = len(different) == 1
         print(
             f"{distribution}: one process {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast (bar: {BAR}); "
             f"metrics equal: {is_equal}",
             flush=True,
+        )
+        beside = {"peer": "one process", "peer_value": one, "ratio": one / two, "bar": BAR, "larger_is_better": True}
+        record(
+            Figure.of_repeats(f"two processes, {distribution}", together, "s", **beside),
+            Figure(f"metrics that differ, {distribution}", len(different) - 1, "results", bar=0),
+            seed=0,
         )
 
 

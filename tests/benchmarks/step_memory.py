@@ -24,7 +24,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,19 +35,15 @@ from transformers import Dinov2Config, TrainerCallback
 
 from hf_vitret import RetrievalLoss, RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel
 
+from .figures import Figure, record
+from .resident import MIB, reset_peak, resident
+
 BATCH, CLASSES, IMAGES_PER_CLASS = 64, 32, 4
 MEMORY, DIM, MEMORY_CLASSES = 59_551, 384, 11_318  # Stanford Online Products, as in the paper
 WARM_UP, MEASURED = 2, 3
 BAR = 0.05
-MIB = 2**20
 # One arena, and a mapping of its own for all that is larger than 64 KiB: what is freed leaves the resident size.
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-
-
-def resident(field: str) -> float:
-    """Read the resident size of this process, now (`VmRSS`) or at its peak (`VmHWM`), in MiB."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) / 1024
 
 
 class Peak:
@@ -56,14 +51,14 @@ class Peak:
 
     def __init__(self) -> None:
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            reset_peak()
             self.is_reset = True
         except OSError:
             self.is_reset = False
 
     def read(self) -> float:
         """Return it in MiB."""
-        return resident("VmHWM") if self.is_reset else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return resident("VmHWM") / MIB if self.is_reset else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def build_model(side: int, attention: str) -> ViTRetModel:
@@ -114,7 +109,7 @@ class Measure(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == WARM_UP:
-            self.at_rest = resident("VmRSS")
+            self.at_rest = resident() / MIB
             self.counter = Peak()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -127,12 +122,12 @@ def measure(variant: str, side: int, threads: int, attention: str, precision: st
     torch.manual_seed(0)
     model = build_model(side, attention).train()
     bare_step(model, torch.randn(BATCH, 3, side, side), precision)
-    base = resident("VmRSS")
+    base = resident() / MIB
     if variant == "bare":
         pixels = torch.randn(BATCH, 3, side, side)
         for _ in range(WARM_UP):
             bare_step(model, pixels, precision)
-        at_rest, counter = resident("VmRSS"), Peak()
+        at_rest, counter = resident() / MIB, Peak()
         for _ in range(MEASURED):
             bare_step(model, pixels, precision)
         return {"peak": counter.read() - base, "at_rest": at_rest - base, "is_reset": counter.is_reset}
@@ -192,6 +187,9 @@ def table(side: int, repeats: int, threads: int, attention: str, precision: str)
         print(f"{row} {statistics.median(peaks) / bare:.3f} | {at_rest:.1f} |", flush=True)
     if not all(result["is_reset"] for results in seen.values() for result in results):
         print("the peak could not be reset: these are peaks of whole processes (ru_maxrss)")
+    peaks = [result["peak"] for result in seen["trainer"]]
+    beside = {"peer": names["bare"], "peer_value": bare, "ratio": statistics.median(peaks) / bare, "bar": 1 + BAR}
+    record(Figure.of_repeats(f"peak of a step, {side} px, {precision}", peaks, "MiB", **beside), seed=0)
     return statistics.median(result["peak"] for result in seen["trainer"]) / bare - 1
 
 

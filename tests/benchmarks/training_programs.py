@@ -6,7 +6,6 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,9 @@ from transformers import AutoModel, PreTrainedModel, TrainerCallback
 from hf_vitret import RetrievalLoss, RetrievalTrainer, RetrievalTrainingArguments, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.schema import column_values
 
+from .development_data import DATA, EMOJI, WEIGHTS
 from .turns import WARM_UP, Turn
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-BACKBONE = DATA / "dinov2-small-saliency"
 BATCH, IMAGES_PER_CLASS, SIDE, RESIZED = 64, 4, 98, 112
 LEARNING_RATE, WEIGHT_DECAY = 3e-5, 5e-4
 
@@ -84,12 +82,12 @@ def train_images() -> Dataset:
     """Load the training classes of the emoji; end the benchmark, loudly, where they are missing."""
     if not DATA.exists():
         sys.exit(f"SKIPPED: the development data is not at {DATA}")
-    return load_retrieval_dataset("catalogue", data_dir=DATA / "emoji.parquet", label_column="name")["train"]
+    return load_retrieval_dataset("catalogue", data_dir=EMOJI, label_column="name")["train"]
 
 
 def plain_backbone(attention: str) -> PreTrainedModel:
     """Load the pretrained ViT-S as transformers has it, in float32."""
-    return AutoModel.from_pretrained(BACKBONE, dtype=torch.float32, attn_implementation=attention)
+    return AutoModel.from_pretrained(WEIGHTS, dtype=torch.float32, attn_implementation=attention)
 
 
 def run_settings(folder: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def retrieval_trainer(turn: Turn, options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     images = train_images()
     model = ViTRetModel.from_backbone(
-        BACKBONE, image_size=SIDE, resize_size=RESIZED, attn_implementation=options.attention
+        WEIGHTS, image_size=SIDE, resize_size=RESIZED, attn_implementation=options.attention
     )
     dim = model.config.output_dim
     loss = RetrievalLoss(memory_size=len(images), embedding_dim=dim)

@@ -19,7 +19,8 @@ What each does in a step, beside forward and backward of the backbone and AdamW:
   decodes, torchvision crops and flips as ours does; `MPerClassSampler`, 16 classes x 4 images;
   `CrossBatchMemory(ContrastiveLoss)` with a full memory of the training set; no KoLeo.
 
-Each is checked while it warms up: what the backbone gets (shape, autocast), and that all its weights change.
+Each is checked while it warms up: what the backbone gets (shape, autocast), and that all its weights change. The peak
+is the largest resident size of its process (Linux only), which has imported all of the libraries, as the others have.
 
 Usage: python -m tests.benchmarks.training_rivals [--steps 25] [--workers 0] [--threads 2] [--attention eager]
        [--float32]
@@ -47,8 +48,9 @@ from torchvision.transforms import v2
 from hf_vitret.data.schema import column_values
 from hf_vitret.models.configuration_vitret import IMAGENET_MEAN, IMAGENET_STD
 
+from .development_data import WEIGHTS
+from .figures import Figure, record
 from .training_programs import (
-    BACKBONE,
     BATCH,
     IMAGES_PER_CLASS,
     LEARNING_RATE,
@@ -65,7 +67,7 @@ from .training_programs import (
     run_settings,
     train_images,
 )
-from .turns import Turn, seconds_in_turn
+from .turns import Turn, take_turns
 
 OURS, BARE = "RetrievalTrainer", "bare loop"
 BARE_BAR = 0.95
@@ -76,7 +78,7 @@ def sentence_transformers_trainer(turn: Turn, options: argparse.Namespace) -> No
     """Train the same backbone and pooling, composed as in the documentation, on columns of images and labels."""
     torch.set_num_threads(options.threads)
     backbone = Transformer(
-        str(BACKBONE),
+        str(WEIGHTS),
         model_kwargs={"dtype": torch.float32, "attn_implementation": options.attention},
         processor_kwargs={"size": {"shortest_edge": RESIZED}, "crop_size": {"height": SIDE, "width": SIDE}},
     )
@@ -156,19 +158,32 @@ PROGRAMS = {
 def main() -> None:
     """Print the table, and whether ours is the fastest of the three that train on images."""
     options = parse_options(__doc__)
-    seconds = seconds_in_turn(PROGRAMS, options.steps, options)
-    rates = {name: [BATCH / second for second in times] for name, times in seconds.items()}
+    measured = take_turns(PROGRAMS, options.steps, options)
+    rates = {name: [BATCH / second for second in found.seconds] for name, found in measured.items()}
     print(header(options))
-    print("| | images a second, median | quartiles | / ours | / bare loop |\n|---|---|---|---|---|")
-    relative = {}
+    print("| | images a second, median | quartiles | / ours | / bare loop | peak, MiB |\n|---|---|---|---|---|---|")
+    relative, quartiles = {}, {}
     for name, values in rates.items():
-        low, median, high = statistics.quantiles(values, n=4)
+        quartiles[name] = low, median, high = statistics.quantiles(values, n=4)
         ours, bare = (statistics.median(map(float.__truediv__, values, rates[unit])) for unit in (OURS, BARE))
         relative[name] = ours
-        print(f"| {name} | {median:.1f} | {low:.1f} to {high:.1f} | {ours:.3f} | {bare:.3f} |")
+        row = f"| {name} | {median:.1f} | {low:.1f} to {high:.1f} | {ours:.3f} | {bare:.3f} |"
+        print(f"{row} {measured[name].peak:,.0f} |")
     print(f"\nours to the bare loop: {1 / relative[BARE]:.3f} (bar: at least {BARE_BAR})")
     fastest = max((name for name in PROGRAMS if name != BARE), key=relative.__getitem__)
     print(f"fastest on images: {fastest} (bar: {OURS})")
+    setting = f"{'float32' if options.float32 else 'bf16'}, {options.workers} workers"
+    low, median, high = quartiles[OURS]
+    for name in PROGRAMS:
+        if name == OURS:
+            continue
+        rate = {"peer": name, "peer_value": quartiles[name][1], "ratio": 1 / relative[name]}
+        rate |= {"bar": BARE_BAR if name == BARE else 1.0, "larger_is_better": True}
+        peaks = {"peer": name, "peer_value": measured[name].peak, "ratio": measured[OURS].peak / measured[name].peak}
+        record(
+            Figure(f"training, {setting}", median, "images/s", low, high, "quartiles", **rate),
+            Figure(f"peak of training, {setting}", measured[OURS].peak, "MiB", **peaks),
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
+
+from .resident import MIB, resident
 
 WARM_UP = 3
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
@@ -34,8 +37,21 @@ class Turn:
         self.wait()
 
 
-def seconds_in_turn(programs: Mapping[str, Callable[..., None]], steps: int, *args: Any) -> dict[str, list[float]]:
-    """Run the programs step by step in turn.
+@dataclass(frozen=True)
+class Measured:
+    """What one program took.
+
+    Attributes:
+        seconds: Of each step.
+        peak: Largest resident size of its process in MiB, with all that it has imported, without its workers' own.
+    """
+
+    seconds: list[float]
+    peak: float
+
+
+def take_turns(programs: Mapping[str, Callable[..., None]], steps: int, *args: Any) -> dict[str, Measured]:
+    """Run the programs step by step in turn. Linux only.
 
     Args:
         programs: By name, a function of a module: it gets a `Turn` and `args`, and calls `step_done` after each of
@@ -44,7 +60,7 @@ def seconds_in_turn(programs: Mapping[str, Callable[..., None]], steps: int, *ar
         *args: Further arguments of each, picklable.
 
     Returns:
-        By name, the seconds of each step; steps of one place in the lists ran right after one another.
+        By name, what each took; steps of one place in the lists ran right after one another.
 
     Raises:
         EOFError: A program ended early; its own error is printed above.
@@ -52,22 +68,23 @@ def seconds_in_turn(programs: Mapping[str, Callable[..., None]], steps: int, *ar
     os.environ.update(KEEP_MEMORY)  # read at the start of a process
     context = multiprocessing.get_context("spawn")
     connections: dict[str, Connection] = {}
-    processes = []
+    processes = {}
     for name, program in programs.items():
         connections[name], theirs = context.Pipe()
         process = context.Process(target=_run, args=(program, theirs, *args), daemon=True)
         process.start()
         theirs.close()
-        processes.append(process)
+        processes[name] = process
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(steps):
         for name, connection in connections.items():
             connection.send(None)
             seconds[name].append(connection.recv())
-    for process in processes:
+    peaks = {name: resident("VmHWM", process.pid) / MIB for name, process in processes.items()}
+    for process in processes.values():
         process.kill()
         process.join()
-    return {name: times[WARM_UP:] for name, times in seconds.items()}
+    return {name: Measured(times[WARM_UP:], peaks[name]) for name, times in seconds.items()}
 
 
 def _run(program: Callable[..., None], connection: Connection, *args: Any) -> None:

@@ -1,6 +1,8 @@
 """`hf-vitret doctor` from the folder to the files, and its exit status."""
 
 import json
+import subprocess
+import sys
 
 import datasets
 import pytest
@@ -192,3 +194,16 @@ def test_as_a_program(tmp_path):
     assert result.stdout.startswith("split  images  classes")
     assert "error     images that cannot be read" in result.stdout
     assert "Reading images" in result.stderr
+
+
+def test_without_a_model_neither_torch_nor_transformers_is_loaded(tmp_path):
+    folder = write_catalogue(tmp_path / "photos")
+    program = (
+        "import sys\nfrom hf_vitret.cli.main import main\n"
+        f"try:\n    main(['doctor', 'catalogue', '--data_dir', {str(folder)!r}])\n"
+        "except SystemExit:\n    pass\n"
+        "print([heavy for heavy in ('torch', 'transformers') if heavy in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "doctor.html" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .images import ROOT
-from .perform import environment, is_made, perform_all, read
+from ..environment import ROOT, environment
+from .perform import is_made, perform_all, read
 from .plots import draw_dimensions, draw_lengths, draw_spreads, paper_studies
 from .studies import STUDIES, Study
 from .tables import markdown, summarise

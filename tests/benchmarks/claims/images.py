@@ -3,7 +3,6 @@
 import functools
 import io
 import sys
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -15,14 +14,12 @@ from hf_vitret.data.images import read_image
 from hf_vitret.data.schema import column_values
 from hf_vitret.training.transforms import TrainTransform
 
-ROOT = Path(__file__).parents[3]
-SHARED = ROOT.parent / "shared" / "data"
-WEIGHTS, EMOJI = SHARED / "dinov2-small-saliency", SHARED / "emoji.parquet"
+from ..development_data import EMOJI
 
 
 @functools.cache
-def load(data: str, side: int | None) -> DatasetDict:
-    """Load a data set, as it is stored or as bitmaps resized to a side; end, loudly, where it is missing."""
+def load(data: str, side: int) -> DatasetDict:
+    """Load a data set as bitmaps resized to a side; end, loudly, where it is missing."""
     if data == "emoji" and not EMOJI.is_file():
         sys.exit(f"THE DEVELOPMENT DATA IS NOT HERE: {EMOJI}")
     dataset = (
@@ -30,8 +27,6 @@ def load(data: str, side: int | None) -> DatasetDict:
         if data == "icons"
         else load_retrieval_dataset("catalogue", data_dir=EMOJI, label_column="name")
     )
-    if side is None:
-        return dataset
     return DatasetDict({split: _bitmaps(images, side) for split, images in dataset.items()})
 
 

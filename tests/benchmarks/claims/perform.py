@@ -4,9 +4,6 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import platform
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +14,6 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-import transformers
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
@@ -25,52 +21,26 @@ from hf_vitret import ViTRetModel, embed_images, measure_spread, short_vectors
 from hf_vitret.data.schema import column_values
 from hf_vitret.evaluation.evaluator import RetrievalEvaluator
 
-from .images import ROOT, WEIGHTS, load, some_classes
+from ..development_data import WEIGHTS
+from ..environment import environment
+from .images import load, some_classes
 from .rivals import RIVALS, RivalSetting
 from .run import OURS, Run
-from .training import Values, build_model, loader_workers, train, uses_bf16
+from .training import Values, build_model, train
 
 METRICS = ("recall_at_1", "recall_at_10", "map_at_r")
-BATCH, WARM_UP = 64, 20  # steps
 DIMS = (384, 256, 128, 64, 32, 16, 8)
-
-
-class Clock:
-    """Takes the time from the end of the first steps to that of the last.
-
-    Args:
-        steps: How many there will be.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps, self.done = steps, 0
-        self.images_per_second: float | None = None
-
-    def step_done(self) -> None:
-        """Count a step; call it when the step's last operation has been given to the device."""
-        self.done += 1
-        if self.done in (WARM_UP, self.steps) and torch.cuda.is_available():
-            torch.cuda.synchronize()
-        if self.done == WARM_UP:
-            self._begun = time.perf_counter()
-        elif self.done == self.steps > WARM_UP:
-            self.images_per_second = (self.steps - WARM_UP) * BATCH / (time.perf_counter() - self._begun)
 
 
 def perform(run: Run) -> tuple[dict[str, Any], Values]:
     """Train and score; return the facts, and by `step/metric` the value of each query."""
     if not WEIGHTS.is_dir():
         sys.exit(f"THE PRETRAINED WEIGHTS ARE NOT HERE: {WEIGHTS}")
-    dataset, device = (
-        load(run.data, None if run.for_speed else run.resize_size),
-        "cuda" if torch.cuda.is_available() else "cpu",
-    )
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    clock, start = Clock(run.max_steps), time.perf_counter()
+    dataset, device = load(run.data, run.resize_size), "cuda" if torch.cuda.is_available() else "cpu"
+    start = time.perf_counter()
     model, log, of_step = build_model(run).to(device), [], {}
     if run.max_steps and run.program == OURS:
-        log, of_step = train(run, model, dataset, clock.step_done)
+        log, of_step = train(run, model, dataset)
     elif run.max_steps:
         setting = RivalSetting(
             backbone=WEIGHTS,
@@ -80,13 +50,10 @@ def perform(run: Run) -> tuple[dict[str, Any], Values]:
             max_steps=run.max_steps,
             learning_rate=run.learning_rate,
             seed=run.seed,
-            step_done=clock.step_done,
             attention=model.config._attn_implementation,
-            workers=loader_workers(run),
-            bf16=uses_bf16(run),
+            bf16=device == "cpu",
         )
         model.backbone.load_state_dict(RIVALS[run.program](setting).state_dict())
-    memory = _peak_memory()
     seconds = time.perf_counter() - start
     model.eval()
     if run.max_steps not in of_step:
@@ -102,8 +69,6 @@ def perform(run: Run) -> tuple[dict[str, Any], Values]:
         "run": dataclasses.asdict(run),
         "scores": {key: float(np.nanmean(of_query)) for key, of_query in values.items()},
         "seconds": seconds if run.max_steps else None,
-        "images_per_second": clock.images_per_second if run.for_speed else None,  # others score on the way
-        "peak_memory_bytes": memory,
         "log": log,
         "environment": environment(),
     }
@@ -155,13 +120,11 @@ def perform_all(runs: Iterable[Run], folder: Path, processes: int) -> Iterator[s
     """Make those of some runs that are not there yet, so many at a time; yield the name of each when it is made."""
     missing = [run for run in dict.fromkeys(runs) if not is_made(run, folder)]
     folder.mkdir(parents=True, exist_ok=True)
-    # Alone, each has a process of its own, so that its peak of memory is its own.
     pool = ProcessPoolExecutor(
         processes,
         multiprocessing.get_context("spawn"),
         initializer=_begin,
         initargs=(folder, processes),
-        max_tasks_per_child=1 if processes == 1 else None,
     )
     with pool, tqdm(total=len(missing), desc="Runs", unit="run") as bar:
         waiting = [pool.submit(perform_once, run, folder) for run in missing]
@@ -170,33 +133,9 @@ def perform_all(runs: Iterable[Run], folder: Path, processes: int) -> Iterator[s
             bar.update()
 
 
-def environment() -> dict[str, str | int]:
-    """Say on what a run was made."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return {
-        "commit": os.environ.get("COMMIT") or asked.stdout.strip() or "unknown",
-        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "datasets": datasets.__version__,
-    }
-
-
 def _begin(folder: Path, processes: int) -> None:
     """Start a process that makes runs: its share of the cores, and its output to a file."""
     torch.set_float32_matmul_precision("high")
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
     datasets.disable_progress_bars()
     sys.stdout = sys.stderr = (folder / f"process-{os.getpid()}.log").open("w", buffering=1)
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -7,6 +7,7 @@ symmetric. Each imports its own library alone, so that the memory of its process
 * "pml contrastive + memory": pytorch-metric-learning, a plain loop as in its documentation. `MPerClassSampler`, 16
   classes x 4 images; `CrossBatchMemory(ContrastiveLoss)` on cosine similarities; the memory is as large as the training
   set, and fills while it trains.
+* "pml contrastive": the same without the memory.
 * "pml multi-similarity": the same loop and sampler; `MultiSimilarityLoss` on what `MultiSimilarityMiner` finds, both
   with their defaults.
 * "st batch-all triplet": sentence-transformers (`SentenceTransformerTrainer`). The image processor resizes, crops the
@@ -29,6 +30,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler, DataLoader
 from torchvision.transforms import v2
-from transformers import AutoConfig, AutoModel, PreTrainedModel, TrainerCallback, set_seed
+from transformers import AutoConfig, AutoModel, PreTrainedModel, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from hf_vitret.data.schema import column_values
@@ -64,9 +66,7 @@ class RivalSetting:
         image_size: Side in pixels of a crop, what the backbone gets.
         resize_size: Short side in pixels before the crop.
         seed: Of the order of the images and their augmentation.
-        step_done: Called after each step.
         attention: Implementation of attention.
-        workers: Processes that decode; 0: the training process itself.
         bf16: Whether under autocast.
         images_per_class: K of a batch, but in sentence-transformers.
         margin: Of the losses that have one, but for open-metric-learning's.
@@ -79,9 +79,7 @@ class RivalSetting:
     max_steps: int
     learning_rate: float
     seed: int
-    step_done: Callable[[], None]
     attention: str
-    workers: int
     bf16: bool
     batch: int = 64
     images_per_class: int = 4
@@ -137,8 +135,6 @@ def train_in_loop(
     loader = DataLoader(
         train,
         batch_sampler=sampler,
-        num_workers=setting.workers,
-        persistent_workers=setting.workers > 0,
         pin_memory=DEVICE == "cuda",
         generator=torch.Generator().manual_seed(setting.seed),
     )
@@ -150,7 +146,6 @@ def train_in_loop(
         descriptors = F.normalize(hidden[:, 0].float(), dim=1)
         loss_function(descriptors, labels.to(DEVICE, non_blocking=True)).backward()
         optimizer.step()
-        setting.step_done()
     return backbone.eval().cpu()
 
 
@@ -163,17 +158,18 @@ def pml_sampler(setting: RivalSetting, train: EncodedImages) -> BatchSampler:
     return BatchSampler(rows, setting.batch, drop_last=True)
 
 
-def pml_contrastive(setting: RivalSetting) -> PreTrainedModel:
-    """Train on pairs of the batch and the memory, which starts empty."""
+def pml_contrastive(setting: RivalSetting, with_memory: bool) -> PreTrainedModel:
+    """Train on pairs of the batch, and of the memory, which starts empty."""
     with installed_by(PML):
         from pytorch_metric_learning.distances import CosineSimilarity
         from pytorch_metric_learning.losses import ContrastiveLoss, CrossBatchMemory
 
     train = EncodedImages(setting)
-    pairs = ContrastiveLoss(pos_margin=1, neg_margin=setting.margin, distance=CosineSimilarity())
-    dim = AutoConfig.from_pretrained(setting.backbone).hidden_size
-    memory = CrossBatchMemory(pairs, embedding_size=dim, memory_size=len(train))
-    return train_in_loop(setting, train, pml_sampler(setting, train), memory)
+    loss: nn.Module = ContrastiveLoss(pos_margin=1, neg_margin=setting.margin, distance=CosineSimilarity())
+    if with_memory:
+        dim = AutoConfig.from_pretrained(setting.backbone).hidden_size
+        loss = CrossBatchMemory(loss, embedding_size=dim, memory_size=len(train))
+    return train_in_loop(setting, train, pml_sampler(setting, train), loss)
 
 
 def pml_multi_similarity(setting: RivalSetting) -> PreTrainedModel:
@@ -200,16 +196,6 @@ def oml_triplet(setting: RivalSetting) -> PreTrainedModel:
     return train_in_loop(setting, train, sampler, loss)
 
 
-class StepDone(TrainerCallback):
-    """Tell of each step of a trainer."""
-
-    def __init__(self, step_done: Callable[[], None]) -> None:
-        self.step_done = step_done
-
-    def on_step_end(self, *_: object, **__: object) -> None:
-        self.step_done()
-
-
 def train_in_trainer(setting: RivalSetting, make_loss: Callable[[Any], nn.Module]) -> PreTrainedModel:
     """Train backbone and pooling, composed as in sentence-transformers' documentation, on images and labels."""
     import sentence_transformers
@@ -232,8 +218,6 @@ def train_in_trainer(setting: RivalSetting, make_loss: Callable[[Any], nn.Module
             per_device_train_batch_size=setting.batch,
             batch_sampler=BatchSamplers.GROUP_BY_LABEL,
             dataloader_drop_last=True,
-            dataloader_num_workers=setting.workers,
-            dataloader_persistent_workers=setting.workers > 0,
             optim="adamw_torch_fused",
             learning_rate=setting.learning_rate,
             weight_decay=WEIGHT_DECAY,
@@ -252,7 +236,6 @@ def train_in_trainer(setting: RivalSetting, make_loss: Callable[[Any], nn.Module
         # row in a data set that is a selection of another, and stops the run: hence the flat copy.
         train = setting.images.select_columns(["image", "label"]).flatten_indices(keep_in_memory=True)
         trainer = sentence_transformers.SentenceTransformerTrainer(model, args, train, loss=make_loss(model))
-        trainer.add_callback(StepDone(setting.step_done))
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return backbone.model.eval().cpu()
@@ -276,7 +259,8 @@ def st_batch_hard(setting: RivalSetting) -> PreTrainedModel:
 
 
 RIVALS: dict[str, Callable[[RivalSetting], PreTrainedModel]] = {
-    "pml contrastive + memory": pml_contrastive,
+    "pml contrastive": partial(pml_contrastive, with_memory=False),
+    "pml contrastive + memory": partial(pml_contrastive, with_memory=True),
     "pml multi-similarity": pml_multi_similarity,
     "st batch-all triplet": st_batch_all,
     "st batch-hard soft-margin": st_batch_hard,

@@ -1,4 +1,8 @@
-"""What is trained on what, and how long: all that tells one run of the claims from another."""
+"""What is trained on what, and how long: all that tells one run of the claims from another.
+
+Images are decoded and resized once, before a run. A CPU computes under bf16 autocast, a GPU in TF32: steps of this size
+take there as long as it takes to launch them, and autocast launches more.
+"""
 
 import dataclasses
 
@@ -31,9 +35,6 @@ class Run:
         program: `RetrievalTrainer`, or one of `rivals.RIVALS`.
         score_every: Steps between two scores.
         analysed: Whether short vectors and the spread of the test embeddings are measured at the end.
-        for_speed: Whether images are decoded from their files at every step, by processes of their own on a GPU, and
-            the precision is bf16 wherever; else they are read from resized bitmaps, and a GPU computes in TF32, where
-            steps of this size take as long as it takes to launch them.
     """
 
     data: str
@@ -54,7 +55,6 @@ class Run:
     program: str = OURS
     score_every: int = 500
     analysed: bool = False
-    for_speed: bool = False
 
     @property
     def resize_size(self) -> int:

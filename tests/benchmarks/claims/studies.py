@@ -144,7 +144,12 @@ def rivals(data: str, seeds: int) -> Study:
     }
     ours = f"{OURS}, contrastive"
     regularised = _regularised(data, seeds)
-    ways = {ours: regularised[IRT_L], f"{ours}, KoLeo": regularised[IRT_R], **_ways(Run(data, SHORT), changes, seeds)}
+    ways = {
+        ours: regularised[IRT_L],
+        f"{ours}, KoLeo": regularised[IRT_R],
+        f"{ours}, KoLeo among negatives": regularised[NEGATIVES],
+        **_ways(Run(data, SHORT), changes, seeds),
+    }
     return Study("rivals", ways, ours, (SHORT,))
 
 

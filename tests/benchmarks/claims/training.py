@@ -1,7 +1,6 @@
 """A run by `RetrievalTrainer`, with the scores on the way."""
 
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from transformers import AutoConfig, AutoModel, ResNetConfig, TrainerCallback
 
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetModel
 from hf_vitret.training.sampler import EpochSampler
-from hf_vitret.training.training_args import MAX_AUTO_WORKERS
 from hf_vitret.training.training_set import TrainingSet
 
-from .images import WEIGHTS, some_classes
+from ..development_data import WEIGHTS
+from .images import some_classes
 from .run import CONV, PRETRAINED, Run
 
 Values = dict[str, np.ndarray]
@@ -35,19 +34,7 @@ def build_model(run: Run) -> ViTRetModel:
         return ViTRetModel.from_backbone(folder, **fields)
 
 
-def loader_workers(run: Run) -> int:
-    """Count the processes that decode: on a GPU, where speed is measured, as many as the arguments take by default."""
-    return MAX_AUTO_WORKERS if run.for_speed and torch.cuda.is_available() else 0
-
-
-def uses_bf16(run: Run) -> bool:
-    """Tell whether a run computes in bf16."""
-    return run.for_speed or not torch.cuda.is_available()
-
-
-def train(
-    run: Run, model: ViTRetModel, dataset: DatasetDict, step_done: Callable[[], None]
-) -> tuple[list[dict[str, float]], dict[int, Values]]:
+def train(run: Run, model: ViTRetModel, dataset: DatasetDict) -> tuple[list[dict[str, float]], dict[int, Values]]:
     """Train a model; return the log, and for each step with a score the value of each query, by metric."""
     values: dict[int, Values] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -64,20 +51,20 @@ def train(
             memory_size=None if run.with_memory else 0,
             flip=0.0,  # a letter's mirror image is no letter
             seed=run.seed,
-            bf16=uses_bf16(run),
+            bf16=not torch.cuda.is_available(),
             eval_strategy="steps",
             eval_steps=run.score_every,
             save_strategy="no",
             load_best_model_at_end=False,
             logging_steps=50,
             disable_tqdm=True,
-            dataloader_num_workers=loader_workers(run),
+            dataloader_num_workers=0,
             report_to="none",
         )
         kind = RandomBatches if run.images_per_class == 1 else RetrievalTrainer
         train_images = some_classes(dataset["train"], run.train_classes, run.seed)
         trainer = kind(model, args, train_dataset=train_images, eval_dataset=dataset["test"])
-        trainer.add_callback(_OnTheWay(run, trainer, step_done, values))
+        trainer.add_callback(_OnTheWay(run, trainer, values))
         trainer.train()
     return trainer.state.log_history, values
 
@@ -104,12 +91,10 @@ class RandomBatches(RetrievalTrainer):
 
 
 class _OnTheWay(TrainerCallback):
-    """Tells the clock of steps, turns KoLeo as the schedule says, and keeps what each query scores."""
+    """Turns KoLeo as the schedule says, and keeps what each query scores."""
 
-    def __init__(
-        self, run: Run, trainer: RetrievalTrainer, step_done: Callable[[], None], values: dict[int, Values]
-    ) -> None:
-        self.run, self.trainer, self.step_done, self.values = run, trainer, step_done, values
+    def __init__(self, run: Run, trainer: RetrievalTrainer, values: dict[int, Values]) -> None:
+        self.run, self.trainer, self.values = run, trainer, values
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         is_first_half = state.global_step < self.run.max_steps // 2
@@ -118,9 +103,6 @@ class _OnTheWay(TrainerCallback):
             loss.koleo.neighbors = "negatives" if is_first_half else "all"
         elif self.run.koleo_schedule == "late":
             loss.koleo_weight = 0.0 if is_first_half else self.run.koleo_weight
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.step_done()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         found = self.trainer.eval_embeddings.query_values
