@@ -27,13 +27,10 @@ Usage: python -m tests.benchmarks.training_rivals [--steps 25] [--workers 0] [--
 """
 
 import argparse
-import io
 import statistics
 import tempfile
 
-import datasets
 import torch
-from PIL import Image
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import ContrastiveLoss, CrossBatchMemory
 from pytorch_metric_learning.samplers import MPerClassSampler
@@ -43,12 +40,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
-
-from hf_vitret.data.schema import column_values
-from hf_vitret.models.configuration_vitret import IMAGENET_MEAN, IMAGENET_STD
 
 from .development_data import WEIGHTS
+from .encoded_images import EncodedImages
 from .figures import Figure, record
 from .training_programs import (
     BATCH,
@@ -96,37 +90,11 @@ def sentence_transformers_trainer(turn: Turn, options: argparse.Namespace) -> No
         SentenceTransformerTrainer(model, args, train, loss=loss, callbacks=[turns]).train()
 
 
-class EncodedImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """Encoded images in memory, decoded and augmented one by one."""
-
-    def __init__(self, images: datasets.Dataset) -> None:
-        stored = column_values(images.cast_column("image", datasets.Image(decode=False)), "image")
-        self.encoded = [image["bytes"] for image in stored]
-        self.labels = column_values(images, "label")
-        self.transform = v2.Compose(
-            [
-                v2.Resize(RESIZED, interpolation=v2.InterpolationMode.BICUBIC),
-                v2.RandomCrop(SIDE),
-                v2.RandomHorizontalFlip(),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
-        image = Image.open(io.BytesIO(self.encoded[row])).convert("RGB")
-        return self.transform(image), self.labels[row]
-
-
 def metric_learning_loop(turn: Turn, options: argparse.Namespace) -> None:
     """Train with pytorch-metric-learning's sampler, loss and memory in a plain loop."""
     torch.set_num_threads(options.threads)
     backbone = plain_backbone(options.attention).train()
-    train, dim = EncodedImages(train_images()), backbone.config.hidden_size
+    train, dim = EncodedImages(train_images(), RESIZED, SIDE, flip=0.5), backbone.config.hidden_size
     sampler = MPerClassSampler(train.labels, IMAGES_PER_CLASS, BATCH, length_before_new_iter=2 * options.steps * BATCH)
     loader = DataLoader(train, BATCH, sampler=sampler, num_workers=options.workers, drop_last=True)
     pairs = ContrastiveLoss(pos_margin=1, neg_margin=MARGIN, distance=CosineSimilarity())

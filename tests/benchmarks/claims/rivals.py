@@ -24,7 +24,6 @@ order, the weights but for rounding.
 """
 
 import contextlib
-import io
 import itertools
 import sys
 import tempfile
@@ -36,16 +35,13 @@ from typing import Any
 
 import datasets
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler, DataLoader
-from torchvision.transforms import v2
 from transformers import AutoConfig, AutoModel, PreTrainedModel, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from hf_vitret.data.schema import column_values
-from hf_vitret.models.configuration_vitret import IMAGENET_MEAN, IMAGENET_STD
+from ..encoded_images import EncodedImages
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WEIGHT_DECAY = 5e-4
@@ -86,31 +82,6 @@ class RivalSetting:
     margin: float = 0.5
 
 
-class EncodedImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """Encoded images in memory, decoded and augmented one by one."""
-
-    def __init__(self, setting: RivalSetting) -> None:
-        stored = column_values(setting.images.cast_column("image", datasets.Image(decode=False)), "image")
-        self.encoded = [image["bytes"] for image in stored]
-        self.labels = column_values(setting.images, "label")
-        self.transform = v2.Compose(
-            [
-                v2.Resize(setting.resize_size, interpolation=v2.InterpolationMode.BICUBIC),
-                v2.RandomCrop(setting.image_size),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
-        image = Image.open(io.BytesIO(self.encoded[row])).convert("RGB")
-        return self.transform(image), self.labels[row]
-
-
 @contextlib.contextmanager
 def installed_by(packages: str) -> Iterator[None]:
     """End the benchmark where an import finds a package missing, and say how to install it."""
@@ -118,6 +89,11 @@ def installed_by(packages: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         sys.exit(f"the benchmark needs the module {error.name}: python -m pip install {packages}")
+
+
+def encoded_images(setting: RivalSetting) -> EncodedImages:
+    """Read the images of a setting, without flips."""
+    return EncodedImages(setting.images, setting.resize_size, setting.image_size, flip=0.0)
 
 
 def train_in_loop(
@@ -164,7 +140,7 @@ def pml_contrastive(setting: RivalSetting, with_memory: bool) -> PreTrainedModel
         from pytorch_metric_learning.distances import CosineSimilarity
         from pytorch_metric_learning.losses import ContrastiveLoss, CrossBatchMemory
 
-    train = EncodedImages(setting)
+    train = encoded_images(setting)
     loss: nn.Module = ContrastiveLoss(pos_margin=1, neg_margin=setting.margin, distance=CosineSimilarity())
     if with_memory:
         dim = AutoConfig.from_pretrained(setting.backbone).hidden_size
@@ -178,7 +154,7 @@ def pml_multi_similarity(setting: RivalSetting) -> PreTrainedModel:
         from pytorch_metric_learning.losses import MultiSimilarityLoss
         from pytorch_metric_learning.miners import MultiSimilarityMiner
 
-    train, loss, mine = EncodedImages(setting), MultiSimilarityLoss(), MultiSimilarityMiner()
+    train, loss, mine = encoded_images(setting), MultiSimilarityLoss(), MultiSimilarityMiner()
     sampler = pml_sampler(setting, train)
     return train_in_loop(setting, train, sampler, lambda found, labels: loss(found, labels, mine(found, labels)))
 
@@ -190,7 +166,7 @@ def oml_triplet(setting: RivalSetting) -> PreTrainedModel:
         from oml.miners.inbatch_hard_tri import HardTripletsMiner
         from oml.samplers.balance import BalanceSampler
 
-    train = EncodedImages(setting)
+    train = encoded_images(setting)
     sampler = BalanceSampler(train.labels, setting.batch // setting.images_per_class, setting.images_per_class)
     loss = TripletLossWithMiner(OML_MARGIN, HardTripletsMiner(), reduction="mean")
     return train_in_loop(setting, train, sampler, loss)
