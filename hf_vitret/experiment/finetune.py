@@ -33,6 +33,7 @@ from .readable_images import readable_images
 from .resuming import hub_checkpoint, local_checkpoint
 from .run_pictures import NUM_DRAWN, NUM_NEIGHBORS, draw_strip, save_curves
 from .run_results import run_results
+from .schedule_advice import schedule_advice
 from .short_vector_scores import short_vector_scores
 
 FINAL_FOLDER = "final"
@@ -196,8 +197,10 @@ def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
     unread = {name: len(images) for name, images in results["data"]["left_out"].items()}
     counts = ", ".join(f"{count} of {name}" for name, count in unread.items())
     left_out = f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}\n" if unread else ""
+    advice = schedule_advice(results)
+    length = f"Length       {advice}\n" if advice else ""
     return (
-        f"\n{scores}\n\n{left_out}"
+        f"\n{scores}\n\n{left_out}{length}"
         f"Checkpoint   {folder}\n"
         f"Model card   {folder / 'README.md'}\n"
         f"Picture      {folder / PICTURE_NAME}\n"
