@@ -107,6 +107,8 @@ def train(folder: Path, steps: int) -> None:
     }
     (folder / f"{rank}.json").write_text(json.dumps(seen))
     torch.save(torch.stack(witness.gradients), folder / f"{rank}.pt")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # gloo's threads, left to the end of the process, once aborted it
 
 
 def run(world: int, folder: Path, steps: int) -> tuple[torch.Tensor, list[dict[str, Any]]]:
