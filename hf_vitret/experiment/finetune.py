@@ -67,7 +67,7 @@ def finetune(
 
     Returns:
         The folder: weights, configuration, image processor, model code, card, picture, `results.json`. It is whole
-        when any process returns.
+        when any process returns, and the processes are a group no more.
 
     Raises:
         SystemExit: The images, the model's settings or the run's are at fault; before training starts.
@@ -114,7 +114,7 @@ def finetune(
     # Sharded weights are gathered by all processes; only the main one has a folder to keep.
     if not state.is_main_process:
         trainer.save_model(str(folder))
-        state.wait_for_everyone()
+        _part(state)
         return folder
     results = run_results(trainer, trained.metrics, dataset, left_out, model_args, facts, metrics, values)
     results |= {} if shorter is None else {"short_vectors": shorter}
@@ -128,7 +128,7 @@ def finetune(
         results["formats"] = formats_in(partial)
         _write_card(partial, results)
     print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
-    state.wait_for_everyone()
+    _part(state)
     if score_more is not None:
         _write_card(folder, results | dict(score_more(folder)))
     if args.push_to_hub:
@@ -172,6 +172,15 @@ def _use_the_cores(state: PartialState) -> None:
     """
     if state.device.type == "cpu" and torch.get_num_threads() == 1:
         torch.set_num_threads(cores_per_process())
+
+
+def _part(state: PartialState) -> None:
+    """Wait for all processes, and end what joins them.
+
+    Left to the end of each process, NCCL warns, and gloo's threads have aborted one that was done.
+    """
+    state.wait_for_everyone()
+    state.destroy_process_group()
 
 
 def _check_measurable(metrics: Mapping[str, float]) -> None:

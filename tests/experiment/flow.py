@@ -70,6 +70,7 @@ def main() -> None:
     # Whichever process this is: what it was given is whole.
     results_of(folder)
     assert (folder / "README.md").exists()
+    assert not torch.distributed.is_initialized()
 
 
 if __name__ == "__main__":
