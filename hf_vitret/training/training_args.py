@@ -72,7 +72,7 @@ class RetrievalTrainingArguments(TrainingArguments):
         default="all",
         metadata={
             "help": "Whom KoLeo pushes away: 'all' (the paper) or 'negatives' (other classes only: measured, the best "
-            "of the three in short runs, and the worst in long ones)."
+            "of the three in short runs, and no help in long ones)."
         },
     )
     memory_size: float | None = field(

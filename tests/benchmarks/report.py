@@ -63,7 +63,8 @@ def draw_ratios(results: dict[str, dict[str, Any]]) -> bytes:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(max(1, len(rows)) - 0.4, -0.6)
         axes.margins(x=0.08)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            set_formatter(lambda value, _: f"{value:g}")
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("ratio to the peer or limit")
         for color, label in ((_MET, "bar met"), (_MISSED, "bar missed"), (_WITHOUT, "without a bar")):
