@@ -63,14 +63,14 @@ def run(options: Namespace) -> int:
     from ..data.loading import load_retrieval_dataset
     from ..doctor import Settings, examine, format_report, write_report
 
+    settings = Settings(**{name: getattr(options, name) for name in LIMITS})
+    load_options, official_counts = _loader_options(options)
+    dataset = load_retrieval_dataset(options.dataset, data_dir=options.data_dir, **load_options)
     model = None
     if options.model is not None:
         from ..search.load_model import load_model  # not without need: it takes torch and transformers along
 
         model = load_model(options.model)
-    settings = Settings(**{name: getattr(options, name) for name in LIMITS})
-    load_options, official_counts = _loader_options(options)
-    dataset = load_retrieval_dataset(options.dataset, data_dir=options.data_dir, **load_options)
     report = examine(
         dataset,
         name=options.dataset,

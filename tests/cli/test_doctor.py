@@ -1,8 +1,6 @@
 """`hf-vitret doctor` from the folder to the files, and its exit status."""
 
 import json
-import subprocess
-import sys
 
 import datasets
 import pytest
@@ -12,6 +10,7 @@ from hf_vitret import doctor
 from hf_vitret.cli.doctor import LIMITS
 from hf_vitret.cli.main import main
 from hf_vitret.doctor import Settings, examine
+from tests.cli.loaded_modules import run_and_list
 from tests.doctor.pictures import encode, picture
 from tests.warm_process import run_warm
 
@@ -198,12 +197,6 @@ def test_as_a_program(tmp_path):
 
 def test_without_a_model_neither_torch_nor_transformers_is_loaded(tmp_path):
     folder = write_catalogue(tmp_path / "photos")
-    program = (
-        "import sys\nfrom hf_vitret.cli.main import main\n"
-        f"try:\n    main(['doctor', 'catalogue', '--data_dir', {str(folder)!r}])\n"
-        "except SystemExit:\n    pass\n"
-        "print([heavy for heavy in ('torch', 'transformers') if heavy in sys.modules])\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "doctor.html" in result.stdout
-    assert result.stdout.splitlines()[-1] == "[]"
+    _, printed, loaded = run_and_list(["doctor", "catalogue", "--data_dir", str(folder)], ("torch", "transformers"))
+    assert "doctor.html" in printed
+    assert loaded == []

@@ -1,6 +1,5 @@
 """The command line itself: help and version at once, bad input as a message, status 2."""
 
-import subprocess
 import sys
 from configparser import ConfigParser
 from importlib.metadata import EntryPoint
@@ -11,6 +10,7 @@ import pytest
 
 import hf_vitret
 from hf_vitret.cli import main as cli
+from tests.cli.loaded_modules import run_and_list
 
 
 @pytest.fixture
@@ -104,12 +104,8 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", ["", *cli.COMMANDS])
 def test_help_imports_nothing_heavy(name):
-    program = (
-        "import sys\nfrom hf_vitret.cli.main import main\n"
-        f"try:\n    main({[*name.split(), '--help']})\n"
-        "except SystemExit as end:\n    assert end.code == 0\n"
-        "print([heavy for heavy in ('torch', 'transformers', 'datasets', 'pyarrow', 'tqdm') if heavy in sys.modules])\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.startswith("usage: hf-vitret")
-    assert result.stdout.splitlines()[-1] == "[]"
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "tqdm")
+    status, printed, loaded = run_and_list([*name.split(), "--help"], heavy)
+    assert status == 0
+    assert printed.startswith("usage: hf-vitret")
+    assert loaded == []

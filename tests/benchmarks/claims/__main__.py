@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..environment import ROOT, environment
-from .perform import is_made, perform_all, read
+from ..report import write_aside
+from .perform import is_made, perform_all, read_facts
 from .plots import draw_dimensions, draw_lengths, draw_spreads, paper_studies
 from .studies import STUDIES, Study
 from .tables import markdown, summarise
@@ -54,14 +55,14 @@ def report(asked: list[tuple[str, Study]], seeds: int, folder: Path, report_dir:
                 tables.append(markdown(f"{study.question}: {data}, {at:,} steps", summary))
                 print(f"\n{tables[-1]}", flush=True)
     made = dict.fromkeys(run for _, study in asked for run in study.runs if is_made(run, folder))
-    environments = Counter(json.dumps(read(run, folder)[0]["environment"], sort_keys=True) for run in made)
+    environments = Counter(json.dumps(read_facts(run, folder)["environment"], sort_keys=True) for run in made)
     results = {
         "reported_on": environment(),
         "runs_made_on": [{"runs": count, **json.loads(made_on)} for made_on, count in environments.items()],
         "studies": summaries,
     }
-    (report_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (report_dir / "tables.md").write_text("\n\n".join(tables) + "\n")
+    write_aside(report_dir / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_aside(report_dir / "tables.md", ("\n\n".join(tables) + "\n").encode())
     written = ["results.json", "tables.md"]
     whole = paper_studies(seeds, folder)
     if whole:

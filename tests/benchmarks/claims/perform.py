@@ -23,6 +23,7 @@ from hf_vitret.evaluation.evaluator import RetrievalEvaluator
 
 from ..development_data import WEIGHTS
 from ..environment import environment
+from ..report import write_aside
 from .images import load, some_classes
 from .rivals import RIVALS, RivalSetting
 from .run import OURS, Run
@@ -100,15 +101,18 @@ def perform_once(run: Run, folder: Path) -> str:
     if not facts.exists():
         found, of_queries = perform(run)
         save_file(of_queries, values)
-        partial = folder / f"{run.name}.{os.getpid()}.partial"
-        partial.write_text(json.dumps(found, indent=1) + "\n")
-        partial.rename(facts)  # last: it says that both are there
+        write_aside(facts, (json.dumps(found, indent=1) + "\n").encode())  # last: it says that both are there
     return run.name
 
 
-def read(run: Run, folder: Path) -> tuple[dict[str, Any], Values]:
-    """Return what a run has kept."""
-    return json.loads((folder / f"{run.name}.json").read_text()), load_file(folder / f"{run.name}.safetensors")
+def read_facts(run: Run, folder: Path) -> dict[str, Any]:
+    """Return what is known of a run that has been made."""
+    return json.loads((folder / f"{run.name}.json").read_text())
+
+
+def read_values(run: Run, folder: Path) -> Values:
+    """Return the value of each query of a run that has been made, and its arrays of the spread."""
+    return load_file(folder / f"{run.name}.safetensors")
 
 
 def is_made(run: Run, folder: Path) -> bool:

@@ -14,9 +14,10 @@ from hf_vitret import draw_spread
 from hf_vitret.evaluation.reporting.plot_style import COLORS, PLOT_STYLE
 from hf_vitret.evaluation.spread import Spread
 
-from .perform import is_made, read
+from .perform import read_facts, read_values
 from .run import Run
 from .studies import IRT_L, IRT_O, IRT_R, NEGATIVES, Study, paper
+from .tables import made_ways
 
 LABELS = {
     IRT_O: "off the shelf",
@@ -32,10 +33,10 @@ def draw_lengths(studies: dict[str, Study], folder: Path) -> Figure:
     """Draw R@1 by steps, a panel for each data set: the mean over seeds, and the range of them."""
     with _panels(studies) as (figure, panels):
         for axes, study in zip(panels, studies.values(), strict=True):
-            for way, runs in _made(study, folder).items():
+            for way, runs in made_ways(study, folder).items():
                 if way == IRT_O:
                     continue
-                found = [read(run, folder)[0]["scores"] for run in runs]
+                found = [read_facts(run, folder)["scores"] for run in runs]
                 steps = sorted(int(key.partition("/")[0]) for key in found[0] if key.endswith("recall_at_1"))
                 scores = 100 * np.array([[one[f"{step}/recall_at_1"] for step in steps] for one in found])
                 _draw_range(axes, way, np.array(steps), scores)
@@ -47,8 +48,8 @@ def draw_dimensions(studies: dict[str, Study], folder: Path) -> Figure:
     """Draw R@1 by the dimension that PCA leaves, at the end of the schedule."""
     with _panels(studies) as (figure, panels):
         for axes, study in zip(panels, studies.values(), strict=True):
-            for way, runs in _made(study, folder).items():
-                tables = [read(run, folder)[0]["short_vectors"] for run in runs]
+            for way, runs in made_ways(study, folder).items():
+                tables = [read_facts(run, folder)["short_vectors"] for run in runs]
                 dims = np.array([row["dim"] for row in tables[0]])
                 scores = 100 * np.array([[row["recall_at_1"] for row in table] for table in tables])
                 _draw_range(axes, way, dims, scores)
@@ -60,13 +61,13 @@ def draw_dimensions(studies: dict[str, Study], folder: Path) -> Figure:
 
 def draw_spreads(study: Study, folder: Path) -> Figure:
     """Draw how the test embeddings of each way's first seed spread."""
-    return draw_spread({LABELS[way]: _spread(runs[0], folder) for way, runs in _made(study, folder).items()})
+    return draw_spread({LABELS[way]: _spread(runs[0], folder) for way, runs in made_ways(study, folder).items()})
 
 
 def paper_studies(seeds: int, folder: Path) -> dict[str, Study]:
     """Give the paper's table of each data set of which all ways have been made."""
     studies = {data: paper(data, seeds) for data in ("emoji", "icons")}
-    return {data: study for data, study in studies.items() if len(_made(study, folder)) == len(study.ways)}
+    return {data: study for data, study in studies.items() if len(made_ways(study, folder)) == len(study.ways)}
 
 
 @contextmanager
@@ -88,13 +89,8 @@ def _draw_range(axes: Axes, way: str, places: np.ndarray, scores: np.ndarray) ->
     axes.plot(places, scores.mean(axis=0), color=color, linestyle=dashes, marker="o", markersize=3, label=LABELS[way])
 
 
-def _made(study: Study, folder: Path) -> dict[str, list[Run]]:
-    made = {way: [run for run in runs if is_made(run, folder)] for way, runs in study.ways.items()}
-    return {way: runs for way, runs in made.items() if runs}
-
-
 def _spread(run: Run, folder: Path) -> Spread:
-    facts, values = read(run, folder)
+    facts, values = read_facts(run, folder), read_values(run, folder)
     arrays = {name.partition("/")[2]: torch.from_numpy(value) for name, value in values.items() if "spread/" in name}
     means = {name: facts["spread"][name] for name in ("mean_positive_cosine", "mean_negative_cosine")}
     return Spread(**arrays, **means)

@@ -7,10 +7,17 @@ import numpy as np
 
 from hf_vitret import compare
 
-from .perform import METRICS, is_made, read
+from .perform import METRICS, is_made, read_facts, read_values
+from .run import Run
 from .studies import Study
 
 TITLES = {"recall_at_1": "R@1", "recall_at_10": "R@10", "map_at_r": "MAP@R"}
+
+
+def made_ways(study: Study, folder: Path) -> dict[str, list[Run]]:
+    """Give for each way of a study its runs that have been made; ways without any are left out."""
+    made = {way: [run for run in runs if is_made(run, folder)] for way, runs in study.ways.items()}
+    return {way: runs for way, runs in made.items() if runs}
 
 
 def summarise(study: Study, at: int, folder: Path) -> dict[str, Any] | None:
@@ -25,20 +32,18 @@ def summarise(study: Study, at: int, folder: Path) -> dict[str, Any] | None:
     """
     of_queries: dict[str, list[dict[str, np.ndarray]]] = {}
     ways: dict[str, dict[str, Any]] = {}
-    for way, runs in study.ways.items():
-        made = [run for run in runs if is_made(run, folder)]
-        if not made:
-            continue
-        found = [read(run, folder) for run in made]
+    for way, made in made_ways(study, folder).items():
+        found = [read_values(run, folder) for run in made]
         steps = [at if run.max_steps else 0 for run in made]
         of_queries[way] = [
-            {name: values[f"{step}/{name}"] for name in METRICS} for step, (_, values) in zip(steps, found, strict=True)
+            {name: values[f"{step}/{name}"] for name in METRICS} for step, values in zip(steps, found, strict=True)
         ]
+        made_on = [read_facts(run, folder)["environment"] for run in made]
         ways[way] = {
             "seeds": [run.seed for run in made],
             **{name: [round(100 * float(np.nanmean(one[name])), 2) for one in of_queries[way]] for name in METRICS},
-            "machines": sorted({facts["environment"]["machine"] for facts, _ in found}),
-            "commits": sorted({facts["environment"]["commit"] for facts, _ in found}),
+            "machines": sorted({environment["machine"] for environment in made_on}),
+            "commits": sorted({environment["commit"] for environment in made_on}),
         }
     if study.baseline not in ways:
         return None
