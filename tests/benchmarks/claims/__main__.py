@@ -17,8 +17,9 @@ from ..environment import ROOT, environment
 from ..report import write_aside
 from .perform import is_made, perform_all, read_facts
 from .plots import draw_dimensions, draw_lengths, draw_spreads, paper_studies
+from .run import Run
 from .studies import STUDIES, Study
-from .tables import markdown, summarise
+from .tables import grid, markdown, summarise
 
 
 def main() -> None:
@@ -47,14 +48,19 @@ def report(asked: list[tuple[str, Study]], seeds: int, folder: Path, report_dir:
     report_dir.mkdir(parents=True, exist_ok=True)
     tables: list[str] = []
     summaries: list[dict[str, Any]] = []
+    made: dict[Run, None] = {}  # in order, each once
     for data, study in asked:
+        of_study = [run for run in study.runs if is_made(run, folder)]
+        if made.keys() >= set(of_study):
+            continue  # none, or the runs of another study alone, which would be the same table again
+        made |= dict.fromkeys(of_study)
         for at in study.at:
             summary = summarise(study, at, folder)
             if summary is not None:
                 summaries.append({"data": data, **summary})
-                tables.append(markdown(f"{study.question}: {data}, {at:,} steps", summary))
+                lay_out = grid if study.is_grid else markdown
+                tables.append(lay_out(f"{study.question}: {data}, {at:,} steps", summary))
                 print(f"\n{tables[-1]}", flush=True)
-    made = dict.fromkeys(run for _, study in asked for run in study.runs if is_made(run, folder))
     environments = Counter(json.dumps(read_facts(run, folder)["environment"], sort_keys=True) for run in made)
     results = {
         "reported_on": environment(),

@@ -28,12 +28,14 @@ class Study:
         ways: For each way its runs, by seed.
         baseline: The way that the others are compared with.
         at: Steps at which they are compared.
+        is_grid: Whether the ways are cells, named by row and column with a comma between.
     """
 
     question: str
     ways: Mapping[str, tuple[Run, ...]]
     baseline: str
     at: tuple[int, ...]
+    is_grid: bool = False
 
     @property
     def runs(self) -> list[Run]:
@@ -62,13 +64,21 @@ def _regularised(data: str, seeds: int) -> dict[str, tuple[Run, ...]]:
 
 
 def margin_and_lambda(data: str, seeds: int) -> Study:
-    """Table 5: margin x lambda."""
+    """Table 5: margin x lambda; a seed of each, and those of the paper's table."""
     grid = {
-        f"margin {margin}, lambda {weight}": {"margin": margin, "koleo_weight": weight}
+        grid_cell(margin, weight): {"margin": margin, "koleo_weight": weight}
         for margin in MARGINS
         for weight in LAMBDAS
     }
-    return Study("margin and lambda", _ways(Run(data, SHORT), grid, 1), "margin 0.5, lambda 0.0", (SHORT,))
+    usual, regularised = Run(data, SHORT), _regularised(data, seeds)
+    known = {grid_cell(usual.margin, 0.0): regularised[IRT_L], grid_cell(usual.margin, LAMBDA): regularised[IRT_R]}
+    ways = {**_ways(usual, grid, 1), **known}
+    return Study("margin and lambda", ways, grid_cell(usual.margin, 0.0), (SHORT,), is_grid=True)
+
+
+def grid_cell(margin: float, weight: float) -> str:
+    """Name a cell of margin x lambda, by its row and column."""
+    return f"margin {margin}, lambda {weight}"
 
 
 def pooling(data: str, seeds: int) -> Study:

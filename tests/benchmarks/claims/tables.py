@@ -69,3 +69,14 @@ def markdown(title: str, summary: dict[str, Any]) -> str:
         cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*difference) if difference else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def grid(title: str, summary: dict[str, Any]) -> str:
+    """Lay the R@1 of a grid's cells out by row and column; several seeds as their mean."""
+    cells = {tuple(way.split(", ")): np.mean(scores["recall_at_1"]) for way, scores in summary["ways"].items()}
+    rows, columns = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
+    lines = [f"| {title}, R@1 | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        values = [f"{cells[row, column]:.1f}" if (row, column) in cells else "" for column in columns]
+        lines.append("| " + " | ".join([row, *values]) + " |")
+    return "\n".join(lines)
