@@ -20,6 +20,13 @@ class StepHooks(TrainerCallback):
     def __init__(self, trainer: "RetrievalTrainer") -> None:
         self._trainer = trainer
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Let proxies start where the classes are; a resumed run goes on with its own."""
+        if state.global_step == 0:
+            self._trainer.start_proxies()
+
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

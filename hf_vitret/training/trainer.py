@@ -23,6 +23,7 @@ from .module_states import load_module_states, module_states
 from .momentum_encoder import build_momentum_encoder
 from .objective import adapt_loss, build_loss
 from .parameter_groups import parameter_groups
+from .proxy_start import mean_embeddings
 from .resumable import ResumableTrainer
 from .sampler import ClassBalancedSampler, EpochSampler
 from .sharded_evaluation import ShardedEmbeddings, embed_shares
@@ -79,6 +80,7 @@ class RetrievalTrainer(ResumableTrainer):
         self.loss_is_scaled_for_ga = False
         self.sampler: EpochSampler | None = None
         self.training_set: TrainingSet | None = None
+        self._starts_proxies = loss is None  # those of a loss that is given are where its maker wants them
         if train_dataset is not None:
             transform = TrainTransform(
                 args.augmentation,
@@ -170,6 +172,12 @@ class RetrievalTrainer(ResumableTrainer):
         if is_new and own:
             optimizer.add_param_group({"params": own, "lr": self.args.loss_learning_rate, "weight_decay": 0.0})
         return optimizer
+
+    def start_proxies(self) -> None:
+        """Put the proxies of the loss that `args` asks for, if it has any, at the mean embedding of each class."""
+        start_at = getattr(getattr(self.loss, "pair_loss", None), "start_at", None)
+        if self._starts_proxies and start_at is not None and self.training_set is not None:
+            start_at(mean_embeddings(self.model, self.training_set, self.args))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; see `ResumableTrainer.train`."""

@@ -6,14 +6,15 @@ from typing import ClassVar
 
 import torch
 from transformers import TrainingArguments
+from transformers.trainer_utils import SchedulerType
 
 from ..data.image_checks import ON_BAD_IMAGE
 from ..evaluation.evaluator import DEFAULT_KS
 from ..losses.retrieval import PAIR_LOSSES
 from .transforms import AUGMENTATIONS
 
-# A loss's proxies start at random, where the model does not: 100 times its learning rate, as in the code of
-# Proxy-Anchor (Kim et al. 2020, arXiv 2003.13911).
+# A loss's proxies are new, where the model is not: 100 times its learning rate, as in the code of Proxy-Anchor
+# (Kim et al. 2020, arXiv 2003.13911).
 PROXY_LEARNING_RATE_FACTOR = 100
 
 AUTO_WORKERS = -1
@@ -120,7 +121,9 @@ class RetrievalTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "Learning rate of a loss's own weights (proxies); default: 100 times the model's."},
     )
-    lr_scheduler_type: str = field(default="constant", metadata={"help": "Learning-rate schedule."})
+    lr_scheduler_type: str = field(
+        default="constant", metadata={"help": "Learning-rate schedule; constant begins with --warmup_steps if given."}
+    )
     max_steps: int = field(default=35_000, metadata={"help": "Optimiser steps; above 0 it overrides the epochs."})
     max_grad_norm: float = field(default=0.0, metadata={"help": "Gradient clipping; 0 is none, as in the paper."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
@@ -195,6 +198,8 @@ class RetrievalTrainingArguments(TrainingArguments):
             raise ValueError(f"layer_decay must be above 0 and at most 1 (no decay); got {self.layer_decay}")
         if self.loss_learning_rate is None:
             self.loss_learning_rate = PROXY_LEARNING_RATE_FACTOR * self.learning_rate
+        if self.warmup_steps and self.lr_scheduler_type == SchedulerType.CONSTANT:
+            self.lr_scheduler_type = SchedulerType.CONSTANT_WITH_WARMUP  # Trainer's constant schedule would ignore it
         if 1 not in self.eval_ks or min(self.eval_ks) < 1:
             raise ValueError(f"eval_ks must be ranks of 1 and more, 1 among them; got {self.eval_ks}")
         if self.on_bad_image not in ON_BAD_IMAGE:

@@ -102,6 +102,12 @@ class TrainingImages(TorchDataset[Any]):
             self._threads = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="training_images")
         return [self._threads.submit(self._example, draw, image) for draw, image in zip(draws, stored, strict=True)]
 
+    def without_augmentation(self, rows: Sequence[int]) -> "Dataset":
+        """Return some rows as `embed_images` takes them."""
+        from datasets import Image as ImageFeature
+
+        return self.images.select(rows).cast_column("image", ImageFeature())
+
     def _example(self, draw: Draw, stored: Mapping[str, Any]) -> Example:
         image = read_image(stored, self.transform.short_side)
         return {

@@ -118,3 +118,26 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], message: 
 
 def test_repr_shows_every_setting() -> None:
     assert "num_classes=3, embedding_dim=8, temperature=0.05" in repr(NormalizedSoftmaxLoss(3, 8))
+
+
+def test_starts_at_the_direction_of_class_means() -> None:
+    loss = NormalizedSoftmaxLoss(num_classes=2, embedding_dim=2)
+    loss.start_at(torch.tensor([[3.0, 4.0], [0.0, -0.5]]))
+    torch.testing.assert_close(loss.proxies.detach(), torch.tensor([[0.6, 0.8], [0.0, -1.0]]))
+    assert loss.proxies.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("means", "message"),
+    [
+        (torch.ones(3, 2), r"each proxy, \(2, 2\), got \(3, 2\)"),
+        (torch.tensor([[1.0, 0.0], [0.0, 0.0]]), r"classes \[1\]"),
+        (torch.tensor([[math.nan, 0.0], [0.0, 1.0]]), r"classes \[0\]"),
+    ],
+)
+def test_means_without_a_direction_are_refused(means: Tensor, message: str) -> None:
+    loss = NormalizedSoftmaxLoss(num_classes=2, embedding_dim=2)
+    before = loss.proxies.detach().clone()
+    with pytest.raises(ValueError, match=message):
+        loss.start_at(means)
+    assert torch.equal(loss.proxies.detach(), before)

@@ -153,6 +153,12 @@ def test_weights_of_the_loss_are_trained_at_their_own_rate_and_resumed(tmp_path:
     assert not torch.equal(resumed.loss.pair_loss.proxies, before)
 
 
+def test_a_constant_rate_warms_up_where_it_is_told_to(tmp_path: Path) -> None:
+    trainer = runs.train(tmp_path, **ALONE, max_steps=6, warmup_steps=4, learning_rate=1e-3)
+    rates = [line["learning_rate"] for line in trainer.state.log_history if "learning_rate" in line]
+    assert rates == pytest.approx([0.0, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+
+
 def test_layer_decay_reaches_the_optimizer(tmp_path: Path) -> None:
     trainer = runs.new_trainer(tmp_path, layer_decay=0.5, learning_rate=0.8, lr_scheduler_type="linear")
     optimizer = trainer.create_optimizer()
