@@ -33,7 +33,7 @@ POOLED_NORMS = {
     "convnextv2": "layernorm",
 }
 
-# Smallest activation that enters a GeM power: below it the gradient of x^p vanishes anyway.
+# Smallest magnitude that enters a GeM power: below it the gradient of x^p vanishes anyway.
 GEM_EPS = 1e-6
 
 
@@ -52,10 +52,18 @@ class ViTRetOutput(ModelOutput):
 
 
 class GeM(nn.Module):
-    """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)` over the positive part of `x`.
+    """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)`, with the signs of `x` kept.
+
+    `(1/n sum sign(x) |x|^p) / (1/n sum |x|^p)^(1 - 1/p)`: on activations that are nowhere negative, which are all that
+    the paper of GeM has, it is the generalised mean. `p = 1` is the mean.
+
+    A transformer's tokens have both signs. What is usual for them, the generalised mean of the positive part, puts all
+    embeddings into one orthant, near each other, and has no gradient where a token is negative: a contrastive loss
+    pushes them apart until little is left.
 
     Reference:
-        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. 3.
+        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. 3. The
+        signs are ours.
     """
 
     def __init__(self, p: float, learnable: bool) -> None:
@@ -65,8 +73,10 @@ class GeM(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Pool `(batch, tokens, width)` to `(batch, width)` in float32."""
-        powers = tokens.float().clamp(min=GEM_EPS).pow(self.p)  # (B, T, C)
-        return powers.mean(dim=1).pow(1.0 / self.p)  # (B, C)
+        tokens = tokens.float()
+        powers = tokens.abs().clamp(min=GEM_EPS).pow(self.p)  # (B, T, C)
+        size = powers.mean(dim=1).clamp(min=torch.finfo(torch.float32).tiny)  # (B, C)
+        return (tokens.sign() * powers).mean(dim=1) * size.pow(1.0 / self.p - 1.0)  # (B, C)
 
 
 class ViTRetModel(PreTrainedModel):

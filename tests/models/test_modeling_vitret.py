@@ -48,10 +48,17 @@ LATE_NORM = {
     "convnext": "layernorm",
     "convnextv2": "layernorm",
 }
+
+
+def signed_gem(patches):
+    powers = np.abs(patches.astype(np.float64)) ** 3
+    return (np.sign(patches) * powers).mean(axis=1) / powers.mean(axis=1) ** (2 / 3)
+
+
 NUMPY_POOLINGS = {
     "mean": lambda patches: patches.mean(axis=1),
     "max": lambda patches: patches.max(axis=1),
-    "gem": lambda patches: (np.maximum(patches, 1e-6).astype(np.float64) ** 3).mean(axis=1) ** (1 / 3),
+    "gem": signed_gem,
 }
 
 
@@ -141,12 +148,37 @@ def test_gem_lies_between_mean_and_maximum():
     assert (between < maximum).all()
 
 
-def test_gem_stays_finite_where_no_token_is_positive():
-    tokens = torch.full((1, 4, 2), -1.0, requires_grad=True)
-    pooled = GeM(3.0, learnable=False)(tokens)
+@pytest.mark.parametrize("p", [1.0, 2.5, 3.0])
+def test_gem_of_activations_that_are_not_negative_is_that_of_its_paper(p):
+    tokens = torch.randn(3, 10, 4, generator=torch.Generator().manual_seed(0)).relu()
+    expected = (tokens.double() ** p).mean(dim=1) ** (1 / p)
+    torch.testing.assert_close(GeM(p, learnable=False)(tokens), expected.float())
+
+
+def test_gem_keeps_signs():
+    tokens = torch.randn(3, 10, 4, generator=torch.Generator().manual_seed(0))
+    pool = GeM(3.0, learnable=False)
+    torch.testing.assert_close(pool(-tokens), -pool(tokens))
+    torch.testing.assert_close(pool(7.0 * tokens), 7.0 * pool(tokens))
+    torch.testing.assert_close(GeM(1.0, learnable=False)(tokens), tokens.mean(dim=1))
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, 20.0])
+@pytest.mark.parametrize("values", [[-1.0, -1.0], [0.0, 0.0], [-1.0, 1.0], [0.0, 1e-3]])
+def test_gem_stays_finite(values, p):
+    tokens = torch.tensor(values)[None, :, None].requires_grad_()  # (1, 2, 1)
+    pool = GeM(p, learnable=True)
+    pooled = pool(tokens)
     pooled.sum().backward()
     assert pooled.isfinite().all()
     assert tokens.grad.isfinite().all()
+    assert pool.p.grad.isfinite().all()
+
+
+def test_every_token_moves_the_gem_of_both_signs():
+    tokens = torch.randn(1, 10, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    GeM(3.0, learnable=False)(tokens).sum().backward()
+    assert (tokens.grad != 0).all()
 
 
 def test_gem_exponent_is_trained_only_on_request(make_model, images):
