@@ -22,6 +22,8 @@ _GROUP = 32
 _MANY = 0.2
 # The largest index that a sort key holds.
 _NO_INDEX = 0xFFFFFFFF
+# Below the key of every score.
+_NO_KEY = torch.iinfo(torch.int64).min
 
 
 @torch.no_grad()
@@ -94,6 +96,7 @@ def nearest_neighbors(
     for rows in _chunks(num_queries, query_chunk_size):
         queries = query_embeddings[rows].float()  # (rows, dim)
         best = torch.empty(len(queries), 0, dtype=torch.int64, device=device)  # (rows, <= k) keys, descending
+        floor: torch.Tensor | None = None  # (rows,) scores of the last of the best, once there are k
         found: list[torch.Tensor] = []  # (rows, any) keys each, of which some may be among the best
         for columns in _chunks(num_gallery, gallery_chunk_size):
             gallery = gallery_embeddings[columns].to(device).float()  # (columns, dim)
@@ -103,12 +106,13 @@ def nearest_neighbors(
             inner_products(queries, gallery, out=tile[:, : len(gallery)])
             if codes is not None:
                 _leave_out(tile, codes[0][rows], codes[1][columns])
-            keys = _keys_above(tile, best[:, k - 1], columns.start) if best.shape[1] == k else None
+            keys = None if floor is None else _keys_above(tile, floor, columns.start)
             if keys is None:
                 keys = _best_keys(tile[:, : len(gallery)], k, columns.start)
             found.append(keys)
             if best.shape[1] < k or sum(keys.shape[1] for keys in found) >= k:  # sorted together: a sort costs a tile
                 best, found = _merged(best, found, k), []
+                floor = _unpack(best[:, k - 1])[0] if best.shape[1] == k else None
         best = _merged(best, found, k)
         found_scores, found_indices = _unpack(best)
         scores[rows, : best.shape[1]] = found_scores
@@ -165,19 +169,18 @@ def _leave_out(tile: torch.Tensor, query_codes: torch.Tensor, gallery_codes: tor
         place[rows] += 1
 
 
-def _keys_above(tile: torch.Tensor, lowest: torch.Tensor, first_index: int) -> torch.Tensor | None:
+def _keys_above(tile: torch.Tensor, floor: torch.Tensor, first_index: int) -> torch.Tensor | None:
     """Return sort keys of the items that score at least as high as the last of the best so far.
 
     Args:
         tile: `(rows, columns)` float32, the columns a multiple of `_GROUP`.
-        lowest: `(rows,)` int64 keys.
+        floor: `(rows,)` float32.
         first_index: Gallery row of the first column.
 
     Returns:
-        `(rows, most of a row)` int64, lowest filled; `None` where they are many.
+        `(rows, most of a row)` int64, filled with keys below all others; `None` where they are many.
     """
     num_rows, num_groups = len(tile), tile.shape[1] // _GROUP
-    floor = _unpack(lowest)[0]  # (rows,)
     # A group is columns far apart: the largest of each of its neighbours are then found side by side.
     groups = tile.view(num_rows, _GROUP, num_groups)
     is_any = groups.amax(dim=1) >= floor.unsqueeze(1)  # (rows, num_groups)
@@ -187,7 +190,7 @@ def _keys_above(tile: torch.Tensor, lowest: torch.Tensor, first_index: int) -> t
     scores = groups[row, :, group]  # (num_hits, _GROUP)
     hit, member = (scores >= floor[row, None]).nonzero().unbind(dim=1)  # (num_items,) each
     row, found = row[hit], row[hit].bincount(minlength=num_rows)
-    keys = lowest.unsqueeze(1).repeat(1, int(found.max()))
+    keys = torch.full((num_rows, int(found.max())), _NO_KEY, device=tile.device)
     items = member * num_groups + group[hit] + first_index
     keys[row, positions_in_rows(row, found)] = _pack(scores[hit, member], items)
     return keys

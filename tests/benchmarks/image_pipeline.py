@@ -8,6 +8,7 @@ gives a batch of eight, in turn with the others, in this process, held to one co
 * ours: what `RetrievalTrainer` does with an image: decoded at a quarter of its size, cropped at random, flipped,
   `(3, 224, 224)` uint8, which the model normalises on its device.
 * ours, prepared: the same from the folder that `prepare` writes, at a short side of 256.
+* bare decode: Pillow decodes at a quarter of the size, and nothing else.
 
 Linux only (a process is held to a core by `sched_setaffinity`).
 
@@ -78,6 +79,13 @@ def training_batch(dataset: Dataset) -> Callable[[], Any]:
     return lambda: collate(images.__getitems__(draws))["pixel_values"]
 
 
+def bare_decode(encoded: bytes) -> None:
+    for _ in range(NUM_IMAGES):
+        with Pillow.open(io.BytesIO(encoded)) as image:
+            image.draft(None, (RESIZED, RESIZED))
+            image.load()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=30)
@@ -96,6 +104,7 @@ def main() -> None:
             "HF": lambda: processor(dataset["train"][:]["image"], return_tensors="pt")["pixel_values"],
             "ours": training_batch(dataset["train"]),
             "ours, prepared": training_batch(prepared["train"]),
+            "bare decode": lambda: bare_decode(encoded),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.repeats + WARM_UP):
@@ -103,7 +112,7 @@ def main() -> None:
                 start = time.perf_counter()
                 pixels = way()
                 seconds[name].append((time.perf_counter() - start) / NUM_IMAGES)
-                assert pixels.shape == (NUM_IMAGES, 3, CROP, CROP)
+                assert pixels is None or pixels.shape == (NUM_IMAGES, 3, CROP, CROP)
     print(f"JPEG, {SIZE[0]} x {SIZE[1]}, {len(encoded) / 1e3:.0f} kB, to a crop of {CROP}; one core; in turn\n")
     print("| | images a second, median | milliseconds | / HF, median | bar |\n|---|---|---|---|---|")
     for name, times in seconds.items():
@@ -114,6 +123,10 @@ def main() -> None:
         if name in BARS:
             beside = {"peer": "HF", "peer_value": 1 / statistics.median(reference), "ratio": ratio, "bar": BARS[name]}
             record(Figure.of_rate(f"decoding to crops, {name}", 1, measured, "images/s", **beside), seed=0)
+    own, bare = (statistics.median(seconds[name][WARM_UP:]) for name in ("ours", "bare decode"))
+    print(f"\nours to the bare decode: {own / bare:.2f} times its time")
+    limit = {"peer": "bare decode", "peer_value": 1 / bare, "ratio": bare / own}
+    record(Figure.of_rate("decoding to crops, to its limit", 1, seconds["ours"][WARM_UP:], "images/s", **limit), seed=0)
 
 
 if __name__ == "__main__":

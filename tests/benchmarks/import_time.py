@@ -1,4 +1,4 @@
-"""Time `import hf_vitret` against `import transformers; import torch`, whole processes, alternated.
+"""Time imports against what transformers itself needs for the like, whole processes, alternated.
 
 Run it with `python -m tests.benchmarks.import_time`.
 """
@@ -11,15 +11,13 @@ import time
 
 from .figures import Figure, record
 
-STATEMENTS = [
-    "import transformers; import torch",
-    "pass",
-    "import hf_vitret",
-    "from hf_vitret import ViTRetConfig",
-    "from transformers import AutoModel",
-    "import hf_vitret; from transformers import AutoModel",
-    "from hf_vitret import ViTRetModel",
-]
+# Each with its peer: what every configuration, and every model, of transformers' kind loads.
+STATEMENTS = {
+    "import hf_vitret": "import transformers; import torch",
+    "from hf_vitret import ViTRetConfig": "from transformers import AutoConfig, PretrainedConfig",
+    "import hf_vitret; from transformers import AutoModel": "from transformers import AutoModel",
+    "from hf_vitret import ViTRetModel": "from transformers import AutoModel, PreTrainedModel",
+}
 
 
 def seconds(statement: str) -> float:
@@ -30,24 +28,24 @@ def seconds(statement: str) -> float:
 
 
 def main() -> None:
-    """Print the median of each statement, and its ratio to the first one's."""
+    """Print the median of each statement, and its ratio to its peer's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds, after one that is thrown away")
     repeats = parser.parse_args().repeats
-    rounds = [[seconds(statement) for statement in STATEMENTS] for _ in range(repeats + 1)][1:]
-    medians = [statistics.median(times) for times in zip(*rounds)]
+    every = [*STATEMENTS, *STATEMENTS.values()]
+    rounds = [[seconds(statement) for statement in every] for _ in range(repeats + 1)][1:]
+    times = dict(zip(every, zip(*rounds)))
+    medians = {statement: statistics.median(found) for statement, found in times.items()}
     print(f"median of {repeats} alternated whole processes")
-    print(f"{'statement':<55}{'seconds':>9}{'ratio':>8}")
-    for statement, median in zip(STATEMENTS, medians):
-        print(f"{statement:<55}{median:>9.3f}{median / medians[0]:>8.3f}")
-    bare = {"peer": "transformers and torch", "peer_value": medians[0]}
-    record(
-        *(
-            Figure.of_repeats(statement, times, "s", **bare, ratio=statistics.median(times) / medians[0])
-            for statement, times in zip(STATEMENTS, zip(*rounds))
-            if "hf_vitret" in statement
+    print(f"{'statement':<55}{'seconds':>9}{'peer':>9}{'ratio':>8}  peer")
+    figures = []
+    for statement, peer in STATEMENTS.items():
+        own, other = medians[statement], medians[peer]
+        print(f"{statement:<55}{own:>9.3f}{other:>9.3f}{own / other:>8.3f}  {peer}")
+        figures.append(
+            Figure.of_repeats(statement, times[statement], "s", peer=peer, peer_value=other, ratio=own / other)
         )
-    )
+    record(*figures)
 
 
 if __name__ == "__main__":
