@@ -66,7 +66,8 @@ class RetrievalTrainingArguments(TrainingArguments):
         default=0.7,
         metadata={
             "help": "Weight of the differential-entropy term (lambda in the paper); 0 is IRT_L. Measured (README): it "
-            "costs while R@1 on other classes still rises, and pays once a longer run overfits; take 0 for short runs."
+            "costs while R@1 on other classes still rises, and pays once a run overfits, the sooner the fewer classes "
+            "there are; take 0 for short runs on many."
         },
     )
     koleo_neighbors: str = field(

@@ -103,31 +103,32 @@ def backbones(data: str, seeds: int) -> Study:
         for name, pooled in ((VIT, "cls"), (CONV, "gem"))
         for suffix, weight in (("", 0.0), (", KoLeo", LAMBDA))
     }
-    return Study("backbones", _ways(Run(data, MIDDLE), ways, seeds), VIT, (1_000, MIDDLE))
+    return Study("backbones", _ways(Run(data, 1_000), ways, seeds), VIT, (SHORT, 1_000))
 
 
-def batches(data: str, seeds: int) -> Study:
-    """The open question: does KoLeo's price depend on how many positives a batch has?"""
-    changes = {
-        f"{way}, {name}": {**change, "images_per_class": count}
-        for count, name in ((2, "32 x 2"), (1, "64 at random"))
-        for way, change in REGULARISERS.items()
-    }
-    ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
-    return Study("batches", ways, IRT_L, (SHORT, 1_000, MIDDLE))
+def pairs(data: str, seeds: int) -> Study:
+    """The open question: with two images of a class in a batch, and so one positive each."""
+    return _worth_of_koleo(Run(data, MIDDLE, images_per_class=2), "32 x 2", seeds)
+
+
+def random_batches(data: str, seeds: int) -> Study:
+    """The open question: with images at random, which have next to no positive in their batch."""
+    return _worth_of_koleo(Run(data, MIDDLE, images_per_class=1), "64 at random", seeds)
 
 
 def memory(data: str, seeds: int) -> Study:
     """The open question: without a memory."""
-    changes = {f"{way}, no memory": {**change, "with_memory": False} for way, change in REGULARISERS.items()}
-    ways = {**_regularised(data, seeds), **_ways(Run(data, MIDDLE), changes, seeds)}
-    return Study("memory", ways, IRT_L, (SHORT, 1_000, MIDDLE))
+    return _worth_of_koleo(Run(data, MIDDLE, with_memory=False), "no memory", seeds)
 
 
 def class_counts(data: str, seeds: int) -> Study:
     """The open question: an eighth of the classes."""
-    ways = {f"{way}, 75 classes": {**change, "train_classes": 75} for way, change in REGULARISERS.items()}
-    return Study("class counts", _ways(Run(data, MIDDLE), ways, seeds), f"{IRT_L}, 75 classes", (SHORT, 1_000, MIDDLE))
+    return _worth_of_koleo(Run(data, MIDDLE, train_classes=75), "75 classes", seeds)
+
+
+def _worth_of_koleo(base: Run, where: str, seeds: int) -> Study:
+    changes = {f"{way}, {where}": change for way, change in REGULARISERS.items()}
+    return Study(f"KoLeo, {where}", _ways(base, changes, seeds), f"{IRT_L}, {where}", (SHORT, 1_000, MIDDLE))
 
 
 def weights(data: str, seeds: int) -> Study:
@@ -172,7 +173,8 @@ STUDIES: dict[str, Callable[[str, int], Study]] = {
         pooling,
         losses,
         backbones,
-        batches,
+        pairs,
+        random_batches,
         memory,
         class_counts,
         weights,
