@@ -1,5 +1,8 @@
 """Time imports against what transformers itself needs for the like, whole processes, alternated.
 
+`AutoModel` beside our import brings our model class, and with it what every model of transformers needs: what the first
+`from_pretrained` would load a moment later.
+
 Run it with `python -m tests.benchmarks.import_time`.
 """
 

@@ -63,8 +63,9 @@ def draw_ratios(results: dict[str, dict[str, Any]]) -> bytes:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(max(1, len(rows)) - 0.4, -0.6)
         axes.margins(x=0.08)
-        for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            set_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+        axes.tick_params(axis="x", which="both", labelsize="x-small")
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("ratio to the peer or limit")
         for color, label in ((_MET, "bar met"), (_MISSED, "bar missed"), (_WITHOUT, "without a bar")):
