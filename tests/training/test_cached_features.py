@@ -55,7 +55,9 @@ def test_gradient_of_the_projection_is_that_of_the_whole_model(kind: str, fields
     one_number(torch.cat(embeddings)).backward()
     for actual, parameter in zip(on_cache, model.projection.parameters(), strict=True):
         assert parameter.grad.any()
-        torch.testing.assert_close(actual, parameter.grad, rtol=1e-4, atol=1e-6)
+        # The images pass the backbone in batches of other sizes, and round otherwise: by parts of the largest entry.
+        rounding = 1e-5 * float(parameter.grad.abs().max())
+        torch.testing.assert_close(actual, parameter.grad, rtol=1e-4, atol=rounding)
 
 
 def test_a_step_on_the_cache_is_a_step_of_the_head_alone(dataset: Dataset) -> None:
