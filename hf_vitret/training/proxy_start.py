@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..search.embed import embed_images
+from ..search.entry_positions import positions_in_rows
 from ..search.forward import check_finite, evaluating
 from .cached_features import CachedFeatures
 from .distributed import rank_and_world, sum_over_ranks
@@ -21,10 +22,6 @@ IMAGES_PER_PROXY = 8
 
 def mean_embeddings(model: nn.Module, training_set: TrainingSet, args: "RetrievalTrainingArguments") -> torch.Tensor:
     """Average the embeddings of the first images of each class, seen as at test time.
-
-    Proxies drawn at random point away from all images, which are near each other at first, and training gathers the
-    images on them before it can tell the classes apart. It is a decision of ours: the paper of the normalised softmax
-    draws them at random.
 
     Several processes embed a share each, equally many batches; the means are the same on all of them.
 
@@ -42,9 +39,10 @@ def mean_embeddings(model: nn.Module, training_set: TrainingSet, args: "Retrieva
     rows = first_rows(training_set.class_ids, IMAGES_PER_PROXY)
     rank, world = rank_and_world()
     places = np.arange(rank, -(-len(rows) // world) * world, world)  # all ranks equally many, so some row twice
+    is_own = places < len(rows)
     share = rows[places % len(rows)]
-    embeddings = _embed(model, training_set.examples, share, args)[torch.from_numpy(places < len(rows))]
-    class_ids = torch.from_numpy(training_set.class_ids[share[places < len(rows)]])
+    embeddings = _embed(model, training_set.examples, share, args)[torch.from_numpy(is_own)]
+    class_ids = torch.from_numpy(training_set.class_ids[share[is_own]])
     sums = torch.zeros(training_set.num_classes, embeddings.shape[1])
     sums.index_add_(0, class_ids, embeddings)
     total = sums.to(args.device)
@@ -61,9 +59,9 @@ def first_rows(class_ids: np.ndarray, count: int) -> np.ndarray:
         array([1, 4, 0, 2])
     """
     order = np.argsort(class_ids, kind="stable")
-    ordered = class_ids[order]
-    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)  # of a row within its class
-    return order[place < count]
+    ordered = torch.from_numpy(class_ids[order])
+    is_first: np.ndarray = (positions_in_rows(ordered, ordered.bincount()) < count).numpy()
+    return order[is_first]
 
 
 def _embed(model: Any, examples: Any, rows: np.ndarray, args: "RetrievalTrainingArguments") -> torch.Tensor:
