@@ -60,8 +60,9 @@ def first_rows(class_ids: np.ndarray, count: int) -> np.ndarray:
     """
     order = np.argsort(class_ids, kind="stable")
     ordered = torch.from_numpy(class_ids[order])
-    is_first: np.ndarray = (positions_in_rows(ordered, ordered.bincount()) < count).numpy()
-    return order[is_first]
+    place = positions_in_rows(ordered, ordered.bincount()).numpy()
+    rows: np.ndarray = order[place < count]
+    return rows
 
 
 def _embed(model: Any, examples: Any, rows: np.ndarray, args: "RetrievalTrainingArguments") -> torch.Tensor:
