@@ -18,7 +18,7 @@ from huggingface_hub import constants, snapshot_download
 from safetensors.numpy import save_file
 from transformers import BitImageProcessor, Dinov2Config
 
-from hf_vitret.training.checkpointing import whole_folder
+from hf_vitret.files.atomic_folders import whole_folder
 
 HUB_ID = "facebook/dinov2-small"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]

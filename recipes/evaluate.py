@@ -16,7 +16,7 @@ import argparse
 
 from hf_vitret.cli import evaluate
 from hf_vitret.cli.main import HelpFormatter
-from hf_vitret.experiment.arguments import bad_input_as_message
+from hf_vitret.workflows.finetune.arguments import bad_input_as_message
 
 
 def command_line() -> argparse.ArgumentParser:

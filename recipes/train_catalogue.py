@@ -21,12 +21,12 @@ from transformers import AutoConfig
 
 from hf_vitret import RetrievalTrainingArguments, ViTRetConfig, load_retrieval_dataset
 from hf_vitret.evaluation.metrics.metric_choice import DEFAULT_KS
-from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.data_facts import DataFacts
-from hf_vitret.experiment.finetune import FINAL_FOLDER, finetune
-from hf_vitret.experiment.own_command import own_command
-from hf_vitret.search.fast_bf16 import has_fast_bf16
-from hf_vitret.search.self_contained import check_self_contained
+from hf_vitret.inference.fast_bf16 import has_fast_bf16
+from hf_vitret.inference.self_contained import check_self_contained
+from hf_vitret.workflows.finetune.arguments import ModelArguments, bad_input_as_message, parse_arguments
+from hf_vitret.workflows.finetune.data_facts import DataFacts
+from hf_vitret.workflows.finetune.finetune import FINAL_FOLDER, finetune
+from hf_vitret.workflows.finetune.own_command import own_command
 
 
 @dataclass

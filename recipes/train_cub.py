@@ -11,7 +11,7 @@ Score:    R@1 76.6, R@2 85.0, R@4 91.1, R@8 94.3 (the paper's IRT_R, DeiT-S dist
 
 from dataclasses import dataclass, field
 
-from hf_vitret.experiment.benchmark import train_benchmark
+from hf_vitret.workflows.finetune.benchmark import train_benchmark
 
 
 @dataclass

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from dinov2_small import HUB_ID, dinov2_small
 
 from hf_vitret import RetrievalTrainingArguments, load_retrieval_dataset
-from hf_vitret.data.icon_fonts import ICON_FONT_LICENSES
-from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.data_facts import DataFacts
-from hf_vitret.experiment.finetune import finetune
-from hf_vitret.experiment.own_command import own_command
-from hf_vitret.search.fast_bf16 import has_fast_bf16
+from hf_vitret.data.demo.icon_fonts import ICON_FONT_LICENSES
+from hf_vitret.inference.fast_bf16 import has_fast_bf16
+from hf_vitret.workflows.finetune.arguments import ModelArguments, bad_input_as_message, parse_arguments
+from hf_vitret.workflows.finetune.data_facts import DataFacts
+from hf_vitret.workflows.finetune.finetune import finetune
+from hf_vitret.workflows.finetune.own_command import own_command
 
 LICENSE = "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n" + "\n".join(
     f"- {family}: [{license}]({source})" for family, (license, source) in ICON_FONT_LICENSES.items()

@@ -12,7 +12,7 @@ Score:    R@1 91.9, R@10 98.1, R@20 98.7, R@30 98.9 (the paper's IRT_R, DeiT-S d
 
 from dataclasses import dataclass, field
 
-from hf_vitret.experiment.benchmark import train_benchmark
+from hf_vitret.workflows.finetune.benchmark import train_benchmark
 
 
 @dataclass

@@ -30,19 +30,19 @@ from datasets import Dataset
 from dinov2_small import HUB_ID, dinov2_small
 from transformers import HfArgumentParser
 
-from hf_vitret.data.places.photographs import PHOTOGRAPHS
-from hf_vitret.data.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
+from hf_vitret.data.demo.scenes.photographs import PHOTOGRAPHS
+from hf_vitret.data.landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS
-from hf_vitret.experiment.arguments import ModelArguments, bad_input_as_message, parse_arguments
-from hf_vitret.experiment.data_facts import DataFacts
-from hf_vitret.experiment.finetune import AFTER, BEFORE
-from hf_vitret.experiment.own_command import own_command
-from hf_vitret.experiment.particular_objects import finetune_on_tuples, whiten
-from hf_vitret.experiment.revisited_scores import load_evaluators, report_stages, score_stages
+from hf_vitret.files.atomic_folders import whole_folder
+from hf_vitret.inference.fast_bf16 import has_fast_bf16
 from hf_vitret.models.modeling_vitret import ViTRetModel
-from hf_vitret.search.fast_bf16 import has_fast_bf16
-from hf_vitret.training.checkpointing import whole_folder
 from hf_vitret.training.tuples.arguments import TupleTrainingArguments
+from hf_vitret.workflows.evaluate.revisited_scores import load_evaluators, report_stages, score_stages
+from hf_vitret.workflows.finetune.arguments import ModelArguments, bad_input_as_message, parse_arguments
+from hf_vitret.workflows.finetune.data_facts import DataFacts
+from hf_vitret.workflows.finetune.finetune import AFTER, BEFORE
+from hf_vitret.workflows.finetune.own_command import own_command
+from hf_vitret.workflows.finetune.particular_objects import finetune_on_tuples, whiten
 
 REVISITED = ("roxford5k", "rparis6k")
 SCORES_NAME = "revisited.json"
@@ -92,7 +92,7 @@ DEMO: dict[str, Any] = {
 
 def make_places(data_args: DataArguments, folder: Path) -> None:
     """Let the demo's data be places in a folder, made there unless they are there already."""
-    from hf_vitret.data.places.writing import write_places
+    from hf_vitret.data.demo.scenes.writing import write_places
 
     state = PartialState()
     data_args.data_dir = data_args.revisited_dir = str(folder)

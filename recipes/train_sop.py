@@ -11,7 +11,7 @@ Score:    R@1 84.2, R@10 93.7, R@100 97.3, R@1000 99.1 (the paper's IRT_R, DeiT-
 
 from dataclasses import dataclass, field
 
-from hf_vitret.experiment.benchmark import train_benchmark
+from hf_vitret.workflows.finetune.benchmark import train_benchmark
 
 
 @dataclass

@@ -5,7 +5,6 @@ import inspect
 import subprocess
 import sys
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -55,6 +54,7 @@ NAMES = [
     "embed_images",
     "embed_multi_scale",
     "evaluate_module",
+    "examine",
     "expand_queries",
     "expanded_search",
     "export_onnx",
@@ -65,6 +65,7 @@ NAMES = [
     "measure_spread",
     "mixed_recall",
     "nearest_neighbors",
+    "prepare_dataset",
     "publish_checkpoint",
     "query_metrics",
     "ranked_list_metrics",
@@ -100,23 +101,17 @@ def test_every_public_name_is_there_and_documented(name):
     assert inspect.getdoc(value)
 
 
-def test_type_checkers_see_the_same_names_in_the_same_places():
-    source = ast.parse(Path(hf_vitret.__file__).read_text(encoding="utf-8"))
-    imports = {
-        alias.asname: node.module
-        for block in source.body
-        if isinstance(block, ast.If)
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-        if alias.name == alias.asname
-    }
-    assert imports == hf_vitret._MODULES
-    assert all(find_spec(f"hf_vitret.{module}") for module in imports.values())
+def test_each_name_stands_once_where_it_is_defined():
+    stub = ast.parse(Path(hf_vitret.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [(alias, node.module) for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert all(alias.name == alias.asname for alias, _ in imports)  # so that type checkers take it for public
+    assert sorted(alias.name for alias, _ in imports) == NAMES
+    for alias, module in imports:
+        assert getattr(hf_vitret, alias.name).__module__ == f"hf_vitret.{module}"
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'hf_vitret' has no attribute 'Embedding'"):
+    with pytest.raises(AttributeError, match="No hf_vitret attribute Embedding"):
         hf_vitret.Embedding  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'Embedding'"):
         from hf_vitret import Embedding  # noqa: F401

@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 # scipy and torch's compiler, which torchvision imports: half of the time that a model of transformers takes to import.
 WARM = ("torch", "torchvision", "scipy.optimize", "pandas", "pyarrow.dataset", "pyarrow.parquet", "PIL.Image")
 COLD = ("huggingface_hub", "transformers", "datasets", "accelerate", "hf_vitret")

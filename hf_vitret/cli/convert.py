@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Convert; return 0."""
-    from ..data.conversion import convert_ground_truth
+    from ..data.landmarks.conversion import convert_ground_truth
 
     for path in convert_ground_truth(options.dataset, options.data_dir):
         sys.stdout.write(f"Wrote      {path}\n")

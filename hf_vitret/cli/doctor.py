@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .loader_options import add_loader_options, given_loader_options
+from .options.loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -34,8 +34,8 @@ LIMITS = {
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     from ..data.loading import DATASETS
-    from ..doctor.kinds import SEVERITIES
-    from ..doctor.settings import Settings
+    from ..workflows.doctor.kinds import SEVERITIES
+    from ..workflows.doctor.settings import Settings
 
     parser.add_argument("dataset", help=f"name of the data set: {', '.join(sorted(DATASETS))}")
     parser.add_argument("--data_dir", help="where it is: a folder, an archive, a table, or its name on the Hub")
@@ -61,14 +61,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Examine, print and write; return 1 where something was found."""
     from ..data.loading import load_retrieval_dataset
-    from ..doctor import Settings, examine, format_report, write_report
+    from ..workflows.doctor import Settings, examine, format_report, write_report
 
     settings = Settings(**{name: getattr(options, name) for name in LIMITS})
     load_options, official_counts = _loader_options(options)
     dataset = load_retrieval_dataset(options.dataset, data_dir=options.data_dir, **load_options)
     model = None
     if options.model is not None:
-        from ..search.load_model import load_model  # not without need: it takes torch and transformers along
+        from ..inference.load_model import load_model  # not without need: it takes torch and transformers along
 
         model = load_model(options.model)
     report = examine(

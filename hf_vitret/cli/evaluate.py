@@ -21,15 +21,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .given_options import given_options
-from .loader_options import add_loader_options, given_loader_options
+from .options.given_options import given_options
+from .options.loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import Namespace, _ActionsContainer
     from collections.abc import Sequence
 
-    from ..experiment.model_evaluation import ModelEvaluation
     from ..models.modeling_vitret import ViTRetModel
+    from ..workflows.evaluate.model_evaluation import ModelEvaluation
 
 COMMAND = ("hf-vitret", "evaluate")
 # Off the shelf; the second is the paper's.
@@ -40,7 +40,7 @@ RESULT_NAME, COMPARISON_NAME, RATES_NAME = "evaluation.json", "comparison.json",
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     from ..data.loading import DATASETS
-    from ..experiment.evaluation_choices import POOLINGS, RESIZE_MODES
+    from ..workflows.evaluate.evaluation_choices import POOLINGS, RESIZE_MODES
 
     model = parser.add_argument_group("model")
     model.add_argument("--model", required=True, help="folder or Hub id of a checkpoint, or of a plain backbone")
@@ -68,7 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_scores(scores: _ActionsContainer) -> None:
-    from ..experiment.evaluation_choices import DEFAULT_METRICS, DTYPES, KS, METRICS, RERANKINGS, TIES
+    from ..workflows.evaluate.evaluation_choices import DEFAULT_METRICS, DTYPES, KS, METRICS, RERANKINGS, TIES
 
     scores.add_argument("--ks", type=int, nargs="+", default=list(KS), help="cut-offs")
     scores.add_argument(
@@ -143,8 +143,8 @@ def run(options: Namespace, command: Sequence[str] = COMMAND) -> int:
 
 def _prepare(options: Namespace, command: Sequence[str], tell: Any) -> tuple[dict[str, ViTRetModel], ModelEvaluation]:
     """Load models and data, and find what is wrong before the work."""
-    from ..experiment.evaluated_data import data_title, load_evaluated
-    from ..experiment.model_evaluation import EvaluationSettings, ModelEvaluation
+    from ..workflows.evaluate.evaluated_data import data_title, load_evaluated
+    from ..workflows.evaluate.model_evaluation import EvaluationSettings, ModelEvaluation
 
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))  # as accelerate launch and torchrun set it
     if num_processes > 1:
@@ -170,7 +170,7 @@ def _prepare(options: Namespace, command: Sequence[str], tell: Any) -> tuple[dic
 
 def _load_models(options: Namespace) -> dict[str, ViTRetModel]:
     """Load one model or two, by their names in the report."""
-    from ..search.load_model import load_model, model_name
+    from ..inference.load_model import load_model, model_name
 
     names = ("backbone_pooling", "image_size", "resize_size", "resize_mode")
     settings = {name: getattr(options, name) for name in names}

@@ -17,7 +17,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .loader_options import add_loader_options, given_loader_options
+from .options.loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -101,7 +101,7 @@ def _export_graphs(folder: Path, options: Namespace, dataset: DatasetDict | None
     from ..hub.export.onnx_encoder import OnnxEncoder, score_change
     from ..hub.export.onnx_graph import INT8_NAME, export_onnx
     from ..hub.export.recorded import record_int8
-    from ..search.load_model import load_model
+    from ..inference.load_model import load_model
 
     model: Any = load_model(folder)
     path = export_onnx(model, folder / "onnx", dynamic_size=options.dynamic_size, quantize_int8=options.int8)

@@ -29,8 +29,9 @@ MISSED = 1  # exit status
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..indexing.backend import BACKENDS
-    from ..indexing.index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL, KINDS
+    from ..indexing.backends.backend import BACKENDS
+    from ..indexing.backends.index_plan import KINDS
+    from ..indexing.building.index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL
 
     parser.add_argument("folder", help="what hf-vitret embed wrote; with --remove the index")
     place = parser.add_mutually_exclusive_group(required=True)
@@ -115,7 +116,7 @@ def _text(index: ImageIndex, folder: str) -> str:
 
 
 def _json(index: ImageIndex, folder: str) -> str:
-    from ..indexing.index_manifest import without_nan
+    from ..indexing.building.index_manifest import without_nan
 
     plans = [] if index.choice is None else [asdict(plan) for plan in index.choice.plans]
     content = {"folder": folder, **asdict(index.manifest), "plans": plans}

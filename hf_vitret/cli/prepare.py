@@ -18,7 +18,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .loader_options import add_loader_options, given_loader_options
+from .options.loader_options import add_loader_options, given_loader_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -122,8 +122,8 @@ def _prepare(options: Namespace, given: dict[str, Any], settings: dict[str, Any]
 
 def _prepare_hub(options: Namespace, given: dict[str, Any], settings: dict[str, Any]) -> Path:
     """Prepare a data set of the Hub, downloaded or streamed."""
-    from ..data.catalogue_splits import SplitNames
-    from ..data.catalogue_stream import find_commit, name_source, prepare_stream
+    from ..data.catalogue.splits import SplitNames
+    from ..data.catalogue.streaming import find_commit, name_source, prepare_stream
     from ..data.loading import load_retrieval_dataset
     from ..data.preparation.prepare import prepare_dataset
 

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .query_model import add_model_options, load_query_model
+from .options.query_model import add_model_options, load_query_model
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from ..indexing.embedding_map import EmbeddingMap
     from ..indexing.image_index import ImageIndex
+    from ..indexing.migration.embedding_map import EmbeddingMap
 
 NO_MATCH = 1  # exit status
 
@@ -74,10 +74,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Embed, search and show; return 1 where a query has no match."""
     from ..embedding.model_identity import ModelIdentity
-    from ..indexing.answers import collect_answers, format_answers
-    from ..indexing.embedding_map import EmbeddingMap
+    from ..indexing.building.index_manifest import without_nan
     from ..indexing.image_index import ImageIndex
-    from ..indexing.index_manifest import without_nan
+    from ..indexing.migration.embedding_map import EmbeddingMap
+    from ..indexing.results.answers import collect_answers, format_answers
 
     if options.k < 1:
         raise ValueError(f"--k must be at least 1; got {options.k}")
@@ -158,7 +158,7 @@ def _search(
     min_score: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     from ..indexing.refined_search import expanded_search, reranked_search
-    from ..search.embed import embed_images
+    from ..inference.embed import embed_images
 
     embeddings = embed_images(model, images, batch_size=options.batch_size)
     if embedding_map is not None:
@@ -173,9 +173,9 @@ def _search(
 
 def _draw(options: Namespace, answers: list[Any], index: ImageIndex) -> list[str]:
     """Write the pictures that were asked for; return their names."""
-    from ..data.durable_files import aside, put_in_place, write_whole
-    from ..indexing.answer_page import draw_page
-    from ..indexing.answer_picture import draw_picture
+    from ..files.atomic_writes import aside, put_in_place, write_whole
+    from ..indexing.results.answer_page import draw_page
+    from ..indexing.results.answer_picture import draw_picture
 
     if options.html:
         Path(options.html).parent.mkdir(parents=True, exist_ok=True)

@@ -16,19 +16,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from .query_model import add_model_options, load_query_model
+from .options.query_model import add_model_options, load_query_model
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ..indexing.image_index import ImageIndex
-    from ..serving.settings import ServingSettings
+    from ..workflows.serving.settings import ServingSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     from ..embedding.choices import COMPUTE_DTYPES
-    from ..serving.settings import MEGAPIXEL, MIB, ServingSettings
+    from ..workflows.serving.settings import MEGAPIXEL, MIB, ServingSettings
 
     parser.add_argument("index", help="folder that hf-vitret index made")
     add_model_options(parser)
@@ -71,8 +71,8 @@ def run(options: Namespace) -> int:
     """Load, listen, say where, and serve until the end."""
     from ..embedding.model_identity import ModelIdentity
     from ..indexing.image_index import ImageIndex
-    from ..serving.app import check_packages, create_app
-    from ..serving.run_server import LOCAL_HOSTS, is_loopback, listen, run_server, url_of
+    from ..workflows.serving.app import check_packages, create_app
+    from ..workflows.serving.run_server import LOCAL_HOSTS, is_loopback, listen, run_server, url_of
 
     check_packages()
     settings = _settings(options)
@@ -105,7 +105,7 @@ def run(options: Namespace) -> int:
 
 def _settings(options: Namespace) -> ServingSettings:
     from ..data.in_order import default_threads
-    from ..serving.settings import MEGAPIXEL, MIB, ServingSettings
+    from ..workflows.serving.settings import MEGAPIXEL, MIB, ServingSettings
 
     return ServingSettings(
         max_upload_bytes=int(options.max_upload * MIB),

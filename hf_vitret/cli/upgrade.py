@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ..embedding.model_identity import ModelIdentity
-    from ..indexing.common_images import CommonImages
-    from ..indexing.embedding_map import EmbeddingMap
-    from ..indexing.mixed_recall import MixedRecall
+    from ..indexing.migration.common_images import CommonImages
+    from ..indexing.migration.embedding_map import EmbeddingMap
+    from ..indexing.migration.mixed_recall import MixedRecall
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..indexing.map_choices import DEFAULT_RIDGE, MAX_IMAGES, METHODS
+    from ..indexing.migration.map_choices import DEFAULT_RIDGE, MAX_IMAGES, METHODS
 
     parser.add_argument("old", help="folder of embeddings of the old model; with --images that model")
     parser.add_argument("new", help="folder of embeddings of the new model; with --images that model")
@@ -55,8 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Embed if need be, fit, measure, write; return 0."""
-    from ..indexing.embedding_map import EmbeddingMap
-    from ..indexing.mixed_recall import mixed_recall
+    from ..indexing.migration.embedding_map import EmbeddingMap
+    from ..indexing.migration.mixed_recall import mixed_recall
 
     if min(options.ks) < 1:
         raise ValueError(f"--ks must be at least 1; got {min(options.ks)}")
@@ -96,7 +96,7 @@ def _read(options: Namespace, work: Path) -> tuple[CommonImages, list[ModelIdent
     from ..embedding.shards import EmbeddingFolder
     from ..embedding.sources.opening import open_source
     from ..embedding.write_embeddings import write_embeddings
-    from ..indexing.common_images import common_images
+    from ..indexing.migration.common_images import common_images
 
     places = [Path(options.old), Path(options.new)]
     if options.images:
@@ -139,7 +139,7 @@ def _text(options: Namespace, embedding_map: EmbeddingMap, recall: MixedRecall, 
 
 
 def _json(options: Namespace, embedding_map: EmbeddingMap, recall: MixedRecall, counts: dict[str, int]) -> str:
-    from ..indexing.index_manifest import without_nan
+    from ..indexing.building.index_manifest import without_nan
 
     models = {"old_model": embedding_map.old_model, "new_model": embedding_map.new_model}
     content = {"output": options.output, **counts, "recalls": recall.recalls, "share_new": recall.share_new}

@@ -1,14 +1,14 @@
 """Data sets for image retrieval: one schema, one loader per file, and checks that run before training."""
 
-from .distractors import stream_distractors
-from .icon_fonts import ICON_FONT_LICENSES
+from .demo.icon_fonts import ICON_FONT_LICENSES
 from .image_checks import check_images, find_bad_images
 from .images import read_image, to_rgb
+from .landmarks.distractors import stream_distractors
+from .landmarks.revisited import load_revisited, load_revisited_ground_truth
+from .landmarks.revisited_ground_truth import RevisitedGroundTruth
+from .landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from .loading import DATASETS, load_retrieval_dataset
-from .revisited import load_revisited, load_revisited_ground_truth
-from .revisited_ground_truth import RevisitedGroundTruth
 from .schema import COLUMNS, SPLITS, check_schema, describe_split
-from .sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from .splits import choose_test_classes, split_by_class
 
 __all__ = [

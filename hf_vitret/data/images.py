@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What Pillow 11 reads without a plug-in and people keep pictures in.
+IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 PAPER = (255, 255, 255)
 # Resized to its short side, an image of 1 x 60,000,000 pixels would be larger than any memory.
 MAX_ASPECT = 50

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .catalogue import load_catalogue
-from .cub import load_cub
-from .icons import load_icons
-from .inat2018 import load_inat2018
-from .inshop import load_inshop
+from .benchmarks.cub import load_cub
+from .benchmarks.inat2018 import load_inat2018
+from .benchmarks.inshop import load_inshop
+from .benchmarks.sop import load_sop
+from .catalogue.catalogue import load_catalogue
+from .demo.icons import load_icons
 from .schema import check_schema
-from .sop import load_sop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..search.fast_bf16 import has_fast_bf16
+from ..inference.fast_bf16 import has_fast_bf16
 from .choices import COMPUTE_DTYPES
 
 

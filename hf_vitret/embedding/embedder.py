@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from ..data.in_order import default_threads
-from ..search.forward import check_finite
+from ..inference.forward import check_finite
 from .image_encoder import ImageEncoder
 from .loaded_model import load_on
 from .process_share import own_device

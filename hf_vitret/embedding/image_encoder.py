@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..data.images import read_image, to_rgb
-from ..search.forward import check_has_pooled, evaluating, pixels_of, vectors_of
+from ..inference.forward import check_has_pooled, evaluating, pixels_of, vectors_of
 from .compute_dtype import resolve_dtype
 
 if TYPE_CHECKING:

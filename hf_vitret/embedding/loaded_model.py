@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..search.load_model import load_model
+from ..inference.load_model import load_model
 
 if TYPE_CHECKING:
     from ..models.modeling_vitret import ViTRetModel

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.durable_files import write_whole
+from ..files.atomic_writes import write_whole
 from .model_identity import ModelIdentity
 
 if TYPE_CHECKING:

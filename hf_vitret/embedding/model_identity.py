@@ -76,7 +76,7 @@ class ModelIdentity:
             OSError: There is no such model.
         """
         if not isinstance(model, nn.Module):
-            from ..search.load_model import load_model
+            from ..inference.load_model import load_model
 
             name, model = name or str(model), load_model(model, revision=revision)
         processor = getattr(model, "image_processor", None) if processor is None else processor

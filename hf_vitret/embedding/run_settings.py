@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..data.durable_files import ASIDE, one_process, write_whole
+from ..files.atomic_writes import ASIDE, one_process, write_whole
 from .model_identity import ModelIdentity
 
 if TYPE_CHECKING:

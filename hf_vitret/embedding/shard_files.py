@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.durable_files import aside, put_in_place
+from ..files.atomic_writes import aside, put_in_place
 from .batches_ahead import BadImage
 from .shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN, ROWS_AT_ONCE, ids_path
 from .stored_values import to_stored

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from ..data.durable_files import one_process, sha256_of, write_whole
-from ..search.forward import check_finite
+from ..files.atomic_writes import one_process, sha256_of, write_whole
+from ..inference.forward import check_finite
 from .batches_ahead import PixelBatch, batches_ahead
 from .choices import FILE_FORMATS
 from .image_encoder import ImageEncoder

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..data.schema import COLUMNS, column_values
-from ..search.embed import embed_images
+from ..inference.embed import embed_images
 from ..search.neighbors import nearest_neighbors
 from .metrics.metric_choice import DEFAULT_KS as DEFAULT_KS
 from .metrics.metric_choice import DEFAULT_METRICS, MetricChoice

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..search.embed import embed_images
+from ..inference.embed import embed_images
 from ..search.inner_products import inner_products
 
 

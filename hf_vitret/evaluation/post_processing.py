@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..search.diffusion import Diffusion
 from ..search.neighbors import nearest_neighbors
-from ..search.query_expansion import augment_database, expand_queries
-from ..search.reciprocal_reranking import rerank_reciprocal
+from ..search.reranking.diffusion import Diffusion
+from ..search.reranking.query_expansion import augment_database, expand_queries
+from ..search.reranking.reciprocal_reranking import rerank_reciprocal
 from .evaluator import RetrievalEvaluator
 from .metrics.query_values import place_values, rank_values
 from .metrics.ranked_lists import NO_ITEM, ranks_of_lists

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..data.durable_files import write_whole
+from ..files.atomic_writes import write_whole
 from .card.citations import citations
 from .card.int8_rows import int8_rows
 from .card.revisited_table import revisited_rows, with_revisited

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..search.self_contained import CONFIG, check_self_contained
+from ..inference.self_contained import CONFIG, check_self_contained
 from .model_card import CARD_NAME
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # What a release may have, by its ending: no pickle, no archive, no log. Whatever else lies there stays at home.
 TEXTS = (".json", ".md", ".py", ".txt", ".yaml", ".yml")
 ENDINGS = (*TEXTS, ".safetensors", ".onnx", ".onnx_data", ".png", ".jpg", ".jpeg", ".webp", ".svg")
-# What a run goes on from, as transformers and `training/resumable.py` name it: optimizer, memory, order, log.
+# What a run goes on from, as transformers and `training/checkpoints/resumable.py` call it: optimizer, memory, order.
 STATE = (
     *("training_args.*", "trainer_state.json", "optimizer*", "scheduler.*", "scaler.*", "rng_state*"),
     *("loss_state.safetensors", "contents.json"),

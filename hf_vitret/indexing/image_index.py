@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.durable_files import sha256_of
 from ..embedding.shards import EmbeddingFolder
-from .array_inputs import as_block, has_unit_norm
-from .backend import backend_of, load_backend
+from ..files.atomic_writes import sha256_of
+from .backends.array_inputs import Block, as_block, has_unit_norm
+from .backends.backend import backend_of, load_backend
+from .building.index_build import blocks_of_folder, fill_index, slices
+from .building.index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL, choose_index
+from .building.index_files import VECTORS, load_index, save_index
+from .building.index_manifest import IndexManifest
 from .image_records import ids_column
-from .index_build import Block, blocks_of_folder, fill_index, slices
-from .index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL, choose_index
-from .index_files import VECTORS, load_index, save_index
-from .index_manifest import IndexManifest
 from .index_search import SearchableIndex
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..embedding.model_identity import ModelIdentity
-    from ..evaluation.match_rates import MatchRates
+    from ..evaluation.matching.match_rates import MatchRates
 
 
 class ImageIndex(SearchableIndex):

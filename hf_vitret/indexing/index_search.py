@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .array_inputs import as_matrix
-from .exact_among import exact_among
+from .backends.array_inputs import as_matrix
+from .backends.exact_among import exact_among
 from .metadata_filter import rows_where
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     from ..embedding.model_identity import ModelIdentity
+    from .backends.vector_backend import VectorBackend
+    from .building.index_choice import IndexChoice
+    from .building.index_manifest import IndexManifest
     from .image_records import ImageRecords
-    from .index_choice import IndexChoice
-    from .index_manifest import IndexManifest
-    from .vector_backend import VectorBackend
 
 
 class SearchableIndex:

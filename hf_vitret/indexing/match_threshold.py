@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..embedding.model_identity import ModelIdentity
-from ..evaluation.match_rates import MatchRate, MatchRates
+from ..evaluation.matching.match_rates import MatchRate, MatchRates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

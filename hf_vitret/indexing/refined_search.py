@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..search.neighbors import nearest_neighbors
-from ..search.query_expansion import expand_queries
-from ..search.reciprocal_reranking import rerank_reciprocal
-from .array_inputs import as_matrix
+from ..search.reranking.query_expansion import expand_queries
+from ..search.reranking.reciprocal_reranking import rerank_reciprocal
+from .backends.array_inputs import as_matrix
 from .search_defaults import ALPHA, K1, K2, NUM_CANDIDATES, NUM_EXPANDING, WEIGHT
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .blockwise import differentiate_walk
 from .chunks import chunk_rows
 from .references import Pairs, resolve_pairs
-from .walk import differentiate_walk
 
 # Similarities held at once: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds
 # them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads

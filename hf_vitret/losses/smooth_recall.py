@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .blockwise import differentiate_walk
 from .references import Pairs, resolve_pairs
-from .walk import differentiate_walk
 
 # Similarities, and comparisons of similarities, held at once: 16 MiB, beside a few more of that size.
 _BLOCK = 2**22

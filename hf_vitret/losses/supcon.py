@@ -10,9 +10,9 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from .blockwise import differentiate_walk
 from .chunks import chunk_rows
 from .references import Pairs, resolve_pairs
-from .walk import differentiate_walk
 
 Denominator = Literal["all", "negatives"]
 

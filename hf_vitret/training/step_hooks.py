@@ -1,13 +1,32 @@
 """What a retrieval run does around Trainer's own steps."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .distributed import average_gradients
+from .batches.sampler import EpochSampler
+from .distributed.gathering import average_gradients
+from .steps.momentum_encoder import MomentumEncoder
 
-if TYPE_CHECKING:
-    from .trainer import RetrievalTrainer
+
+class RetrievalRun(Protocol):
+    """The parts of a trainer that the hooks keep in step.
+
+    Attributes:
+        model: The model that is trained.
+        loss: The loss, or `None` where it has no weights.
+        sampler: The sampler of the training batches, once there is one.
+        momentum_encoder: The slow copy of the model that fills the memory, or `None`.
+    """
+
+    model: Any
+    loss: nn.Module | None
+    sampler: EpochSampler | None
+    momentum_encoder: MomentumEncoder | None
+
+    def start_proxies(self) -> None:
+        """Place the proxies of a loss at the mean embeddings of their classes."""
 
 
 class StepHooks(TrainerCallback):
@@ -17,7 +36,7 @@ class StepHooks(TrainerCallback):
         trainer: The run.
     """
 
-    def __init__(self, trainer: "RetrievalTrainer") -> None:
+    def __init__(self, trainer: RetrievalRun) -> None:
         self._trainer = trainer
 
     def on_train_begin(

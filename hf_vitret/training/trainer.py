@@ -12,27 +12,27 @@ from transformers import PreTrainedModel
 from transformers.trainer_utils import speed_metrics
 
 from ..evaluation.evaluator import RetrievalEvaluator
-from ..search.class_token import class_token_only
-from .cached_features import CachedFeatures
-from .data_wait import DataWait
-from .distributed import broadcast_parameters, gather_batch, gather_rows
-from .finite_guard import FiniteGuard
-from .gradient_caching import CachedBatch
-from .loss_log import LossLog
-from .module_states import load_module_states, module_states
-from .momentum_encoder import build_momentum_encoder
-from .objective import adapt_loss, build_loss
-from .parameter_groups import parameter_groups
-from .proxy_start import mean_embeddings
-from .resumable import ResumableTrainer
-from .sampler import ClassBalancedSampler, EpochSampler
-from .sharded_evaluation import ShardedEmbeddings, embed_shares
-from .sharded_weights import shard_by_block
+from ..inference.class_token import class_token_only
+from .batches.cached_features import CachedFeatures
+from .batches.data_wait import DataWait
+from .batches.sampler import ClassBalancedSampler, EpochSampler
+from .batches.training_images import DrawSampler, collate
+from .batches.training_set import TrainingSet
+from .batches.transforms import TrainTransform
+from .checkpoints.module_states import load_module_states, module_states
+from .checkpoints.resumable import ResumableTrainer
+from .checkpoints.sharded_weights import shard_by_block
+from .distributed.gathering import broadcast_parameters, gather_batch, gather_rows
+from .distributed.sharded_evaluation import ShardedEmbeddings, embed_shares
 from .step_hooks import StepHooks
+from .steps.finite_guard import FiniteGuard
+from .steps.gradient_caching import CachedBatch
+from .steps.loss_log import LossLog
+from .steps.momentum_encoder import build_momentum_encoder
+from .steps.objective import adapt_loss, build_loss
+from .trainable.parameter_groups import parameter_groups
+from .trainable.proxy_start import mean_embeddings
 from .training_args import RetrievalTrainingArguments
-from .training_images import DrawSampler, collate
-from .training_set import TrainingSet
-from .transforms import TrainTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,7 +11,7 @@ from transformers.trainer_utils import SchedulerType
 from ..data.image_checks import ON_BAD_IMAGE
 from ..evaluation.evaluator import DEFAULT_KS
 from ..losses.retrieval import PAIR_LOSSES
-from .transforms import AUGMENTATIONS
+from .batches.transforms import AUGMENTATIONS
 
 # A loss's proxies are new, where the model is not: 100 times its learning rate, as in the code of Proxy-Anchor
 # (Kim et al. 2020, arXiv 2003.13911).

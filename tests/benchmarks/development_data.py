@@ -1,6 +1,5 @@
 """Where the photographs, drawings and pretrained weights lie that some benchmarks need."""
 
-from pathlib import Path
+from tests import DEVELOPMENT_DATA as DATA
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 WEIGHTS, EMOJI = DATA / "dinov2-small-saliency", DATA / "emoji.parquet"

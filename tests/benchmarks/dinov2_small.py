@@ -17,9 +17,11 @@ import onnxruntime
 import torch
 from transformers import Dinov2Model
 
+from tests import ROOT
+
 from .figures import Figure, record
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+sys.path.insert(0, str(ROOT / "recipes"))
 
 import dinov2_small
 

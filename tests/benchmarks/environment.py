@@ -11,7 +11,8 @@ import numpy
 import torch
 import transformers
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 # Peers and engines, which need not be there: by the names that they are installed under.
 OTHERS = {
     "faiss": ("faiss-cpu", "faiss-gpu"),

@@ -27,10 +27,10 @@ from hf_vitret import (
     ViTRetModel,
     load_retrieval_dataset,
 )
-from hf_vitret.search.fast_bf16 import has_fast_bf16
-from hf_vitret.training.gradient_caching import CachedBatch
-from tests.training.all_reduce_run import Counter
-from tests.training.forked import Run, launch
+from hf_vitret.inference.fast_bf16 import has_fast_bf16
+from hf_vitret.training.steps.gradient_caching import CachedBatch
+from tests.training.distributed.all_reduce_run import Counter
+from tests.training.distributed.forked import Run, launch
 
 from .development_data import DATA, EMOJI, WEIGHTS
 from .figures import Figure, record

@@ -33,8 +33,8 @@ from transformers import ViTConfig
 
 from hf_vitret import ViTRetConfig, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.preparation.prepare import prepare_dataset
-from hf_vitret.training.training_images import Draw, TrainingImages, collate
-from hf_vitret.training.transforms import TrainTransform
+from hf_vitret.training.batches.training_images import Draw, TrainingImages, collate
+from hf_vitret.training.batches.transforms import TrainTransform
 
 from .figures import Figure, record
 

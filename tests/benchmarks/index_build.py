@@ -48,9 +48,9 @@ def write_vectors(folder: Path, num_vectors: int, num_clusters: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from hf_vitret.data.durable_files import sha256_of
     from hf_vitret.embedding.manifest import EmbeddingManifest, ShardFacts
     from hf_vitret.embedding.model_identity import ModelIdentity
+    from hf_vitret.files.atomic_writes import sha256_of
 
     folder.mkdir()
     shards = []

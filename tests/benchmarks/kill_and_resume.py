@@ -3,7 +3,7 @@
 Half of the kills come as a random step begins, half at a random moment: in the middle of a step, of an evaluation, of
 writing or removing a checkpoint. What is compared: every weight, the memory with its pointer, the momentum encoder,
 and every number that was logged. The runs have dropout and drop-path, augmentation, a memory that wraps, a momentum
-encoder, workers, gradient caching or accumulation, one process or two (tests/training/resume_run.py).
+encoder, workers, gradient caching or accumulation, one process or two (tests/training/checkpoints/resume_run.py).
 
 Usage: python -m tests.benchmarks.kill_and_resume [--kills 20] [--seed 0]
 """
@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.training import resume_run
-from tests.training.forked import Run, launch
-from tests.training.test_resume import RUN, VARIANTS
+from tests.training.checkpoints import resume_run
+from tests.training.checkpoints.test_resume import RUN, VARIANTS
+from tests.training.distributed.forked import Run, launch
 
 from .figures import Figure, record
 

@@ -22,10 +22,10 @@ import time
 
 import torch
 
-from hf_vitret.search.diffusion import Diffusion
 from hf_vitret.search.neighbors import nearest_neighbors
-from hf_vitret.search.query_expansion import augment_database, expand_queries
-from hf_vitret.search.reciprocal_reranking import rerank_reciprocal
+from hf_vitret.search.reranking.diffusion import Diffusion
+from hf_vitret.search.reranking.query_expansion import augment_database, expand_queries
+from hf_vitret.search.reranking.reciprocal_reranking import rerank_reciprocal
 
 from .figures import Figure, record
 from .resident import MIB, reset_peak, resident

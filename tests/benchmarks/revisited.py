@@ -18,7 +18,7 @@ import time
 import numpy as np
 import torch
 
-from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 from hf_vitret.evaluation.revisited.labelled_images import LEVELS
 from hf_vitret.evaluation.revisited.metrics import revisited_metrics, revisited_metrics_of_ranking
 

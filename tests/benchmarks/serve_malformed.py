@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.serving.malformed import malformed_uploads, multipart_bodies
+from tests.workflows.serving.malformed import malformed_uploads, multipart_bodies
 
 from .figures import Figure, record
 from .resident import MIB, resident

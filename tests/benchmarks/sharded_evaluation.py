@@ -21,7 +21,7 @@ import torch.distributed as dist
 from datasets import Dataset
 
 from hf_vitret import RetrievalEvaluator
-from hf_vitret.training.sharded_evaluation import ShardedEmbeddings, Shares
+from hf_vitret.training.distributed.sharded_evaluation import ShardedEmbeddings, Shares
 
 from .evaluation import SOP_CLASSES, SOP_SIZE, SPREADS, unit_embeddings
 from .figures import Figure, record

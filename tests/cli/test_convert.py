@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hf_vitret.cli.main import main
-from hf_vitret.data.revisited import load_revisited_ground_truth
-from hf_vitret.data.sfm120k import load_sfm120k_pairs
-from hf_vitret.data.sfm120k_lists import read_lists
+from hf_vitret.data.landmarks.revisited import load_revisited_ground_truth
+from hf_vitret.data.landmarks.sfm120k import load_sfm120k_pairs
+from hf_vitret.data.landmarks.sfm120k_lists import read_lists
 
 LISTS = {
     split: {

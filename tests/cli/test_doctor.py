@@ -6,13 +6,13 @@ import datasets
 import pytest
 from datasets import Dataset
 
-from hf_vitret import doctor
 from hf_vitret.cli.doctor import LIMITS
 from hf_vitret.cli.main import main
-from hf_vitret.doctor import Settings, examine
+from hf_vitret.workflows import doctor
+from hf_vitret.workflows.doctor import Settings, examine
 from tests.cli.loaded_modules import run_and_list
-from tests.doctor.pictures import encode, picture
 from tests.warm_process import run_warm
+from tests.workflows.doctor.pictures import encode, picture
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from hf_vitret.cli.main import main
 from hf_vitret.evaluation.metrics import metric_choice
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS
 from hf_vitret.evaluation.reporting.report import EvaluationResult
-from hf_vitret.experiment import evaluation_choices
 from hf_vitret.indexing.image_index import ImageIndex
 from hf_vitret.indexing.match_threshold import load_match_rates
 from hf_vitret.models import configuration_vitret
+from hf_vitret.workflows.evaluate import evaluation_choices
 from tests.training.runs import draw
 
 

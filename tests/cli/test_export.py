@@ -9,8 +9,8 @@ import pytest
 
 from hf_vitret.cli.main import main
 from hf_vitret.hub.export import onnx_graph
-from tests.experiment import flow
 from tests.training.runs import draw
+from tests.workflows.finetune import flow
 
 
 @pytest.fixture(scope="module")

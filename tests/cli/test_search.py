@@ -11,7 +11,7 @@ from PIL import Image
 from hf_vitret import embed_images, expand_queries, nearest_neighbors
 from hf_vitret.cli.main import main
 from hf_vitret.embedding.model_identity import ModelIdentity
-from hf_vitret.evaluation.match_rates import MatchRate, MatchRates
+from hf_vitret.evaluation.matching.match_rates import MatchRate, MatchRates
 from hf_vitret.indexing.image_index import ImageIndex
 from tests.indexing.vectors import write_folder
 

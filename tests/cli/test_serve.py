@@ -16,9 +16,9 @@ import pytest
 from hf_vitret.cli.main import main
 from hf_vitret.embedding.model_identity import ModelIdentity
 from hf_vitret.indexing.image_index import ImageIndex
-from tests.serving.small_server import ask, encoded, photo, small_index
 from tests.training.tiny_backbones import tiny
 from tests.warm_process import run_warm
+from tests.workflows.serving.small_server import ask, encoded, photo, small_index
 
 # Once the server is asked, the model takes its time: a signal comes meanwhile.
 PROGRAM = """
@@ -94,7 +94,7 @@ def test_that_others_reach_it_is_said(
     index: ImageIndex, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served: list[Any] = []
-    monkeypatch.setattr("hf_vitret.serving.run_server.run_server", lambda *given: served.append(given))
+    monkeypatch.setattr("hf_vitret.workflows.serving.run_server.run_server", lambda *given: served.append(given))
     arguments = ["--host", "0.0.0.0", "--port", "0", "--min_score", "0.5", "--max_upload", "1", "--max_wait", "2"]
     assert main(["serve", "index", "--model", "model", *arguments, "--columns", "color"]) == 0
     assert "for EVERY MACHINE THAT REACHES IT, without accounts or encryption" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from PIL import Image
 from hf_vitret import ViTRetConfig, ViTRetModel, embed_images
 from hf_vitret.cli.main import main
 from hf_vitret.embedding.model_identity import ModelIdentity
-from hf_vitret.indexing.embedding_map import EmbeddingMap
+from hf_vitret.indexing.migration.embedding_map import EmbeddingMap
 from tests.indexing.vectors import MODEL, brute_force, unit_rows, write_folder
 
 NEW_MODEL = ModelIdentity("user/newer", "b" * 40, "4" * 64, "2" * 64, "3" * 64)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import hf_vitret.data.icons
+import hf_vitret.data.demo.icons
 import hf_vitret.data.splits
 from hf_vitret.data import DATASETS, check_schema, load_retrieval_dataset
 
@@ -19,7 +19,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def test_what_a_loader_returns_is_checked(monkeypatch, tmp_path, write_images):
-    from hf_vitret.data.catalogue import load_catalogue
+    from hf_vitret.data.catalogue.catalogue import load_catalogue
 
     folder = write_images(tmp_path / "shop", [f"{name}/{i}.png" for name in "abc" for i in range(2)])
     good = load_catalogue(folder)
@@ -40,7 +40,7 @@ def test_importing_the_room_imports_no_heavy_library():
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("module", [hf_vitret.data.splits, hf_vitret.data.icons])
+@pytest.mark.parametrize("module", [hf_vitret.data.splits, hf_vitret.data.demo.icons])
 def test_doctests(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

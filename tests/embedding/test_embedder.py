@@ -15,6 +15,7 @@ from datasets import Image as ImageFeature
 
 from hf_vitret.embedding.embedder import Embedder
 from hf_vitret.embedding.process_share import own_device
+from tests import ROOT
 from tests.embedding.photographs import encoded, noise, one_by_one, write_photos
 from tests.warm_process import run_warm
 
@@ -172,7 +173,7 @@ def test_a_class_of_ray_data_on_two_workers(checkpoint, expected, tmp_path):
     pytest.importorskip("ray", reason="RAY IS NOT INSTALLED: pip install 'hf_vitret[ray]' to test Embedder in it")
     write_photos(tmp_path / "photos", 5)
     environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # short: it holds sockets
         process = run_warm(RAY, tmp_path / "photos", checkpoint, folder, environment=dict(os.environ) | environment)
     assert process.returncode == 0, process.stderr[-4000:]

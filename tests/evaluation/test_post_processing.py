@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from hf_vitret import RetrievalEvaluator
 from hf_vitret.evaluation import post_processing as module
 from hf_vitret.evaluation.post_processing import POST_PROCESSINGS, PostProcessedSearch
-from hf_vitret.search.diffusion import Diffusion
 from hf_vitret.search.neighbors import nearest_neighbors
-from hf_vitret.search.query_expansion import augment_database, expand_queries
-from hf_vitret.search.reciprocal_reranking import rerank_reciprocal
+from hf_vitret.search.reranking.diffusion import Diffusion
+from hf_vitret.search.reranking.query_expansion import augment_database, expand_queries
+from hf_vitret.search.reranking.reciprocal_reranking import rerank_reciprocal
 from tests.training import runs
 
 K = 5

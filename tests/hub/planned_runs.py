@@ -15,14 +15,14 @@ from unittest.mock import patch
 from datasets import Dataset, DatasetDict
 
 from hf_vitret import ViTRetConfig
-from hf_vitret.data import cub, inshop, sop
-from hf_vitret.experiment import benchmark, particular_objects
-from hf_vitret.experiment.run_results import TRAINED_PARTS, run_settings
+from hf_vitret.data.benchmarks import cub, inshop, sop
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.model_card import write_model_card
+from hf_vitret.workflows.finetune import benchmark, particular_objects
+from hf_vitret.workflows.finetune.run_results import TRAINED_PARTS, run_settings
+from tests import ROOT
 from tests.training.runs import shapes_dataset
 
-ROOT = Path(__file__).parents[2]
 PLAN_NAME = "plan.json"
 
 

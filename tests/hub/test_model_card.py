@@ -21,12 +21,13 @@ from hf_vitret.hub.export.onnx_graph import export_onnx
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
 from hf_vitret.hub.model_card import write_model_card
 from hf_vitret.hub.pinned_snippets import pin_snippets
-from tests.experiment import flow
+from tests import ROOT
 from tests.training.runs import draw
 from tests.warm_process import run_warm
+from tests.workflows.finetune import flow
 
 NAMES = ["recall_at_1", "recall_at_10", "recall_at_100", "recall_at_1000", "map_at_r", "r_precision"]
-SHOWN = Path(__file__).parents[2] / "model_cards"
+SHOWN = ROOT / "model_cards"
 COLUMNS = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
 
 

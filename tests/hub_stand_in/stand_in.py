@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.warm_process import run_warm
 
 from .faults import Faults
 from .server import HubServer, SeenRequest
 from .store import Store
-
-ROOT = Path(__file__).parents[2]
 
 
 class HubStandIn:

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of this room give what they say."""
+"""The examples in the docstrings of this package give what they say."""
 
 import doctest
 from importlib import import_module
@@ -6,7 +6,9 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("name", ["embedding_map", "image_index", "index_choice", "match_threshold", "metadata_filter"])
+@pytest.mark.parametrize(
+    "name", ["building.index_choice", "image_index", "match_threshold", "metadata_filter", "migration.embedding_map"]
+)
 def test_examples(name):
     result = doctest.testmod(import_module(f"hf_vitret.indexing.{name}"))
     assert result.attempted > 0

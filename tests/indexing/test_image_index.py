@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hf_vitret.embedding.model_identity import ModelIdentity
+from hf_vitret.indexing.building.index_quality import HeldOutQueries
 from hf_vitret.indexing.image_index import ImageIndex
-from hf_vitret.indexing.index_quality import HeldOutQueries
 from tests.indexing.vectors import MODEL, brute_force, unit_rows, write_folder
 from tests.warm_process import run_warm
 
@@ -94,7 +94,7 @@ def test_torch_finds_what_faiss_finds(indexes):
 def test_without_faiss_the_search_is_exact_in_torch(monkeypatch, tmp_path):
     build("flat").save(tmp_path / "faiss")
     monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.setattr("hf_vitret.indexing.backend.find_spec", lambda name: None)
+    monkeypatch.setattr("hf_vitret.indexing.backends.backend.find_spec", lambda name: None)
     index = ImageIndex.build(ROWS, IDS)
     assert (index.manifest.backend, index.manifest.kind) == ("torch", "flat")
     assert np.array_equal(rows_of(index.search(QUERIES, 5)[1]), brute_force(QUERIES, ROWS, 5)[1])
@@ -291,10 +291,10 @@ def test_codes_are_learned_from_a_random_sample(monkeypatch):
     seen, drawn = [], []
     train = faiss.IndexRefine.train
     monkeypatch.setattr(faiss.IndexRefine, "train", lambda self, rows: seen.append(rows.copy()) or train(self, rows))
-    monkeypatch.setattr("hf_vitret.indexing.index_choice._TRAINING_PER_CELL", 1)
-    monkeypatch.setattr("hf_vitret.indexing.index_choice._MIN_TRAINING", 5)
+    monkeypatch.setattr("hf_vitret.indexing.building.index_choice._TRAINING_PER_CELL", 1)
+    monkeypatch.setattr("hf_vitret.indexing.building.index_choice._MIN_TRAINING", 5)
     monkeypatch.setattr(
-        "hf_vitret.indexing.index_build.HeldOutQueries",
+        "hf_vitret.indexing.building.index_build.HeldOutQueries",
         lambda rows, places: drawn.append(places) or HeldOutQueries(rows, places),
     )
     for seed in (0, 0, 1):
@@ -418,7 +418,7 @@ def test_a_changed_file_is_not_parsed(name, tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    monkeypatch.setattr("hf_vitret.indexing.index_files.load_backend", lambda *_, **__: pytest.fail("parsed"))
+    monkeypatch.setattr("hf_vitret.indexing.building.index_files.load_backend", lambda *_, **__: pytest.fail("parsed"))
     with pytest.raises(ValueError, match=f"{name} is not what it was"):
         ImageIndex.load(tmp_path / "index")
     path.write_bytes(content[:-1])

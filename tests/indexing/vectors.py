@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_vitret.data.durable_files import sha256_of
 from hf_vitret.embedding.manifest import EmbeddingManifest, ShardFacts
 from hf_vitret.embedding.model_identity import ModelIdentity
+from hf_vitret.files.atomic_writes import sha256_of
 
 MODEL = ModelIdentity("user/model", "a" * 40, "1" * 64, "2" * 64, "3" * 64)
 

@@ -10,7 +10,7 @@ import pytest
 
 import hf_vitret.losses
 
-WITHOUT_EXAMPLES = {"references", "walk"}
+WITHOUT_EXAMPLES = {"blockwise", "references"}
 MODULES = {module.name for module in iter_modules(hf_vitret.losses.__path__)}
 
 

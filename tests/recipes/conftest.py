@@ -11,10 +11,9 @@ from types import ModuleType
 import pytest
 
 from hf_vitret import RetrievalTrainer
-from tests.experiment import flow
+from tests import ROOT
 from tests.training.runs import draw
-
-ROOT = Path(__file__).parents[2]
+from tests.workflows.finetune import flow
 
 
 @pytest.fixture(scope="session")

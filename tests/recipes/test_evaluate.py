@@ -14,7 +14,7 @@ from hf_vitret.cli.main import main as cli
 from hf_vitret.evaluation.post_processing import PostProcessedSearch
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
-from hf_vitret.experiment import evaluated_data
+from hf_vitret.workflows.evaluate import evaluated_data
 from tests.training.runs import draw, shapes_dataset
 
 

@@ -13,7 +13,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from hf_vitret import ViTRetModel
-from hf_vitret.experiment import benchmark
+from hf_vitret.workflows.finetune import benchmark
 from tests.recipes.conftest import ROOT
 from tests.training.runs import shapes_dataset
 

@@ -12,9 +12,9 @@ from datasets import Dataset
 from PIL import Image
 
 from hf_vitret.evaluation.reporting.report import EvaluationResult
-from tests.experiment import flow
 from tests.recipes.conftest import ROOT
 from tests.training.runs import draw
+from tests.workflows.finetune import flow
 
 WRITTEN = {"README.md", "config.json", "model.safetensors", "preprocessor_config.json", "results.json", "retrieval.png"}
 

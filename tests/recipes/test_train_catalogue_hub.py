@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hf_vitret.data.preparation.prepared_folder import read_manifest
-from tests.experiment import flow
 from tests.hub_stand_in.stand_in import HubStandIn, running_hub
 from tests.recipes.conftest import ROOT
+from tests.workflows.finetune import flow
 
 PUSH = """
 from datasets import Dataset, Features, Image, Value

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.data.cub import OFFICIAL_COUNTS
-from tests.experiment import flow
+from hf_vitret.data.benchmarks.cub import OFFICIAL_COUNTS
 from tests.training.runs import draw
+from tests.workflows.finetune import flow
 
 SPECIES = (1, 2, 99, 100, 101, 102, 199, 200)  # of 200, four on each side
 

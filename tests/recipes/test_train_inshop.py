@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.data.inshop import OFFICIAL_COUNTS
-from tests.experiment import flow
+from hf_vitret.data.benchmarks.inshop import OFFICIAL_COUNTS
 from tests.training.runs import draw
+from tests.workflows.finetune import flow
 
 TRAINED, SOUGHT = range(1, 13), range(13, 18)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hf_vitret import ViTRetModel
-from hf_vitret.data.places import writing
-from hf_vitret.data.sfm120k import load_sfm120k
-from hf_vitret.search.embed import embed_images
-from tests.experiment import flow
+from hf_vitret.data.demo.scenes import writing
+from hf_vitret.data.landmarks.sfm120k import load_sfm120k
+from hf_vitret.inference.embed import embed_images
+from tests.workflows.finetune import flow
 
 SMALL = {"num_train_scenes": 8, "num_val_scenes": 2, "num_queries": 3, "views_per_scene": 4, "num_distractors": 6}
 

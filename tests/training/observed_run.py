@@ -13,9 +13,9 @@ from accelerate.utils import DistributedType
 from transformers import TrainerCallback
 
 from hf_vitret import RetrievalTrainer
+from tests import ROOT
 from tests.training import runs
 
-ROOT = Path(__file__).parents[2]
 GLOBAL_BATCH = 8
 
 

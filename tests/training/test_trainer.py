@@ -8,8 +8,8 @@ import torch
 from transformers import AutoConfig, Dinov2Config
 
 from hf_vitret import RetrievalEvaluator, RetrievalLoss, RetrievalTrainer, ViTRetConfig, ViTRetModel, retrieval_metrics
-from hf_vitret.training.checkpoint_contents import EXTRA_STATE_NAME
-from hf_vitret.training.training_images import DrawSampler
+from hf_vitret.training.batches.training_images import DrawSampler
+from hf_vitret.training.checkpoints.checkpoint_contents import EXTRA_STATE_NAME
 from tests.training import runs
 
 

@@ -9,10 +9,10 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 from hf_vitret import RetrievalTrainer, SupConLoss, ViTRetConfig, ViTRetModel
-from hf_vitret.training.cached_features import CachedFeatures, cache_pooled_features
-from hf_vitret.training.lora import add_lora, merge_lora
+from hf_vitret.training.batches.cached_features import CachedFeatures, cache_pooled_features
+from hf_vitret.training.trainable.lora import add_lora, merge_lora
 from tests.training import runs
-from tests.training.forked import Run, launch
+from tests.training.distributed.forked import Run, launch
 
 ALONE: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "optim": "sgd"}
 THREE_STEPS = {**ALONE, "max_steps": 3, "learning_rate": 1e-3}
@@ -86,7 +86,7 @@ def test_caching_takes_one_all_reduce_a_step(tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in variants}
     launch(
         *[
-            Run("tests.training.all_reduce_run:run", [str(folders[name]), changes | extra], 2)
+            Run("tests.training.distributed.all_reduce_run:run", [str(folders[name]), changes | extra], 2)
             for name, extra in variants.items()
         ]
     )

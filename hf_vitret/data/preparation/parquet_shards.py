@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..durable_files import aside, put_in_place
+from ...files.atomic_writes import aside, put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

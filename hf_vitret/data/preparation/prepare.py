@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..durable_files import flush, one_process, write_whole
+from ...files.atomic_writes import flush, one_process, write_whole
 from ..image_checks import ON_BAD_IMAGE
 from ..schema import name_some
 from .checks import check_same, check_settings, check_splits, source_ids

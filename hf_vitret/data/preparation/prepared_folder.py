@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..durable_files import sha256_of, write_whole
+from ...files.atomic_writes import sha256_of, write_whole
 from ..schema import describe_split
 from .parquet_shards import DATA_FOLDER, name_shards, read_column
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ..catalogue_sources import IMAGE_SUFFIXES
+from ..images import IMAGE_SUFFIXES
 from ..in_order import default_threads
 from ..schema import name_some
 from .parquet_shards import ROW_GROUP_SIZE

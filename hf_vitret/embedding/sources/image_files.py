@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.catalogue_sources import IMAGE_SUFFIXES
+from ...data.images import IMAGE_SUFFIXES
 from ...data.schema import name_some
 from .source import ImageSource, SourceRow, SourceShard, digest_of
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...data.catalogue_sources import TABLE_SUFFIXES
+from ...data.catalogue.sources import TABLE_SUFFIXES
 from ...data.schema import name_some
 from ..shards import ID_COLUMN
 from .columns import columns_along, find_image_column, is_text

@@ -6,16 +6,16 @@ import itertools
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ...data.archives.extraction import MACOS_PREFIX
-from ...data.archives.members import Limits
-from ...data.archives.tar_members import named_damage, tar_members
-from ...data.catalogue_sources import IMAGE_SUFFIXES
+from ...data.images import IMAGE_SUFFIXES
+from ...data.untrusted.archives.extraction import MACOS_PREFIX
+from ...data.untrusted.archives.members import Limits
+from ...data.untrusted.archives.tar_members import named_damage, tar_members
 from .source import ImageSource, SourceRow, SourceShard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ...data.archives.members import Member
+    from ...data.untrusted.archives.members import Member
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SIDECARS = ("json", "txt", "cls")  # what WebDataset keeps beside an image, as text

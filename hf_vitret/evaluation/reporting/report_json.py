@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ...data.durable_files import write_whole
+from ...files.atomic_writes import write_whole
 
 
 def write_json(path: str | PathLike[str], content: Mapping[str, Any]) -> Path:

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from ...compression.pca import PCA
+from ...compression.whitening import LearnedWhitening
 from ...data.schema import column_values
-from ...search.multi_scale import embed_multi_scale, patch_side
-from ...search.pca import PCA
-from ...search.projection import with_projection
-from ...search.whitening import LearnedWhitening
+from ...inference.multi_scale import embed_multi_scale, patch_side
+from ...inference.projection import with_projection
 from ..ranking.wanted_ranks import TIE_TOLERANCE
 from ..reporting.bootstrap import bootstrap_interval
 from ..reporting.report import EvaluationResult
@@ -21,7 +21,7 @@ from .metrics import DEFAULT_KS, means_of, revisited_query_metrics
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ...data.revisited_ground_truth import RevisitedGroundTruth
+    from ...data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
 # Distractors embedded at once, in batches: their pixels are held together, 2.4 MB each for 1024 x 768.
 _BATCHES = 4

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+    from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
 Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Booleans: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"

@@ -12,11 +12,11 @@ import torch
 from hf_vitret.evaluation.ranking.wanted_ranks import UNRESOLVED
 from hf_vitret.evaluation.revisited.average_precision import shrinking_precision_at_k, trapezoidal_average_precision
 from hf_vitret.evaluation.revisited.labelled_images import KINDS, LEVELS, Integers, LabelledImages
-from hf_vitret.evaluation.revisited.ranked_places import Ranking, num_ahead_in_ranking
-from hf_vitret.evaluation.revisited.scored_places import num_ahead_by_score
+from hf_vitret.evaluation.revisited.ranks import Ranking, num_ahead_in_ranking
+from hf_vitret.evaluation.revisited.scored_ranks import num_ahead_by_score
 
 if TYPE_CHECKING:
-    from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+    from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
 DEFAULT_KS = (1, 5, 10)
 
@@ -56,7 +56,7 @@ def revisited_metrics(
         Radenovic et al., "Revisiting Oxford and Paris", arXiv 1803.11285, section 5, and its `compute_map`.
 
     Example:
-        >>> from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+        >>> from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
         >>> truth = RevisitedGroundTruth(["q"], ["a", "b", "c", "d"], [(0, 0, 9, 9)], [[1]], [[3]], [[0]])
         >>> gallery = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
         >>> metrics = revisited_metrics(torch.tensor([[1.0, 0.0]]), gallery, truth, ks=[1])
@@ -111,7 +111,7 @@ def revisited_metrics_of_ranking(
         ValueError: It has another shape, it holds a labelled image twice in a list, or a k is below 1.
 
     Example:
-        >>> from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+        >>> from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
         >>> truth = RevisitedGroundTruth(["q"], ["a", "b", "c", "d"], [(0, 0, 9, 9)], [[1]], [[3]], [[0]])
         >>> round(revisited_metrics_of_ranking(np.array([[0, 1, 2, 3]]), truth)["medium_map"], 4)
         0.7917

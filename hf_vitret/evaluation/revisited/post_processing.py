@@ -14,13 +14,13 @@ from hf_vitret.evaluation.revisited.metrics import (
     revisited_query_metrics,
     revisited_query_metrics_of_ranking,
 )
-from hf_vitret.search.diffusion import Diffusion
 from hf_vitret.search.neighbors import nearest_neighbors
-from hf_vitret.search.query_expansion import augment_database, expand_queries
-from hf_vitret.search.reciprocal_reranking import rerank_reciprocal
+from hf_vitret.search.reranking.diffusion import Diffusion
+from hf_vitret.search.reranking.query_expansion import augment_database, expand_queries
+from hf_vitret.search.reranking.reciprocal_reranking import rerank_reciprocal
 
 if TYPE_CHECKING:
-    from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+    from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
 
 def post_processed_query_metrics(

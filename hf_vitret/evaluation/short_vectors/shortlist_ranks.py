@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from ...search.hamming import hamming_neighbors, rescore
-from ...search.quantization import pack_signs
+from ...compression.hamming import hamming_neighbors, rescore
+from ...compression.quantization import pack_signs
 from ..metrics.metric_choice import MetricChoice
 from ..metrics.metric_sums import MetricSums
 from ..metrics.query_values import rank_values, sum_values

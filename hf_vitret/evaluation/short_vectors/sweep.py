@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ...compression.pca import PCA
+from ...compression.quantization import PRECISIONS, bytes_per_vector
 from ...search.exact_codes import Identifiers
 from ...search.inner_products import check_embeddings, check_same_dim
-from ...search.pca import PCA
-from ...search.quantization import PRECISIONS, bytes_per_vector
 from ..ranking.search_codes import SearchCodes
 from .table import ShortVectors, ShortVectorScore
 from .task import ShortVectorTask, Vectors

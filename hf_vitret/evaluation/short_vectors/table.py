@@ -12,7 +12,7 @@ class ShortVectorScore:
     Attributes:
         dim: Dimensions of the stored vector.
         reduction: `"pca"`, `"pca_whitened"` or `"first_d"`.
-        precision: A key of `hf_vitret.search.quantization.PRECISIONS`.
+        precision: A key of `hf_vitret.compression.quantization.PRECISIONS`.
         bytes_per_vector: Bytes of one stored vector.
         recall_at_1: In [0, 1]; nan where no query has a positive.
         map_at_r: Likewise.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...search.quantization import int8_scale, pack_signs, to_int8, unpack_signs
+from ...compression.quantization import int8_scale, pack_signs, to_int8, unpack_signs
 from ..metrics.metric_choice import MetricChoice
 from ..metrics.retrieval import retrieval_metrics
 from ..ranking.search_codes import SearchCodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ...data.durable_files import write_whole
+from ...files.atomic_writes import write_whole
 
 TEMPLATE = Path(__file__).with_name("templates") / "endpoint_handler.py"
 HANDLER_NAME = "handler.py"

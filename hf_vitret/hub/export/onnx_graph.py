@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...data.durable_files import aside, put_in_place
+from ...files.atomic_writes import aside, put_in_place
+from ...inference.forward import evaluating
 from ...models.modeling_vitret import ViTRetModel
-from ...search.forward import evaluating
 from ..card.formats import FORMATS
 from .recorded import record_format
 

@@ -10,8 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ...data.durable_files import write_whole
 from ...evaluation.reporting.bootstrap import Comparison
+from ...files.atomic_writes import write_whole
 from ..card.formats import formats_in
 from ..card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
 from ..model_card import write_model_card

@@ -10,9 +10,9 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from ...data.durable_files import aside, write_whole
+from ...files.atomic_writes import aside, write_whole
+from ...inference.self_contained import check_self_contained
 from ...models.modeling_vitret import POOLED_NORMS, ViTRetModel, _backbone_kwargs
-from ...search.self_contained import check_self_contained
 from .endpoint import check_is_checkpoint
 from .recorded import record_format
 

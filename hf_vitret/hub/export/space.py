@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...data.durable_files import aside, put_in_place, write_whole
 from ...data.images import to_rgb
 from ...data.schema import column_values
+from ...files.atomic_writes import aside, put_in_place, write_whole
 from .endpoint import check_is_checkpoint
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def write_space(
     """
     from safetensors.torch import save_file
 
-    from ...search.embed import embed_images
-    from ...search.load_model import load_model
+    from ...inference.embed import embed_images
+    from ...inference.load_model import load_model
 
     check_is_checkpoint(Path(folder))
     if not 1 <= len(dataset) <= MAX_INDEXED:

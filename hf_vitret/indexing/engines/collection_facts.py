@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...data.durable_files import sha256_of
 from ...embedding.manifest import MANIFEST_NAME
 from ...embedding.model_identity import ModelIdentity
+from ...files.atomic_writes import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...embedding.shards import EMBEDDING_COLUMN, ID_COLUMN
 from .collection_facts import FACTS_KEY, CollectionFacts
 from .loading import LoadReport, load_into
-from .places import is_address, said_by
+from .locations import is_address, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...embedding.shards import EMBEDDING_COLUMN, ID_COLUMN
 from .collection_facts import FACTS_KEY, CollectionFacts, facts_of_properties
 from .loading import LoadReport, load_into
-from .places import is_address, said_by, secret_for
+from .locations import is_address, said_by, secret_for
 from .plain_values import plain_rows
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ...evaluation.ranking.exact_scores import exact_device
-from ...search.embed import embed_images
-from ..distributed import gather_rows, rank_and_world
+from ...inference.embed import embed_images
+from ..distributed.gathering import gather_rows, rank_and_world
 from .hardest_negatives import hardest_negatives
 from .sampler import TupleSampler
 

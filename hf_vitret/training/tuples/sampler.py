@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..sampler import EpochSampler
+from ..batches.sampler import EpochSampler
 from .hardest_negatives import check_clusters
 
 

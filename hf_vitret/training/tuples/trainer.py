@@ -14,11 +14,11 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 from ...data.schema import column_values
 from ...losses.retrieval import RetrievalLoss
 from ...losses.tuple_contrastive import TupleContrastiveLoss
-from ..cached_features import CachedFeatures
-from ..sampler import EpochSampler
+from ..batches.cached_features import CachedFeatures
+from ..batches.sampler import EpochSampler
+from ..batches.training_set import TrainingSet
 from ..trainer import RetrievalTrainer
 from ..training_args import RetrievalTrainingArguments
-from ..training_set import TrainingSet
 from .arguments import TupleTrainingArguments
 from .mining import mine_tuples
 from .pairs import PAIR_COLUMNS

@@ -12,7 +12,7 @@ from PIL import Image
 from hf_vitret import load_retrieval_dataset
 from hf_vitret.data.images import read_image
 from hf_vitret.data.schema import column_values
-from hf_vitret.training.transforms import TrainTransform
+from hf_vitret.training.batches.transforms import TrainTransform
 
 from ..development_data import EMOJI
 

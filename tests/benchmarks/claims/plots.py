@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hf_vitret import draw_spread
 from hf_vitret.evaluation.reporting.plot_style import COLORS, PLOT_STYLE
-from hf_vitret.evaluation.spread import Spread
+from hf_vitret.evaluation.spread.measures import Spread
 
 from .perform import read_facts, read_values
 from .run import Run

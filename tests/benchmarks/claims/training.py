@@ -9,8 +9,8 @@ from datasets import DatasetDict
 from transformers import AutoConfig, AutoModel, ResNetConfig, TrainerCallback
 
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetModel
-from hf_vitret.training.sampler import EpochSampler
-from hf_vitret.training.training_set import TrainingSet
+from hf_vitret.training.batches.sampler import EpochSampler
+from hf_vitret.training.batches.training_set import TrainingSet
 
 from ..development_data import WEIGHTS
 from .images import some_classes

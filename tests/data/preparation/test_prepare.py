@@ -8,14 +8,14 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, IterableDataset, Value, load_dataset
-from preparing import MOMENTS, NUM_TRAIN, SETTINGS, content, make_dataset, make_split, picture
 
 from hf_vitret.data import describe_split, load_retrieval_dataset
 from hf_vitret.data.preparation import prepare, row_groups
 from hf_vitret.data.preparation.prepare import prepare_dataset, report_skipped
 from hf_vitret.data.preparation.prepared_folder import check_files, read_manifest
 from hf_vitret.data.preparation.reencoding import Encoding
-from tests.training.forked import Run, launch
+from tests.data.preparation.preparing import MOMENTS, NUM_TRAIN, SETTINGS, content, make_dataset, make_split, picture
+from tests.training.distributed.forked import Run, launch
 
 
 def prepare_until(moment: str, folder: Path, processes: int = 1) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_vitret.data.revisited_ground_truth import RevisitedGroundTruth
+from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from hf_vitret import PCA
+from hf_vitret.compression.whitening import LearnedWhitening
 from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
 from hf_vitret.evaluation.revisited.evaluator import RevisitedEvaluator
 from hf_vitret.evaluation.revisited.metrics import means_of, revisited_query_metrics
-from hf_vitret.search.multi_scale import embed_multi_scale
-from hf_vitret.search.whitening import LearnedWhitening
+from hf_vitret.inference.multi_scale import embed_multi_scale
 
 NUM_GALLERY = 30
 

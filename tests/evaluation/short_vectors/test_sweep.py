@@ -8,10 +8,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA as SklearnPCA
 
+from hf_vitret.compression.quantization import PRECISIONS
 from hf_vitret.evaluation.short_vectors import shortlist_ranks
 from hf_vitret.evaluation.short_vectors import table as short_vector_table
 from hf_vitret.evaluation.short_vectors.sweep import DIMS, REDUCTIONS, short_vectors
-from hf_vitret.search.quantization import PRECISIONS
 
 SHORTLIST = 12
 

@@ -2,13 +2,13 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
+from tests import ROOT
 
-RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPES = ROOT / "recipes"
 
 
 @pytest.mark.parametrize("name", PAPER_FIGURES)

@@ -3,7 +3,6 @@
 import doctest
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 
 from hf_vitret.hub.card import run_curves
 from hf_vitret.hub.card.run_curves import draw_run_curves, loss_curves, recall_curve
+from tests import ROOT
 
-SHOWN = Path(__file__).parents[3] / "model_cards" / "dinov2-small-icons" / "results.json"
+SHOWN = ROOT / "model_cards" / "dinov2-small-icons" / "results.json"
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hf_vitret.hub.export.onnx_encoder import OnnxEncoder, score_change
 from hf_vitret.hub.export.onnx_graph import export_onnx
 from hf_vitret.hub.export.recorded import record_format, record_int8
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
-from tests.experiment import flow
 from tests.training.runs import shapes_dataset
+from tests.workflows.finetune import flow
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from datasets import Dataset
 
-from hf_vitret.search.embed import embed_images
-from hf_vitret.training.cached_features import CachedFeatures
+from hf_vitret.inference.embed import embed_images
+from hf_vitret.training.batches.cached_features import CachedFeatures
 from hf_vitret.training.tuples.arguments import TupleTrainingArguments
 from hf_vitret.training.tuples.mining import mine_tuples
 from tests.training import runs
-from tests.training.forked import Run, launch
+from tests.training.distributed.forked import Run, launch
 from tests.training.tuples import tuple_run
 
 RUN = "tests.training.tuples.tuple_run:run"

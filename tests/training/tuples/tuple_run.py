@@ -13,7 +13,7 @@ from hf_vitret.data.schema import column_values
 from hf_vitret.training.tuples.arguments import TupleTrainingArguments
 from hf_vitret.training.tuples.trainer import TupleTrainer
 from tests.training import runs
-from tests.training.resume_run import KillAt, digest
+from tests.training.checkpoints.resume_run import KillAt, digest
 from tests.training.tiny_backbones import tiny
 
 TUPLES = 2  # in a step of all processes

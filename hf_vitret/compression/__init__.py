@@ -1,0 +1,1 @@
+"""Shorter and smaller vectors: PCA, whitening, int8 and binary codes."""

@@ -1,0 +1,1 @@
+"""The category-level benchmarks of the field."""

@@ -1,0 +1,178 @@
+"""A catalogue of the user's own images, from folders, a table or the Hub, brought into the one schema."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..preparation.prepared_folder import is_prepared
+from ..schema import COLUMNS, column_values, describe_split
+from ..splits import split_by_class
+from .columns import to_schema
+from .sources import (
+    HUB_SUFFIXES,
+    TABLE_SUFFIXES,
+    read_folder,
+    read_hub,
+    read_saved,
+    read_table,
+    require_columns,
+)
+from .splits import SplitNames
+from .streaming import prepare_stream
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from datasets import Dataset, DatasetDict
+
+logger = logging.getLogger(__name__)
+
+
+def load_catalogue(
+    data_dir: str | PathLike[str] | None = None,
+    *,
+    image_column: str = "image",
+    label_column: str = "label",
+    train_split: str = "train",
+    test_split: str | None = None,
+    query_split: str | None = None,
+    gallery_split: str | None = None,
+    test_fraction: float = 0.5,
+    seed: int = 0,
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+    streaming: bool = False,
+    prepared_dir: str | PathLike[str] | None = None,
+    short_side: int = 256,
+    **options: Any,
+) -> DatasetDict:
+    """Load the user's own images, from whatever form they are kept in.
+
+    Args:
+        data_dir: One of: a folder with one folder of images per class (`read_folder`), optionally under
+            `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv` or `.parquet` file
+            (`read_table`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set on the Hub.
+        image_column: Column of the images, in a table or data set.
+        label_column: Column of the classes: text, whole numbers (any, also with gaps) or `ClassLabel`.
+        train_split: Name of the split to train on, where the source has several.
+        test_split: Name of the split to test on; default "test" if there is one. None and no such split: half
+            of the *classes* are set aside for testing.
+        query_split: Instead of `test_split`, with `gallery_split`: what is searched for; default "query".
+        gallery_split: What is searched; default "gallery".
+        test_fraction: Share of the classes to set aside where there is no test split (`choose_test_classes`).
+        seed: Seed of that choice.
+        dataset_name: In place of `data_dir`: the name of a data set on the Hub, whatever is on this machine.
+        dataset_config: Which of its configurations, where it has several.
+        streaming: Whether to read a data set of the Hub that the disk has no room for: once, as a stream, of which
+            small copies of the images are kept (`prepare_stream`). An interrupted call is repeated.
+        prepared_dir: With `streaming`: the folder of the copies.
+        short_side: With `streaming`: pixels of their short side.
+        **options: Passed to `datasets.load_dataset` where the source is the Hub, as `revision="..."`.
+
+    Returns:
+        A `DatasetDict` with `train` and `test` (or `train`, `query`, `gallery`); `label` is a `ClassLabel`
+        with the sorted class names, the same in all splits. `image_id` is the source's `image_id` column if
+        it has one, else the path of the file, else `<split>/<row>`. A folder that `prepare_dataset` wrote keeps the
+        labels that it has.
+
+    Raises:
+        FileNotFoundError: There is nothing at `data_dir`, or no such data set on the Hub.
+        ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or
+            none of them has two images; splits are named that are not there; options do not go together.
+
+    Examples:
+        >>> load_catalogue("photos")  # doctest: +SKIP
+        >>> load_catalogue(dataset_name="user/x", streaming=True, prepared_dir="x-256")  # doctest: +SKIP
+    """
+    from datasets import DatasetDict
+
+    if data_dir is not None and dataset_name is not None:
+        raise ValueError(f"name data_dir or dataset_name, not both; got {str(data_dir)!r} and {dataset_name!r}")
+    if data_dir is None and dataset_name is None:
+        raise ValueError(
+            "the catalogue needs data_dir, a folder of class folders or a .csv or .parquet; or dataset_name, a data "
+            "set of the Hub"
+        )
+    if streaming != (prepared_dir is not None):
+        raise ValueError(
+            "streaming needs prepared_dir, the folder for the copies of the images, and is what it is for; got "
+            f"streaming={streaming}, prepared_dir={prepared_dir!r}"
+        )
+    source = dataset_name or str(data_dir)
+    names = SplitNames(train_split, test_split, query_split, gallery_split)
+    columns = {"image": image_column, "label": label_column}
+    options |= {"name": dataset_config} if dataset_config else {}
+    if streaming:
+        folder = prepare_stream(source, str(prepared_dir), names, columns, hub_options=options, short_side=short_side)
+        splits, columns = read_hub(str(folder)), {"image": "image", "label": "label"}
+    elif dataset_name is not None:
+        splits = names.choose(read_hub(source, **options), source)
+    else:
+        splits = names.choose(_read(source, image_column, label_column, options), source)
+    for split in splits.values():
+        require_columns(split, columns, source)
+    if dataset_name is None and is_prepared(source) and _has_schema(splits):
+        catalogue = DatasetDict(splits)
+    else:
+        catalogue = to_schema(splits, columns["image"], columns["label"], source)
+    _check_classes(catalogue["train"], source)
+    if set(catalogue) == {"train"}:
+        catalogue = split_by_class(catalogue["train"], test_fraction, seed)
+        _check_classes(catalogue["train"], f"{source} (the {1 - test_fraction:.0%} of classes to train on)")
+    num_single = describe_split(catalogue["train"])["num_single_image_classes"]
+    if num_single:
+        logger.warning("%d classes of the train split have one image: they serve as negatives only", num_single)
+    return catalogue
+
+
+def _read(source: str, image_column: str, label_column: str, options: dict[str, Any]) -> dict[str, Dataset]:
+    """Read the source in the form it has: prepared, file, saved data set, folder of images, else `load_dataset`."""
+    path = Path(source).expanduser()
+    if is_prepared(path):
+        return read_hub(str(path))
+    if path.is_file():
+        if path.suffix.lower() not in TABLE_SUFFIXES:
+            raise ValueError(
+                f"{path}: expected a folder, or a table ({', '.join(TABLE_SUFFIXES)}); got {path.suffix!r}"
+            )
+        return read_table(path, image_column, label_column)
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return read_saved(path)
+    if path.is_dir():
+        found = read_folder(path, image_column, label_column)
+        if all(len(split) for split in found.values()):
+            return found
+        if not any(file for suffix in HUB_SUFFIXES for file in path.rglob(f"*{suffix}")):
+            raise FileNotFoundError(
+                f"{path}: no images in "
+                f"{' or '.join(name for name, split in found.items() if not len(split))}; expected "
+                "<class>/<image>, one folder per class, optionally under train/ and test/"
+            )
+    return read_hub(str(path) if path.exists() else source, **options)
+
+
+def _has_schema(splits: dict[str, Dataset]) -> bool:
+    """Say whether splits need no other columns and labels; halving the classes takes labels with names."""
+    from datasets import ClassLabel
+
+    label = splits["train"].features["label"]
+    is_label = isinstance(label, ClassLabel) or (len(splits) > 1 and label.dtype == "int64")
+    return is_label and all(set(split.column_names) == set(COLUMNS) for split in splits.values())
+
+
+def _check_classes(train: Dataset, source: str) -> None:
+    """Check that something can be learnt: two classes, so that there are negatives, and one positive pair."""
+    sizes = Counter(column_values(train, "label"))
+    if len(sizes) < 2:
+        raise ValueError(
+            f"{source}: {len(sizes)} class in the train split; retrieval is learnt between 2 classes or more"
+        )
+    if max(sizes.values()) < 2:
+        raise ValueError(
+            f"{source}: each of the {len(sizes)} classes has one image (a folder with one image per class?), "
+            "so there is no pair of one class to learn from; add images, or check which column or folder "
+            "names the class"
+        )

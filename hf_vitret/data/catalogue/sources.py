@@ -1,0 +1,220 @@
+"""Where a catalogue can come from: each reader returns split name -> data set, with the columns as found."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..images import IMAGE_SUFFIXES
+from ..schema import SPLITS, name_some
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+# A folder of these and of no loose images is a data set in the Hub's layout.
+HUB_SUFFIXES = (".parquet", ".arrow", ".csv", ".json", ".jsonl", ".tar")
+SPLIT_WORDS = frozenset({"test", "val", "valid", "validation", "query", "gallery"})
+
+
+def find_images(folder: Path) -> list[Path]:
+    """List the images below a folder, sorted, and log what was left out.
+
+    Hidden files and folders (a leading dot, so also `._*` of macOS and `.DS_Store`) and files that are no
+    images (`Thumbs.db`, `notes.txt`) are left out and counted. A link to a folder is followed once for each
+    real folder.
+    """
+    images, skipped, empty, seen = [], [], [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        is_image = {name: _has_image_name(name) for name in files}
+        images += [Path(parent, name) for name in files if is_image[name]]
+        skipped += [name for name in files if not is_image[name]]
+        if not folders and not any(is_image.values()):
+            empty.append(os.path.relpath(parent, folder))
+    if skipped:
+        logger.warning("%s: left out %d files that are no images: %s", folder, len(skipped), name_some(skipped))
+    if empty:
+        logger.warning("%s: left out %d folders without images: %s", folder, len(empty), name_some(empty))
+    return sorted(images)
+
+
+def _has_image_name(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_folder(root: Path, image_column: str, label_column: str) -> dict[str, Dataset]:
+    """Read a tree of images: the class is the name of the folder that directly holds the image.
+
+    In a nested tree (`shoes/boots/1.jpg`) only `boots` counts, so two folders of one name are one class
+    wherever they are; if that is not meant, name the folders apart or give a table. If the top folders are
+    `train` and `test`, or `train`, `query` and `gallery`, they are the splits. An empty class folder is
+    logged and left out: one folder that was emptied must not stop a run.
+
+    Raises:
+        ValueError: An image lies directly in the top folder (or in a split folder), where no folder names its
+            class.
+    """
+    from datasets import Dataset, Features, Image, Value
+
+    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    splits = next((names for names in SPLITS if folders == set(names)), None)
+    if splits is None and "train" in folders and folders & SPLIT_WORDS:
+        raise ValueError(
+            f"{root}: the top folders {', '.join(sorted(folders))} look like splits; expected exactly "
+            f"{' or '.join(' + '.join(names) for names in SPLITS)} (or class folders alone)"
+        )
+    roots = {name: root / name for name in splits} if splits else {"train": root}
+    found = {}
+    for name, folder in roots.items():
+        paths = find_images(folder)
+        loose = [path.name for path in paths if path.parent == folder]
+        if loose:
+            raise ValueError(
+                f"{folder} holds images beside its class folders: {name_some(loose)}. The class of an image "
+                "is the name of its folder: expected <class>/<image>; move them into a folder of their "
+                "class, or away"
+            )
+        found[name] = Dataset.from_dict(
+            {
+                image_column: [str(path) for path in paths],
+                label_column: [path.parent.name for path in paths],
+                "image_id": [path.relative_to(root).as_posix() for path in paths],
+            },
+            features=Features({image_column: Image(), label_column: Value("string"), "image_id": Value("string")}),
+        )
+    return found
+
+
+def read_table(table: Path, image_column: str, label_column: str) -> dict[str, Dataset]:
+    """Read a CSV, TSV or Parquet file of paths relative to the file, or (Parquet) of encoded images.
+
+    All of a CSV is read as text: a class "007" stays "007", a class "None" is a class, an empty cell is
+    missing.
+
+    Raises:
+        ValueError: A column is missing, a path is empty, occurs twice, or leads to no file.
+    """
+    from datasets import Dataset, Features, Image, Value
+
+    if table.suffix.lower() == ".parquet":
+        dataset = Dataset.from_parquet(str(table))
+    else:
+        dataset = Dataset.from_dict(_read_cells(table))
+    require_columns(dataset, {"image": image_column, "label": label_column}, str(table))
+    if dataset.features[image_column] in (Value("string"), Value("large_string"), Value("null")):
+        paths = dataset[image_column][:]
+        check_paths(paths, table)
+        rows = {
+            image_column: [str(table.parent / path) for path in paths],
+            label_column: dataset[label_column][:],
+        }
+        features = {image_column: Image(), label_column: dataset.features[label_column]}
+        if "image_id" in dataset.column_names:
+            rows["image_id"], features["image_id"] = dataset["image_id"][:], dataset.features["image_id"]
+        elif not any(Path(path).is_absolute() for path in paths):
+            rows["image_id"], features["image_id"] = paths, Value("string")
+        dataset = Dataset.from_dict(rows, features=Features(features))
+    return {"train": dataset}
+
+
+def _read_cells(table: Path) -> dict[str, list[str | None]]:
+    """Read a CSV or TSV file as text: column -> cells, None where a cell is empty."""
+    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+    with table.open(encoding="utf-8-sig", newline="") as lines:  # "-sig": Excel starts a CSV with a mark
+        reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+        try:
+            rows = list(reader)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{table}, after line {reader.line_num}: not CSV in UTF-8 ({error})") from error
+    names = list(reader.fieldnames or [])
+    uneven = [row for row, cells in enumerate(rows) if None in cells or None in cells.values()]
+    if uneven:
+        raise ValueError(f"{table}: rows {name_some(uneven)} have not as many cells as the header: {len(names)}")
+    return {name: [row[name] or None for row in rows] for name in names}
+
+
+def check_paths(paths: list[str | None], table: Path) -> None:
+    """Check that each path of a table's image column is there, is unique and leads to a file.
+
+    Raises:
+        ValueError: As said; the message names the rows.
+    """
+    missing = [row for row, path in enumerate(paths) if not path]
+    if missing:
+        raise ValueError(
+            f"{table}: the image path is missing in rows {name_some(missing)}; fill it in or drop the rows"
+        )
+    counts = Counter(paths)
+    repeated = [path for path, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"{table}: these images are listed more than once: {name_some(repeated)}; keep one row of each"
+        )
+    absent = [path for path in counts if not (table.parent / str(path)).is_file()]
+    if absent:
+        raise ValueError(
+            f"{table}: {len(absent)} of {len(paths)} images are not there: {name_some(absent)}. Paths are "
+            f"taken relative to the folder of the table, {table.parent}"
+        )
+
+
+def require_columns(dataset: Dataset, columns: dict[str, str], source: str) -> None:
+    """Check that the columns the user named are there.
+
+    Args:
+        dataset: The data set.
+        columns: What the column is for -> the name it should have; the option is called `<what>_column`.
+        source: Where the data set comes from, for the error.
+
+    Raises:
+        ValueError: A column is missing; the message lists those there are.
+    """
+    for what, column in columns.items():
+        if column not in dataset.column_names:
+            raise ValueError(
+                f"{source}: no column {column!r}; it has {', '.join(dataset.column_names)}. Name the {what} "
+                f"column with {what}_column=..."
+            )
+
+
+def read_saved(folder: Path) -> dict[str, Dataset]:
+    """Read what `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    from datasets import Dataset, load_from_disk
+
+    loaded = load_from_disk(str(folder))
+    return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)
+
+
+def read_hub(name: str, **options: Any) -> dict[str, Dataset]:
+    """Read a data set of the Hub, or a local folder in the Hub's layout, with `datasets.load_dataset`.
+
+    Args:
+        name: Owner and name, or a folder.
+        **options: Of `load_dataset`; with `streaming=True` the splits are `IterableDataset`.
+
+    Raises:
+        FileNotFoundError: There is neither such a path nor such a data set, or the Hub cannot be reached.
+    """
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        return dict(load_dataset(name, **options))
+    except (DatasetNotFoundError, ConnectionError, FileNotFoundError) as error:
+        raise FileNotFoundError(
+            f"{name!r} is no folder or table on this machine, and datasets.load_dataset found no such data "
+            "set. Check the path (data_dir) or the name on the Hub (owner/name), and the connection if it is "
+            "on the Hub; a private one needs a token (hf auth login, or HF_TOKEN)"
+        ) from error

@@ -1,0 +1,248 @@
+"""The embedded data set: concepts as the icon fonts of qtawesome draw them, so nothing need be downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..splits import split_by_class
+from .icon_fonts import ICON_FONTS, STABLE_CODE_POINTS, Glyph, draw_glyphs, find_fonts_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from datasets import Dataset, DatasetDict
+    from PIL import Image
+
+# Raise it when this file or icon_fonts.py would draw other images: old cache files are then ignored.
+FORMAT = 2
+# Two drawings of one concept whose overlap (soft intersection over union) reaches this are one drawing: Font
+# Awesome 6 re-traced most icons of version 5 and mdi6 re-hinted mdi5, so equal artwork is rarely equal in
+# every pixel. Looked at pair by pair, 0.90 and above is the same artwork; from 0.85 down lines have moved.
+SAME_DRAWING_OVERLAP = 0.9
+# Drawings are compared at this side whatever the size asked for, so `size` never changes the set.
+COMPARED_SIDE = 80
+# The jitter keeps raw pixels from solving the task while every icon stays upright and whole: the nearest
+# neighbour by squared difference of the 112-pixel images has R@1 = 11.3 on the test split (12,544-d; 14.5 at
+# 28 pixels).
+MAX_ROTATION_DEGREES = 12.0
+MAX_SHIFT_SHARE = 0.04  # of the image side, along each axis
+SCALE_RANGE = (0.8, 1.0)
+SUPERSAMPLING = 2  # draw at twice the side, reduce at the end: turned lines stay smooth
+
+
+def group_by_concept(glyphs: Iterable[Glyph]) -> dict[str, list[Glyph]]:
+    """Group drawings by the concept they show, each drawing under one concept.
+
+    The concept of an icon is its name without the style suffixes of its font, whatever the order of the words
+    ("circle-check" is "check-circle"). Names that Font Awesome gives to one code point are one concept
+    ("home" in version 5, "house" in 6: `STABLE_CODE_POINTS`). A group takes the name that most of its
+    drawings have. A drawing that occurs under several concepts, pixel for pixel (codicons have such aliases),
+    stays with the concept of most drawings.
+
+    Args:
+        glyphs: Drawings of one size.
+
+    Returns:
+        Concept to its drawings, sorted by concept; within a concept equal drawings (`SAME_DRAWING_OVERLAP`)
+        occur once.
+    """
+    drawings: defaultdict[str, list[Glyph]] = defaultdict(list)  # sorted words -> drawings
+    stems: dict[tuple[str, str], str] = {}
+    parents: dict[str, str] = {}
+    first_of_code: dict[tuple[str, int], str] = {}
+
+    def find_root(key: str) -> str:
+        while parents.setdefault(key, key) != key:
+            key = parents[key]
+        return key
+
+    for glyph in glyphs:
+        stem = strip_style(glyph.name, ICON_FONTS[glyph.font].style_suffixes)
+        stems[glyph.font, glyph.name] = stem
+        key = "-".join(sorted(stem.split("-")))
+        drawings[key].append(glyph)
+        family = ICON_FONTS[glyph.font].family
+        if family in STABLE_CODE_POINTS:
+            first_key = first_of_code.setdefault((family, glyph.code_point), key)
+            parents[find_root(key)] = find_root(first_key)
+
+    merged: defaultdict[str, list[Glyph]] = defaultdict(list)
+    for key, members in drawings.items():
+        merged[find_root(key)].extend(members)
+    named: dict[str, list[Glyph]] = {}
+    for members in merged.values():
+        counts = Counter(stems[glyph.font, glyph.name] for glyph in members)
+        named[min(counts, key=lambda stem: (-counts[stem], stem))] = members
+
+    owners: dict[bytes, str] = {}
+    for concept in sorted(named, key=lambda concept: (-len(named[concept]), concept)):
+        for glyph in named[concept]:
+            owners.setdefault(glyph.ink.tobytes(), concept)
+    return {
+        concept: drop_equal([glyph for glyph in named[concept] if owners[glyph.ink.tobytes()] == concept])
+        for concept in sorted(named)
+    }
+
+
+def strip_style(name: str, style_suffixes: Sequence[str]) -> str:
+    """Remove the style suffixes from the end of an icon's name.
+
+    Examples:
+        >>> strip_style("account-alert-variant-outline", ("outline", "variant"))
+        'account-alert'
+    """
+    words = name.split("-")
+    while len(words) > 1 and words[-1] in style_suffixes:
+        words.pop()
+    return "-".join(words)
+
+
+def drop_equal(glyphs: Sequence[Glyph]) -> list[Glyph]:
+    """Keep the first of each set of equal drawings, also where one is drawn smaller or elsewhere."""
+    from PIL import ImageOps
+
+    kept: list[tuple[np.ndarray[Any, np.dtype[np.uint8]], Glyph]] = []
+    for glyph in glyphs:
+        fitted = ImageOps.pad(glyph.ink.crop(glyph.ink.getbbox()), glyph.ink.size)
+        ink = np.asarray(fitted, dtype=np.uint8)  # (side, side)
+        if all(np.minimum(ink, other).sum() < SAME_DRAWING_OVERLAP * np.maximum(ink, other).sum() for other, _ in kept):
+            kept.append((ink, glyph))
+    return [glyph for _, glyph in kept]
+
+
+def jitter(ink: Image.Image, image_id: str, size: int) -> Image.Image:
+    """Turn, shift and scale a drawing a little, always the same way for one `image_id`.
+
+    Args:
+        ink: The drawing, mode L, a whole multiple of `size` wide and high; 0 is paper.
+        image_id: What the four amounts are hashed from (SHA-256: the same in each process and on each
+            machine).
+        size: Side of the result in pixels.
+
+    Returns:
+        The image, mode L, `size` x `size`, black on white.
+    """
+    from PIL import Image, ImageOps
+
+    digest = hashlib.sha256(image_id.encode()).digest()
+    turn, shift_x, shift_y, scale = np.frombuffer(digest[:16], dtype="<u4") / 2**32  # each in [0, 1)
+    radians = np.deg2rad((2 * turn - 1) * MAX_ROTATION_DEGREES)
+    zoom = SCALE_RANGE[0] + scale * (SCALE_RANGE[1] - SCALE_RANGE[0])
+    cos, sin, centre = np.cos(radians) / zoom, np.sin(radians) / zoom, ink.width / 2
+    x = centre + (2 * shift_x - 1) * MAX_SHIFT_SHARE * ink.width
+    y = centre + (2 * shift_y - 1) * MAX_SHIFT_SHARE * ink.width
+    # PIL wants the map from output to input: turn and scale about the shifted centre (x, y).
+    inverse = (cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y)
+    moved = ink.transform(ink.size, Image.Transform.AFFINE, tuple(map(float, inverse)), Image.Resampling.BILINEAR)
+    return ImageOps.invert(moved.reduce(ink.width // size))
+
+
+def render_icons(fonts: Sequence[str], size: int, min_drawings: int) -> Dataset:
+    """Draw the data set: one row for each drawing of each concept that has `min_drawings` of them.
+
+    Args:
+        fonts: Keys of `ICON_FONTS`.
+        size: Side of the images in pixels.
+        min_drawings: Fewest different drawings of a concept.
+
+    Returns:
+        A data set with the columns `image` (PNG bytes), `label` (`ClassLabel`, the concepts) and `image_id`
+        (`font.name`), sorted by concept.
+    """
+    from datasets import ClassLabel, Dataset, Features, Image, Value
+    from tqdm.auto import tqdm
+
+    compared = (glyph for font in fonts for glyph in draw_glyphs(font, COMPARED_SIDE))
+    concepts: dict[str, dict[str, str]] = {font: {} for font in fonts}  # font -> name of the icon -> concept
+    for concept, members in group_by_concept(compared).items():
+        if len(members) >= min_drawings:
+            for glyph in members:
+                concepts[glyph.font][glyph.name] = concept
+    rows = []
+    with tqdm(total=sum(map(len, concepts.values())), desc="Drawing icons", unit="icon") as bar:
+        for font, concept_of in concepts.items():
+            for glyph in draw_glyphs(font, SUPERSAMPLING * size, concept_of):
+                image_id, png = f"{font}.{glyph.name}", io.BytesIO()
+                jitter(glyph.ink, image_id, size).save(png, "PNG")
+                rows.append((concept_of[glyph.name], image_id, png.getvalue()))
+                bar.update()
+    rows.sort()
+    names = sorted({concept for concept, _, _ in rows})
+    return Dataset.from_dict(
+        {
+            "image": [{"bytes": png, "path": None} for _, _, png in rows],
+            "label": [concept for concept, _, _ in rows],
+            "image_id": [image_id for _, image_id, _ in rows],
+        },
+        features=Features(image=Image(), label=ClassLabel(names=names), image_id=Value("string")),
+    )
+
+
+def load_icons(
+    data_dir: None = None,
+    *,
+    fonts: Sequence[str] = tuple(ICON_FONTS),
+    size: int = 112,
+    min_drawings: int = 2,
+    test_fraction: float = 0.5,
+    seed: int = 0,
+    cache_dir: str | PathLike[str] | None = None,
+) -> DatasetDict:
+    """Load the icons data set, drawing it on first use and keeping it as Parquet in the cache of `datasets`.
+
+    Each class is a concept ("umbrella"), each image one drawing of it by Font Awesome, Material Design Icons,
+    Phosphor, Remix Icon, Codicons or Elusive Icons, black on white and slightly turned, shifted and scaled.
+    Classes are few-shot, as in Stanford Online Products, and train and test share none of them.
+
+    Args:
+        data_dir: Not used: the fonts are found in the installed qtawesome. Present because every loader has
+            it.
+        fonts: Keys of `ICON_FONTS` (the prefixes of qtawesome).
+        size: Side of the images in pixels, at least 16.
+        min_drawings: Fewest different drawings of a concept, at least 2: a class of one has no positive pair.
+        test_fraction: Share of the concepts in the test split (`choose_test_classes`).
+        seed: Seed of the split; it does not change the images.
+        cache_dir: Where to keep the Parquet file; default `datasets.config.HF_DATASETS_CACHE /
+            "hf_vitret_icons"`.
+
+    Returns:
+        A `DatasetDict` with `train` and `test`; `label` is a `ClassLabel` with the concepts, `image_id` is
+        qtawesome's name of the icon, as "fa6s.house".
+
+    Raises:
+        ModuleNotFoundError: qtawesome is not installed.
+        ValueError: An unknown font, an option outside its range, or too few concepts.
+    """
+    import datasets
+
+    if data_dir is not None:
+        raise ValueError(f"the icons data set takes no data_dir (got {data_dir!r}): leave it out, or use 'catalogue'")
+    if size < 16 or min_drawings < 2:
+        raise ValueError(f"expected size >= 16 and min_drawings >= 2, got {size} and {min_drawings}")
+    unknown = [font for font in fonts if font not in ICON_FONTS]
+    if unknown or not fonts:
+        raise ValueError(f"unknown icon fonts {unknown}: choose some of {', '.join(ICON_FONTS)}")
+    fonts = [font for font in ICON_FONTS if font in fonts]  # their order must not change the result
+    key = f"{FORMAT}|{find_fonts_version()}|{','.join(fonts)}|{size}|{min_drawings}"
+    folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "hf_vitret_icons")
+    parquet = folder / f"icons-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"
+    if not parquet.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_parquet(render_icons(fonts, size, min_drawings), parquet)
+    drawn = datasets.Dataset.from_parquet(str(parquet), cache_dir=str(folder))
+    return split_by_class(drawn, test_fraction, seed)
+
+
+def write_parquet(dataset: Dataset, path: Path) -> None:
+    """Write a Parquet file so that it is there whole or not at all, whoever else writes it meanwhile."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+        dataset.to_parquet(str(Path(aside, path.name)))
+        Path(aside, path.name).replace(path)

@@ -1,0 +1,150 @@
+"""ROxford5k and RParis6k: 70 queries each, cropped to the building they ask for, and the gallery that is searched.
+
+Reference:
+    Radenovic, Iscen, Tolias, Avrithis, Chum, "Revisiting Oxford and Paris", arXiv 1803.11285.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ..benchmarks.official_files import check_files, is_relative
+from ..benchmarks.official_tars import extract_by_name
+from ..schema import name_some
+from ..untrusted.truncated_jpegs import stored_image
+from .revisited_files import read_ground_truth
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
+    from datasets import DatasetDict
+
+    from .revisited_ground_truth import Box, RevisitedGroundTruth
+
+IMAGES, EXTENSION = "jpg", ".jpg"
+# Archives that hold the images, in a folder a building or in none, beside the ground truth.
+ARCHIVES = {"roxford5k": ("oxbuild_images*.tgz", 1), "rparis6k": ("paris_[12]*.tgz", 2)}
+
+
+def load_revisited(name: str, data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True) -> DatasetDict:
+    """Load the images of a revisited data set, in the order of its ground truth.
+
+    Queries are cropped to their boxes before anything else, and kept as PNG: the pixels of the crop, exactly (a box's
+    sides are rounded as `PIL.Image.crop` rounds them). Gallery images stay files, which are decoded when they are used.
+    A JPEG that ends too early is readable as far as it goes, as with the official programs. Boxes are those of the
+    stored pixels, before any EXIF rotation.
+
+    Args:
+        name: `"roxford5k"` or `"rparis6k"`; with `check_counts=False` any set in their format.
+        data_dir: The folder with `gnd_<name>.pkl` (or the `.json` it was converted to) and `jpg/`, or its parent; in
+            place of `jpg/` the official archives, which are extracted once.
+        check_counts: Check the numbers of images against the official ones.
+
+    Returns:
+        A `DatasetDict` with `query` (`image`, the crop; `image_id`; `box`, four float64; `full_size`, width and height
+        before the crop, two int64) and `gallery` (`image`, `image_id`). There are no labels: which gallery images show
+        a query's object is what `load_revisited_ground_truth` says.
+
+    Raises:
+        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
+        ValueError: The name is not known, the counts are not the official ones, a query is in its own gallery or
+            unreadable, a box shows nothing of its image, or as `load_revisited_ground_truth`.
+    """
+    from datasets import Dataset, DatasetDict, Features, Image, Sequence, Value
+
+    path, truth = read_ground_truth(name, data_dir, check_counts=check_counts)
+    _check_ids(path, truth)
+    folder = _find_images(path, name)
+    files = {"query": [(0, f"{image_id}{EXTENSION}") for image_id in truth.query_ids]}
+    files["gallery"] = [(0, f"{image_id}{EXTENSION}") for image_id in truth.gallery_ids]
+    check_files(folder, files)
+    crops = [_crop(folder / file, box) for (_, file), box in zip(files["query"], truth.boxes)]
+    query = Dataset.from_dict(
+        {
+            "image": [{"bytes": png, "path": None} for png, _ in crops],
+            "image_id": list(truth.query_ids),
+            "box": [list(box) for box in truth.boxes],
+            "full_size": [list(size) for _, size in crops],
+        },
+        features=Features(
+            image=Image(),
+            image_id=Value("string"),
+            box=Sequence(Value("float64"), length=4),
+            full_size=Sequence(Value("int64"), length=2),
+        ),
+    )
+    gallery = Dataset.from_dict(
+        {
+            "image": [stored_image(folder / file) for _, file in files["gallery"]],
+            "image_id": list(truth.gallery_ids),
+        },
+        features=Features(image=Image(), image_id=Value("string")),
+    )
+    return DatasetDict({"query": query, "gallery": gallery})
+
+
+def load_revisited_ground_truth(
+    name: str, data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True
+) -> RevisitedGroundTruth:
+    """Load which gallery images show which query's object, from the converted file or else the official pickle.
+
+    Args:
+        name: As `load_revisited`.
+        data_dir: As `load_revisited`; no image is needed.
+        check_counts: As `load_revisited`.
+
+    Returns:
+        The ground truth; its rows are those of the splits of `load_revisited`.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        ValueError: The name is not known, the counts are not the official ones, or the file is damaged, hostile or
+            contradicts itself (`RevisitedGroundTruth`).
+    """
+    return read_ground_truth(name, data_dir, check_counts=check_counts)[1]
+
+
+def _check_ids(path: Path, truth: RevisitedGroundTruth) -> None:
+    """Check that ids are names of files below the folder, and that no query would find itself."""
+    wrong = [value for value in truth.query_ids + truth.gallery_ids if not is_relative(value) or "\\" in value]
+    if wrong:
+        raise ValueError(f"{path}: expected names of files below {IMAGES}/, got {name_some(wrong)}")
+    both = set(truth.query_ids) & set(truth.gallery_ids)
+    if both:
+        raise ValueError(f"{path}: queries are no part of the gallery, but these are: {name_some(sorted(both))}")
+
+
+def _find_images(path: Path, name: str) -> Path:
+    """Return the folder of the images, extracting their archives if that is what there is."""
+    folder = path.parent
+    if (folder / IMAGES).is_dir():
+        return folder / IMAGES
+    pattern, wanted = ARCHIVES.get(name, ("", 0))
+    archives = sorted(folder.glob(pattern)) if pattern else []
+    if archives and len(archives) == wanted:
+        return extract_by_name(archives, folder / IMAGES, str)
+    raise FileNotFoundError(
+        f"{path} is there and its images are not: expected {IMAGES}/ beside it"
+        + (f", or {wanted} archive{'s' * (wanted > 1)} {pattern}; found {len(archives)}" if pattern else "")
+    )
+
+
+def _crop(path: Path, box: Box) -> tuple[bytes, tuple[int, int]]:
+    """Return the part of an image in a box as PNG, and the image's size."""
+    from PIL import Image
+
+    stored: dict[str, Any] = stored_image(path)
+    try:
+        with Image.open(path if stored["bytes"] is None else io.BytesIO(stored["bytes"])) as image:
+            size = image.size
+            image.load()
+            part = image.convert("RGB").crop(box)  # it rounds
+    except Exception as error:  # decoders raise what they like
+        raise ValueError(f"{path}: this query is unreadable ({type(error).__name__}: {error})") from error
+    if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0 or 0 in part.size:
+        raise ValueError(f"{path}: the box {box} shows nothing of an image of {size[0]} x {size[1]} pixels")
+    png = io.BytesIO()
+    part.save(png, "PNG")
+    return png.getvalue(), size

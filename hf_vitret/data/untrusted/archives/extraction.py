@@ -1,0 +1,125 @@
+"""Unpack an archive safely: nothing leaves the target, nothing is half there, no bomb fills the disk."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ....files.atomic_writes import one_process
+from ...schema import name_some
+from .members import UNOFFICIAL, ArchiveError, Limits, Member
+from .tar_members import TAR_DAMAGE, tar_members
+from .zip_members import ZIP_DAMAGE, zip_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path, PurePosixPath
+
+MAX_MEMBERS = 1_000_000  # iNaturalist 2018, the largest, has 461,939 images
+MAX_BYTES = 20 * 2**30  # unpacked; Stanford Online Products takes about 3 GiB
+PARTIAL_PREFIX = ".extracting-"
+ZIP_MAGIC = b"PK"
+MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
+
+
+def extract_archive(
+    archive: Path, target: Path, root: str, *, max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
+) -> Path:
+    """Extract the folder `root` of a zip or tar archive to `target`, wholly or not at all.
+
+    The members are written to a folder beside `target`, which is renamed at the end. So an interrupted call can be
+    repeated: what a killed one left is removed first. Of several processes that call at once one extracts and the
+    others wait for it.
+
+    Args:
+        archive: A zip or tar file, or a gzipped tar; its name does not matter.
+        target: The folder to make; if it exists, nothing is done.
+        root: The top folder inside the archive; members outside it and what macOS adds (`__MACOSX`, `._*`) are left
+            out.
+        max_bytes: Largest size of all members together, unpacked.
+        max_members: Largest number of members.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ValueError: The file is no archive, is damaged, cut off or encrypted; a member is absolute, climbs with `..`,
+            is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
+    """
+    with begin_extraction(target) as partial:
+        if partial is not None:
+            try:
+                _extract(archive, partial, root, Limits(max_members, max_bytes))
+            except ArchiveError as error:
+                raise ValueError(f"{archive} {error}") from error
+            except (*ZIP_DAMAGE, *TAR_DAMAGE) as error:
+                raise ValueError(_damage(archive, error)) from error
+            (partial / root).rename(target)
+    return target
+
+
+@contextmanager
+def begin_extraction(target: Path) -> Iterator[Path | None]:
+    """Give the folder to extract to, beside `target`, to be renamed at the end; None if there is nothing to do.
+
+    Of several processes that begin one does it and the others wait. Whatever is left of the folder is removed.
+    """
+    if target.exists():
+        yield None
+        return
+    partial = target.with_name(PARTIAL_PREFIX + target.name)
+    with one_process(partial):
+        try:
+            shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
+            yield None if target.exists() else partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _extract(archive: Path, folder: Path, root: str, limits: Limits) -> None:
+    """Write the members below `root` into a folder."""
+    from tqdm.auto import tqdm
+
+    tops: set[str] = set()
+    with tqdm(total=archive.stat().st_size, desc=f"Extracting {archive.name}", unit="B", unit_scale=True) as bar:
+        for member in _members(archive, limits):
+            tops.add(member.path.parts[0])
+            if member.path.parts[0] == root and len(member.path.parts) > 1 and not _is_macos(member.path):
+                _write(member, folder)
+            bar.update(member.position - bar.n)
+    if not (folder / root).is_dir():
+        raise ArchiveError(f"has no folder {root!r}; at its top are: {name_some(sorted(tops)) or 'nothing'}")
+
+
+def _members(archive: Path, limits: Limits) -> Iterator[Member]:
+    with archive.open("rb") as stream:
+        is_zip = stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    return (zip_members if is_zip else tar_members)(archive, limits)
+
+
+def _is_macos(path: PurePosixPath) -> bool:
+    return MACOS_FOLDER in path.parts or path.name.startswith(MACOS_PREFIX)
+
+
+def _write(member: Member, folder: Path) -> None:
+    """Write a member to a place where nothing is; on some disks that is one for `A` and `a`."""
+    path = folder / member.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sink = path.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArchiveError(f"has two members in one place, {str(member.path)!r}. {UNOFFICIAL}") from error
+    with sink:
+        shutil.copyfileobj(member.content, sink)
+
+
+def _damage(archive: Path, error: Exception) -> str:
+    with archive.open("rb") as stream:
+        is_page = stream.read(64).lstrip().startswith(b"<")
+    if is_page:
+        return f"{archive} is a web page and no archive: open it in a browser to see what the download asks for"
+    return (
+        f"{archive} is no zip or tar archive, or is damaged ({type(error).__name__}: {error}): was the download cut "
+        "off? Download it again"
+    )

@@ -1,0 +1,1 @@
+"""From which score on two images match."""

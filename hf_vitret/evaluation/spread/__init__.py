@@ -1,0 +1,1 @@
+"""How far embeddings are spread out."""

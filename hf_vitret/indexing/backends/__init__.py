@@ -1,0 +1,1 @@
+"""Vectors in memory or on the disk, searched by faiss or torch."""

@@ -1,0 +1,103 @@
+"""An index as a folder, whole or not there: the vectors, a table of the images, and what they are."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...files.atomic_writes import aside, flush, one_process, sha256_of
+from ..backends.backend import load_backend
+from ..backends.vector_backend import VectorBackend
+from ..image_records import ImageRecords
+from .index_manifest import IndexManifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VECTORS = {"faiss": "vectors.faiss", "torch": "vectors.npy"}
+IMAGES = "images.parquet"
+_BEFORE = ".before-"
+
+
+def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, manifest: IndexManifest) -> IndexManifest:
+    """Write an index aside, and put it in the place of what was there.
+
+    Returns:
+        The manifest as it was written.
+
+    Raises:
+        FileExistsError: There is something in the folder's place that is no index.
+    """
+    if folder.exists() and not (folder / "index.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is there, and is no index: give another place, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with one_process(folder):
+        written = aside(folder)
+        shutil.rmtree(written, ignore_errors=True)  # what an interrupted one left
+        written.mkdir()
+        vectors = written / VECTORS[backend.name]
+        backend.save(vectors)
+        records.save(written / IMAGES)
+        for path in (vectors, written / IMAGES):
+            flush(path)
+        facts = {
+            path.name: {"num_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in (vectors, written / IMAGES)
+        }
+        manifest = replace(
+            manifest,
+            files=facts,
+            num_images=len(records) - records.num_removed,
+            num_removed=records.num_removed,
+        )
+        manifest.save(written)
+        _put_in_place(written, folder)
+    return manifest
+
+
+def load_index(folder: Path, *, memory_map: bool, verify: bool) -> tuple[VectorBackend, ImageRecords, IndexManifest]:
+    """Read an index.
+
+    Raises:
+        FileNotFoundError: The folder is no index, or a file of it is missing.
+        ValueError: A file is not the one that was written, or the files do not belong together.
+        ImportError: It was written by faiss, which is not installed.
+    """
+    if not folder.exists() and folder.with_name(_BEFORE + folder.name).exists():
+        folder = folder.with_name(_BEFORE + folder.name)  # a save was interrupted between its two renames
+    manifest = IndexManifest.load(folder)
+    if manifest.backend not in VECTORS:
+        raise ValueError(f"expected a backend of {', '.join(VECTORS)} in {folder}; got {manifest.backend!r}")
+    vectors, images = folder / VECTORS[manifest.backend], folder / IMAGES
+    # faiss parses its file in C++, which a wrong byte can crash: nothing is parsed that was not written by `save`.
+    for path in (vectors, images):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there: copy the whole folder again, or index again")
+        facts = manifest.files.get(path.name, {})
+        if path.stat().st_size != facts.get("num_bytes") or (verify and sha256_of(path) != facts.get("sha256")):
+            raise ValueError(f"{path} is not what it was when it was written: copy it again, or index again")
+    backend = load_backend(manifest.backend, manifest.kind, vectors, memory_map=memory_map)
+    backend.set_effort(manifest.quality.settings)
+    records = ImageRecords.load(images)
+    if (backend.num_vectors, backend.dim) != (len(records), manifest.dim):
+        raise ValueError(
+            f"expected {len(records):,} vectors of {manifest.dim} dimensions in {folder}, as its table says; got "
+            f"{backend.num_vectors:,} of {backend.dim}: index again"
+        )
+    return backend, records, manifest
+
+
+def _put_in_place(written: Path, folder: Path) -> None:
+    """Rename a folder over another one, which no system does in one step: the old one steps aside first."""
+    before = folder.with_name(_BEFORE + folder.name)
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.exists():
+        folder.rename(before)
+    written.rename(folder)
+    flush(folder.parent)
+    with suppress(
+        FileNotFoundError, PermissionError
+    ):  # Windows removes no file that is mapped into memory; the next save tries again
+        shutil.rmtree(before)

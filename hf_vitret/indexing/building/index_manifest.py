@@ -1,0 +1,102 @@
+"""What an index says of itself, in `index.json`: how it was built, from which model's embeddings, and what it finds."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...embedding.model_identity import ModelIdentity
+from ...evaluation.matching.match_rates import MatchRates
+from ...files.atomic_writes import write_whole
+from ..match_threshold import match_rates_of_json
+from .index_quality import IndexQuality, quality_of_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MANIFEST_NAME = "index.json"
+# Raise it when indexes written before cannot be read any more.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class IndexManifest:
+    """The facts of an index.
+
+    Attributes:
+        kind: `"flat"`, `"hnsw"` or `"ivfpq"`.
+        factory: What faiss calls it.
+        backend: `"faiss"` or `"torch"`.
+        dim: Length of a vector.
+        normalized: Whether the vectors have unit L2 norm.
+        quality: What was measured when it was built.
+        model: Which model made the vectors; None where nobody said.
+        match_rates: From which score on two images match; None where nobody measured it.
+        files: Name to SHA-256 and number of bytes, of an index that was saved.
+        num_images: Images that a search can find, of an index that was saved.
+        num_removed: Vectors that are kept, and found no more, of an index that was saved.
+    """
+
+    kind: str
+    factory: str
+    backend: str
+    dim: int
+    normalized: bool
+    quality: IndexQuality
+    model: ModelIdentity | None = None
+    match_rates: MatchRates | None = None
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    num_images: int = 0
+    num_removed: int = 0
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        content = {"format_version": FORMAT_VERSION, **asdict(self)}
+        text = json.dumps(without_nan(content), indent=2, allow_nan=False, ensure_ascii=False)
+        write_whole(folder / MANIFEST_NAME, text + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> IndexManifest:
+        """Read it from a folder.
+
+        Raises:
+            FileNotFoundError: The folder is no index.
+            ValueError: It was written by another version, or is damaged.
+        """
+        path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} is no index: expected {MANIFEST_NAME} in it. Make one with hf-vitret index"
+            )
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            version = content.pop("format_version")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): index again") from error
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}: read it with the release of "
+                "hf_vitret that wrote it, or index again"
+            )
+        try:
+            content["quality"] = quality_of_json(content["quality"])
+            content["model"] = None if content["model"] is None else ModelIdentity(**content["model"])
+            if content["match_rates"] is not None:
+                content["match_rates"] = match_rates_of_json(content["match_rates"])
+            return cls(**content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): index again") from error
+
+
+def without_nan(content: Any) -> Any:
+    """Replace what JSON does not have: nan and infinite numbers become null and strings."""
+    if isinstance(content, dict):
+        return {name: without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_nan(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None if math.isnan(content) else str(content)
+    return content

@@ -1,0 +1,1 @@
+"""An old index searched with a new model."""

@@ -1,0 +1,201 @@
+"""A linear map between the embeddings of two models: search an old index with a new model, or the other way round."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from ...embedding.model_identity import ModelIdentity
+from ...files.atomic_writes import aside, put_in_place
+from ...search.inner_products import check_embeddings
+from .map_choices import DEFAULT_RIDGE, METHODS
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_ROWS = 8_192  # turned into float64 at once
+_TENSORS = ("new_weight", "new_offset", "old_weight", "old_offset")
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """Affine maps from old embeddings to new ones and back, each followed by the L2 norm.
+
+    Attributes:
+        new_weight: `(old_dim, new_dim)` float32, of the map to the new embeddings.
+        new_offset: `(new_dim,)` float32.
+        old_weight: `(new_dim, old_dim)` float32, of the map back.
+        old_offset: `(old_dim,)` float32.
+        old_model: Which model made the old embeddings; None where nobody said.
+        new_model: Which model made the new ones.
+
+    Example:
+        >>> old = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> turned = EmbeddingMap.fit(old, old.flip(1), method="orthogonal")
+        >>> turned.to_new(torch.tensor([[0.8, 0.6]])).round(decimals=4)
+        tensor([[0.6000, 0.8000]])
+    """
+
+    new_weight: torch.Tensor
+    new_offset: torch.Tensor
+    old_weight: torch.Tensor
+    old_offset: torch.Tensor
+    old_model: ModelIdentity | None = None
+    new_model: ModelIdentity | None = None
+
+    @classmethod
+    @torch.no_grad()
+    def fit(
+        cls,
+        old: torch.Tensor,
+        new: torch.Tensor,
+        *,
+        method: str = "ridge",
+        ridge: float = DEFAULT_RIDGE,
+        old_model: ModelIdentity | None = None,
+        new_model: ModelIdentity | None = None,
+    ) -> EmbeddingMap:
+        """Learn both maps from images that both models embedded, in float64.
+
+        Args:
+            old: `(num_images, old_dim)` float, unit norm.
+            new: `(num_images, new_dim)` float, unit norm: the same images in the same order.
+            method: `"ridge"`: least squares, each map by itself. `"orthogonal"`: a rotation, whose way back is its
+                transpose; it keeps all scores among the old embeddings, and needs fewer images.
+            ridge: What is added to the moment of the inputs, in units of their mean variance, 0 or more.
+            old_model: Which model made the old ones.
+            new_model: Which model made the new ones.
+
+        Raises:
+            TypeError: Embeddings are not floats.
+            ValueError: An embedding is not finite, the numbers of images differ, a setting is outside its domain, or
+                without a ridge there is no single best map.
+
+        Reference:
+            Schönemann, "A generalized solution of the orthogonal Procrustes problem", 1966.
+        """
+        check_embeddings(old, "old")
+        check_embeddings(new, "new")
+        if len(old) != len(new):
+            raise ValueError(f"expected the same images on both sides; got {len(old):,} old and {len(new):,} new ones")
+        if method not in METHODS:
+            raise ValueError(f"expected a method of {', '.join(METHODS)}; got {method!r}")
+        if not 0 <= ridge < float("inf"):
+            raise ValueError(f"expected a ridge of 0 or more; got {ridge}")
+        if method == "orthogonal":
+            left, _, right = torch.linalg.svd(_moment(old, new), full_matrices=False)
+            weight = (left @ right).float().contiguous()
+            offsets = torch.zeros(weight.shape[1]), torch.zeros(weight.shape[0])
+            return cls(weight, offsets[0], weight.T.contiguous(), offsets[1], old_model, new_model)
+        return cls(*_least_squares(old, new, ridge), *_least_squares(new, old, ridge), old_model, new_model)
+
+    @torch.no_grad()
+    def to_new(self, old: torch.Tensor) -> torch.Tensor:
+        """Map old embeddings, `(num_rows, old_dim)` float, to `(num_rows, new_dim)` float32 of unit norm.
+
+        Raises:
+            TypeError: They are not floats.
+            ValueError: One is not finite, or they are of another dimension.
+        """
+        return _apply(old, self.new_weight, self.new_offset, "old")
+
+    @torch.no_grad()
+    def to_old(self, new: torch.Tensor) -> torch.Tensor:
+        """Map new embeddings, `(num_rows, new_dim)` float, to `(num_rows, old_dim)` float32 of unit norm.
+
+        Raises:
+            TypeError: As for `to_new`.
+            ValueError: As for `to_new`.
+        """
+        return _apply(new, self.old_weight, self.old_offset, "new")
+
+    def check_new_model(self, model: ModelIdentity) -> None:
+        """Check that embeddings of a model are what `to_old` takes.
+
+        Raises:
+            ValueError: They are those of another one; the message says what differs.
+        """
+        if self.new_model is None:
+            return
+        differences = self.new_model.difference(model)
+        if differences:
+            raise ValueError(
+                f"expected embeddings of the map's new model, {self.new_model.name or 'without a name'}; got those "
+                f"of {model.name or 'a model without a name'}: {'; '.join(differences)}. Fit a map for it"
+            )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write to a safetensors file, whole or not at all, with both models in its header."""
+        from safetensors.torch import save_file
+
+        target = Path(path)
+        models = {
+            name: json.dumps(None if model is None else asdict(model))
+            for name, model in (("old_model", self.old_model), ("new_model", self.new_model))
+        }
+        tensors = {name: getattr(self, name).cpu().contiguous() for name in _TENSORS}
+        save_file(tensors, aside(target), metadata=models)
+        put_in_place(target)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> EmbeddingMap:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It holds something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(Path(path)), framework="pt") as file:
+                names, header = sorted(file.keys()), file.metadata() or {}
+                if names != sorted(_TENSORS) or {"old_model", "new_model"} - set(header):
+                    raise ValueError(
+                        f"expected the tensors {', '.join(_TENSORS)} and two models in {path}; got {names}"
+                    )
+                tensors = [file.get_tensor(name) for name in _TENSORS]
+            models = [json.loads(header[name]) for name in ("old_model", "new_model")]
+            known = [None if model is None else ModelIdentity(**model) for model in models]
+        except (SafetensorError, TypeError) as error:
+            raise ValueError(f"expected a map of EmbeddingMap.save in {path}: {error}") from error
+        dims = tensors[0].shape
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        if len(dims) != 2 or shapes != [tuple(dims), (dims[1],), (dims[1], dims[0]), (dims[0],)]:
+            raise ValueError(f"expected maps from one dimension to another and back in {path}; got {shapes}")
+        return cls(*tensors, *known)
+
+
+def _moment(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the mean of the products of two rows' entries, `(left_dim, right_dim)` float64."""
+    parts = zip(torch.split(left, _ROWS), torch.split(right, _ROWS), strict=True)
+    return sum((a.double().T @ b.double() for a, b in parts), torch.zeros((), dtype=torch.float64)) / len(left)
+
+
+def _least_squares(inputs: torch.Tensor, outputs: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weight `(input_dim, output_dim)` and offset that map inputs to outputs with the least error."""
+    means = [rows.double().mean(dim=0) for rows in (inputs, outputs)]
+    covariance = _moment(inputs, inputs) - torch.outer(means[0], means[0])
+    cross = _moment(inputs, outputs) - torch.outer(means[0], means[1])
+    covariance.diagonal().add_(ridge * covariance.trace() / len(covariance))
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if int(failed):
+        raise ValueError(
+            f"expected images that differ in all {len(covariance)} dimensions; got {len(inputs):,} that do not: give "
+            "more, or a ridge above 0"
+        )
+    weight = torch.cholesky_solve(cross, factor)
+    return weight.float().contiguous(), (means[1] - means[0] @ weight).float()
+
+
+def _apply(rows: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor, name: str) -> torch.Tensor:
+    check_embeddings(rows, name)
+    if rows.shape[1] != len(weight):
+        raise ValueError(f"expected {name} embeddings of {len(weight)} dimensions, as fitted; got {rows.shape[1]}")
+    weight, offset = weight.to(rows.device), offset.to(rows.device)
+    return torch.cat([F.normalize(part.float() @ weight + offset, dim=1) for part in torch.split(rows, _ROWS)])

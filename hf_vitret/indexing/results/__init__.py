@@ -1,0 +1,1 @@
+"""What a search found, as text, JSON, a page or a picture."""

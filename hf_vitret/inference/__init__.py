@@ -1,0 +1,1 @@
+"""A model, from its name to its vectors."""

@@ -1,0 +1,1 @@
+"""Better neighbour lists from neighbour lists."""

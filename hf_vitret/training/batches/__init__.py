@@ -1,0 +1,1 @@
+"""What a batch is: which images, how they are read and changed."""

@@ -1,0 +1,70 @@
+"""The training set in the two forms that a run takes: images, or the cached output of a frozen backbone."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...data.schema import COLUMNS, column_values
+from .cached_features import CachedFeatures
+from .sampler import EpochSampler
+from .training_images import DrawSampler, TrainingImages
+from .transforms import TrainTransform
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class TrainingSet:
+    """Number the classes of a data set, and turn its rows into examples.
+
+    Args:
+        dataset: Columns `image`, `label`, and `image_id` where the images have names; or `CachedFeatures`.
+        transform: The augmentation of images.
+
+    Attributes:
+        class_ids: `(N,)` int64, 0 to the number of classes - 1: labels may be any integers.
+        examples: What a loader reads.
+
+    Raises:
+        ValueError: A column is missing.
+    """
+
+    def __init__(self, dataset: "Dataset | CachedFeatures", transform: TrainTransform) -> None:
+        self.examples: TrainingImages | CachedFeatures
+        self._names: Dataset | None = None
+        if isinstance(dataset, CachedFeatures):
+            self.class_ids = _numbered(dataset.labels.numpy())
+            self.examples = CachedFeatures(dataset.pooled, torch.from_numpy(self.class_ids))
+            return
+        missing = [name for name in COLUMNS[:2] if name not in dataset.column_names]
+        if missing:
+            raise ValueError(
+                f"expected a training set with the columns {', '.join(COLUMNS)}; got "
+                f"{', '.join(dataset.column_names)}. load_retrieval_dataset gives them"
+            )
+        self.class_ids = _numbered(np.asarray(column_values(dataset, "label")))
+        self.examples = TrainingImages(dataset, transform, self.class_ids)
+        if "image_id" in dataset.column_names:
+            self._names = dataset.select_columns(["image_id"])
+
+    @property
+    def num_classes(self) -> int:
+        """Classes in the data set."""
+        return int(self.class_ids.max()) + 1
+
+    def order(self, sampler: EpochSampler) -> DrawSampler | EpochSampler:
+        """Return what gives a loader its keys: rows with the seed of their augmentation, where there is any."""
+        return DrawSampler(sampler) if isinstance(self.examples, TrainingImages) else sampler
+
+    def image_ids(self, rows: Sequence[int]) -> list[str]:
+        """Name rows, for an error."""
+        if self._names is None:
+            return [f"row {row}" for row in rows]
+        names: list[str] = self._names[list(rows)]["image_id"]
+        return names
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,1 @@
+"""What a step computes besides forward and backward."""

@@ -1,0 +1,1 @@
+"""The findings as text, JSON and one HTML page."""

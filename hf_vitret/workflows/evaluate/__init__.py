@@ -1,0 +1,1 @@
+"""Models scored side by side on one data set."""

@@ -1,0 +1,185 @@
+"""Models scored on the same images under the same protocol: means with intervals, differences, match rates."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from ... import __version__
+from ...embedding.model_identity import ModelIdentity
+from ...evaluation.evaluator import RetrievalEvaluator, score_queries
+from ...evaluation.matching.match_rates import MatchRates, match_rates
+from ...evaluation.post_processing import PostProcessedSearch
+from ...evaluation.ranking.exact_scores import exact_device
+from ...evaluation.ranking.tiles import tile_size_within
+from ...evaluation.reporting.bootstrap import bootstrap_interval
+from ...evaluation.reporting.report import ComparisonResult, EvaluationResult
+from ...indexing.building.index_manifest import without_nan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datasets import DatasetDict
+
+    from ...models.modeling_vitret import ViTRetModel
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How models are scored.
+
+    Attributes:
+        ks: Cut-offs, at least 1.
+        metrics: Names of metrics.
+        ties: What items that score alike are worth.
+        rerank: A step of the search after embedding, by name; None: none.
+        rerank_neighbors: Neighbours that it takes; None: the paper's.
+        num_resamples: Of the bootstrap over queries.
+        confidence: Of the intervals, between 0 and 1.
+        bootstrap_seed: Of the resamples.
+        batch_size: Images embedded at once.
+        num_workers: Processes that decode images.
+        dtype: Of the model's arithmetic: `"float32"`, `"bfloat16"` or `"float16"`.
+        memory_budget: MiB that the scores held at once may take; None: what suits the device.
+        false_match_rates: Shares of the pairs of two classes that may match, 0 to 1, for which a threshold is found.
+
+    Raises:
+        ValueError: A setting is outside its domain, or two do not go together.
+    """
+
+    ks: Sequence[int]
+    metrics: Sequence[str]
+    ties: str
+    rerank: str | None
+    rerank_neighbors: int | None
+    num_resamples: int
+    confidence: float
+    bootstrap_seed: int
+    batch_size: int
+    num_workers: int
+    dtype: str
+    memory_budget: float | None
+    false_match_rates: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if self.rerank is None and self.rerank_neighbors is not None:
+            raise ValueError("--rerank_neighbors is a setting of --rerank; give both, or leave it out")
+        if self.rerank is not None and self.false_match_rates:
+            raise ValueError(
+                "match rates are those of a search without --rerank, whose scores are others: leave it out"
+            )
+        wrong = [rate for rate in self.false_match_rates if not 0 <= rate <= 1]
+        if wrong:
+            raise ValueError(f"expected false-match rates from 0 to 1; got {wrong[0]}: one in a hundred is 0.01")
+        tile_size_within(self.memory_bytes)
+        bootstrap_interval([0.0], **self.bootstrap)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory budget in bytes."""
+        return None if self.memory_budget is None else int(self.memory_budget * 2**20)
+
+    @property
+    def bootstrap(self) -> dict[str, Any]:
+        """Settings of `bootstrap_interval`."""
+        return {"num_resamples": self.num_resamples, "confidence": self.confidence, "seed": self.bootstrap_seed}
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """What one model scored.
+
+    Attributes:
+        result: Means, intervals and the protocol.
+        values: For each metric `(num_queries,)` float64, nan for a query without a positive.
+        match_rates: From which score on two images match, and the model that this holds for; None: not asked for.
+    """
+
+    result: EvaluationResult
+    values: Mapping[str, torch.Tensor]
+    match_rates: tuple[ModelIdentity, MatchRates] | None
+
+    def calibration(self) -> dict[str, Any]:
+        """Return what `hf-vitret index` and `search` read of it: JSON values, empty where no rates were asked for."""
+        if self.match_rates is None:
+            return {}
+        model, rates = self.match_rates
+        content = {"model": asdict(model), "data_set": self.result.protocol["data_set"], "match_rates": asdict(rates)}
+        found: dict[str, Any] = without_nan(content)
+        return found
+
+
+class ModelEvaluation:
+    """Score models on one data set.
+
+    Args:
+        dataset: Splits `test`, or `query` and `gallery`.
+        data: JSON values on it, for the protocol: `data_set`, its name, and others.
+        settings: As above.
+
+    Raises:
+        ValueError: A metric, a cut-off or the rule for ties is unknown, or does not go with the step after embedding.
+    """
+
+    def __init__(self, dataset: DatasetDict, data: Mapping[str, Any], settings: EvaluationSettings) -> None:
+        self.settings, self._data = settings, dict(data)
+        self.evaluator = RetrievalEvaluator(
+            dataset,
+            ks=settings.ks,
+            metrics=settings.metrics,
+            ties=settings.ties,
+            batch_size=settings.batch_size,
+            num_workers=settings.num_workers,
+            dtype=None if settings.dtype == "float32" else getattr(torch, settings.dtype),
+            memory_budget=settings.memory_bytes,
+        )
+        self._search: RetrievalEvaluator | PostProcessedSearch = self.evaluator
+        if settings.rerank is not None:
+            self._search = PostProcessedSearch(self.evaluator, settings.rerank, settings.rerank_neighbors)
+
+    def score(self, model: ViTRetModel, name: str) -> ModelScores:
+        """Score one model, which the report calls by a name."""
+        evaluator, device = self.evaluator, next(model.parameters()).device
+        query = evaluator.embed(model, evaluator.query)
+        gallery = None if evaluator.gallery is None else evaluator.embed(model, evaluator.gallery)
+        values = score_queries(self._search, query, gallery, device)
+        protocol = self._data | self._search.protocol(model) | self._environment(device)
+        result = EvaluationResult.of_queries(name, values, protocol, **self.settings.bootstrap)
+        if not self.settings.false_match_rates:
+            return ModelScores(result, values, None)
+        rates = self._match_rates(query, gallery, exact_device(device))
+        return ModelScores(result, values, (ModelIdentity.of(model, name=name), rates))
+
+    def compare(self, first: ModelScores, second: ModelScores) -> ComparisonResult:
+        """Tell two models apart, query by query."""
+        both = (first.result, second.result, first.values, second.values)
+        return ComparisonResult.of_queries(*both, **self.settings.bootstrap)
+
+    def _match_rates(self, query: torch.Tensor, gallery: torch.Tensor | None, place: torch.device) -> MatchRates:
+        evaluator, wanted = self.evaluator, list(self.settings.false_match_rates)
+        if gallery is None:
+            return match_rates(query.to(place), evaluator.query_labels, false_match_rates=wanted)
+        query_ids, gallery_ids = evaluator.shared_ids
+        return match_rates(
+            query.to(place),
+            evaluator.query_labels,
+            gallery.to(place),
+            evaluator.gallery_labels,
+            query_ids=query_ids,
+            gallery_ids=gallery_ids,
+            false_match_rates=wanted,
+        )
+
+    def _environment(self, device: torch.device) -> dict[str, Any]:
+        return {
+            "batch_size": self.settings.batch_size,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "hf_vitret": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        }

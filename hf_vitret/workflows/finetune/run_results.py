@@ -1,0 +1,158 @@
+"""What a run says of itself in `results.json`, from which its card is written."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import DatasetDict
+
+from ... import __version__
+from ...data.image_checks import BadImage
+from ...data.schema import column_values, describe_split
+from ...hub.card.paper_figures import PAPER_FIGURES
+from ...training.steps.objective import memory_rows
+from ...training.trainer import RetrievalTrainer
+from ...training.training_args import RetrievalTrainingArguments
+from ..evaluate.confidence import confidence
+from .arguments import ModelArguments
+from .data_facts import DataFacts
+
+# Settings of the model that are settings of its training: a checkpoint does not know them.
+TRAINED_PARTS = ("drop_path_rate", "freeze_blocks", "head_only", "lora_rank", "lora_alpha", "lora_dropout")
+_ALWAYS = ("base_model", "model_license")  # said to be unknown, where they are; of the rest nothing is said
+_MODEL_INFO = "/proc/cpuinfo"  # Linux alone names the CPU
+
+
+def run_results(
+    trainer: RetrievalTrainer,
+    trained: Mapping[str, float],
+    dataset: DatasetDict,
+    left_out: Mapping[str, list[BadImage]],
+    model_args: ModelArguments,
+    facts: DataFacts,
+    metrics: Mapping[str, Mapping[str, float]],
+    values: Mapping[str, Mapping[str, torch.Tensor]],
+) -> dict[str, Any]:
+    """Collect what is known at the end of a run, as JSON values.
+
+    Args:
+        trainer: Of the run, with the model that is written.
+        trained: The metrics of `train`.
+        dataset: The splits without unreadable images.
+        left_out: Those, by split.
+        model_args: The model's settings.
+        facts: What whoever started the run tells.
+        metrics: By the title of each evaluation what `evaluate` returned.
+        values: Likewise what each query scored, as for `confidence`.
+    """
+    args, model, evaluator, sampler = trainer.args, trainer.model, trainer.evaluator, trainer.sampler
+    assert evaluator is not None
+    assert sampler is not None
+    data = {"name": facts.dataset, "dataset_id": facts.dataset_id, "revision": facts.revision}
+    data |= {"benchmark": facts.benchmark}  # type: ignore[dict-item]
+    shape = (
+        "pooling",
+        "image_size",
+        "resize_size",
+        "resize_mode",
+        *(["gem_p"] if model.config.pooling == "gem" else []),
+    )
+    has_own_weights = trainer.loss is not None and any(True for _ in trainer.loss.parameters())
+    results = {
+        "title": facts.name,
+        "date": date.today().isoformat(),
+        "data": {
+            **{name: value for name, value in data.items() if value is not None},
+            "license": facts.license,
+            "splits": {name: describe_split(part) for name, part in dataset.items()},
+            "num_shared_classes": _num_shared_classes(dataset),
+            "left_out": {name: [image.image_id for image in images] for name, images in left_out.items()},
+        },
+        "base_model": facts.base_model,
+        # A folder's path is its maker's own business: the results are published.
+        "backbone": model_args.base_model or Path(model_args.backbone).name,
+        **{name: getattr(facts, name) for name in ("model_license", "model_license_name", "model_license_link")},
+        "command": facts.command,
+        "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
+        | {name: getattr(model.config, name) for name in shape},
+        "protocol": evaluator.protocol(model),
+        "scores": {title: _scores(found) for title, found in metrics.items()},
+        **confidence(values),
+        "paper": PAPER_FIGURES.get(facts.dataset or ""),
+        "training": run_settings(args, len(dataset["train"]), sampler.batch_size, has_own_weights=has_own_weights)
+        | {name: getattr(model_args, name) for name in TRAINED_PARTS}
+        | {
+            "best_step": trainer.state.best_global_step or trainer.state.global_step,
+            "images_per_second": trained["train_samples_per_second"],
+            "seconds": trained["train_runtime"],
+        },
+        "log": trainer.state.log_history,
+        "environment": {
+            "hf_vitret": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+            "device": device_name(args.device),
+            "processes": args.world_size,
+        },
+    }
+    return {name: value for name, value in results.items() if value is not None or name in _ALWAYS}
+
+
+def run_settings(
+    args: RetrievalTrainingArguments, num_images: int, global_batch: int, *, has_own_weights: bool = False
+) -> dict[str, Any]:
+    """Collect the settings of a run that decide its result.
+
+    Args:
+        args: The run's.
+        num_images: Images in the training set.
+        global_batch: Images of a step on all processes.
+        has_own_weights: Whether the loss has weights, and with them a learning rate of its own.
+    """
+    names = [
+        "max_steps" if args.max_steps > 0 else "num_train_epochs",
+        *["learning_rate", "weight_decay", "lr_scheduler_type", "warmup_steps", "max_grad_norm"],
+        *["optim", "adam_beta1", "adam_beta2", "adam_epsilon"],
+        *["gradient_accumulation_steps", "margin", "koleo_weight", "koleo_neighbors", "memory_weight"],
+        *["images_per_class", "augmentation", "flip", "bf16", "fp16", "seed"],
+        *["loss", "temperature", "memory_start_step", "memory_momentum", "micro_batch_size", "layer_decay"],
+        *(["loss_learning_rate"] if has_own_weights else []),
+    ]
+    own = {field.name for field in fields(args)} - {field.name for field in fields(RetrievalTrainingArguments)}
+    settings = {name: getattr(args, name) for name in [*names, *sorted(own)]}
+    for name in ("lr_scheduler_type", "optim"):  # enumerations, or the text of one
+        settings[name] = str(getattr(settings[name], "value", settings[name]))
+    settings["memory_size"] = memory_rows(args, num_images)
+    settings["global_batch_size"] = global_batch
+    return {name: value for name, value in settings.items() if name not in args.UNUSED}
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device of a run as its maker does; a CPU with the number of its cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    name = platform.processor() or platform.machine()
+    if Path(_MODEL_INFO).is_file():
+        lines = Path(_MODEL_INFO).read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name} with {os.cpu_count()} cores"
+
+
+def _num_shared_classes(dataset: DatasetDict) -> int:
+    """Count the classes of the images searched for that training has seen."""
+    queries = dataset["query" if "query" in dataset else "test"]
+    return len({*column_values(dataset["train"], "label")} & {*column_values(queries, "label")})
+
+
+def _scores(metrics: Mapping[str, float]) -> dict[str, float]:
+    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "epoch")
+    return {name.removeprefix("eval_"): value for name, value in metrics.items() if name not in timing}

@@ -1,0 +1,53 @@
+"""Means of losses against plain averages, over a stop and a resume too."""
+
+import pytest
+import torch
+
+from hf_vitret.training.steps.loss_log import LossLog
+
+
+def same(mean: torch.Tensor) -> torch.Tensor:
+    return mean
+
+
+def terms(value: float) -> dict[str, torch.Tensor]:
+    return {"loss": torch.tensor(value, requires_grad=True), "koleo": torch.tensor(-value)}
+
+
+def test_means_are_since_the_last_call_and_over_the_run() -> None:
+    log = LossLog()
+    for value in (1.0, 2.0, 6.0):
+        log.add(terms(value))
+    assert log.means(same) == {"loss": 3.0, "koleo": -3.0}
+    log.add(terms(5.0))
+    assert log.means(same) == {"loss": 5.0, "koleo": -5.0}
+    assert log.run_mean("loss", same) == pytest.approx(14 / 4)
+
+
+def test_nothing_added_nothing_logged() -> None:
+    log = LossLog()
+    assert log.means(same) == {}
+    assert log.run_mean("loss", same) is None
+    log.add(terms(1.0))
+    log.means(same)
+    assert log.means(same) == {}
+
+
+def test_a_resumed_log_goes_on_where_it_was() -> None:
+    whole, first, second = LossLog(), LossLog(), LossLog()
+    values = torch.rand(7, generator=torch.Generator().manual_seed(0)).tolist()
+    for value in values:
+        whole.add(terms(value))
+    for value in values[:3]:
+        first.add(terms(value))
+    second.load_state_dict(first.state_dict())
+    for value in values[3:]:
+        second.add(terms(value))
+    assert second.run_mean("loss", same) == whole.run_mean("loss", same)
+    assert second.means(same) == whole.means(same)
+
+
+def test_the_average_over_processes_is_taken() -> None:
+    log = LossLog()
+    log.add(terms(1.0))
+    assert log.means(lambda mean: mean * 10) == {"loss": 10.0, "koleo": -10.0}
