@@ -125,7 +125,7 @@ def run(options: Namespace, command: Sequence[str] = COMMAND) -> int:
     written = [scored[0].result.save(folder / RESULT_NAME)]
     calibration = scored[0].calibration()
     if calibration:
-        from ..evaluation.reporting.report_json import write_json
+        from ..files.json_values import write_json
 
         written.append(write_json(folder / RATES_NAME, calibration))
     if len(scored) == 2:

@@ -14,7 +14,6 @@ Exit status: 0 where the index finds what it should, 1 where it finds less than 
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -116,8 +115,8 @@ def _text(index: ImageIndex, folder: str) -> str:
 
 
 def _json(index: ImageIndex, folder: str) -> str:
-    from ..indexing.building.index_manifest import without_nan
+    from ..files.json_values import json_text
 
     plans = [] if index.choice is None else [asdict(plan) for plan in index.choice.plans]
     content = {"folder": folder, **asdict(index.manifest), "plans": plans}
-    return json.dumps(without_nan(content), allow_nan=False, ensure_ascii=False) + "\n"
+    return json_text(content) + "\n"

@@ -17,7 +17,6 @@ Exit status: 0 where each query found something, 1 where one has no match, 2 for
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Embed, search and show; return 1 where a query has no match."""
     from ..embedding.model_identity import ModelIdentity
-    from ..indexing.building.index_manifest import without_nan
+    from ..files.json_values import json_text
     from ..indexing.image_index import ImageIndex
     from ..indexing.migration.embedding_map import EmbeddingMap
     from ..indexing.results.answers import collect_answers, format_answers
@@ -103,7 +102,7 @@ def run(options: Namespace) -> int:
     written = _draw(options, answers, index)
     if options.json:
         content = {"index": options.index, "min_score": min_score, "answers": [asdict(answer) for answer in answers]}
-        sys.stdout.write(json.dumps(without_nan(content), allow_nan=False, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json_text(content, default=str) + "\n")
     else:
         sys.stdout.write(format_answers(answers) + "\n")
     if written and not options.json:
@@ -173,7 +172,7 @@ def _search(
 
 def _draw(options: Namespace, answers: list[Any], index: ImageIndex) -> list[str]:
     """Write the pictures that were asked for; return their names."""
-    from ..files.atomic_writes import aside, put_in_place, write_whole
+    from ..files.atomic_writes import whole_file, write_text
     from ..indexing.results.answer_page import draw_page
     from ..indexing.results.answer_picture import draw_picture
 
@@ -181,10 +180,10 @@ def _draw(options: Namespace, answers: list[Any], index: ImageIndex) -> list[str
         Path(options.html).parent.mkdir(parents=True, exist_ok=True)
         note = f"{len(index):,} images" + (f", {'; '.join(options.where)}" if options.where else "")
         page = draw_page(answers, options.images, options.image_dir, note=note)
-        write_whole(Path(options.html), page)
+        write_text(Path(options.html), page)
     if options.png:
         Path(options.png).parent.mkdir(parents=True, exist_ok=True)
         picture = draw_picture(answers, options.images, options.image_dir)
-        picture.save(aside(Path(options.png)), "PNG")
-        put_in_place(Path(options.png))
+        with whole_file(Path(options.png)) as partial:
+            picture.save(partial, "PNG")
     return [name for name in (options.html, options.png) if name]

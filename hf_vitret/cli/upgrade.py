@@ -14,7 +14,6 @@ Exit status: 0 where the map is written, 2 for bad input.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import asdict
@@ -139,9 +138,9 @@ def _text(options: Namespace, embedding_map: EmbeddingMap, recall: MixedRecall, 
 
 
 def _json(options: Namespace, embedding_map: EmbeddingMap, recall: MixedRecall, counts: dict[str, int]) -> str:
-    from ..indexing.building.index_manifest import without_nan
+    from ..files.json_values import json_text
 
     models = {"old_model": embedding_map.old_model, "new_model": embedding_map.new_model}
     content = {"output": options.output, **counts, "recalls": recall.recalls, "share_new": recall.share_new}
     content |= {name: None if model is None else asdict(model) for name, model in models.items()}
-    return json.dumps(without_nan(content), allow_nan=False, ensure_ascii=False) + "\n"
+    return json_text(content) + "\n"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files.atomic_writes import write_whole
+from ..files.json_values import write_json
 from .model_identity import ModelIdentity
 
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ class EmbeddingManifest:
     def save(self, folder: str | PathLike[str]) -> None:
         """Write it into a folder, whole or not at all; the same facts give the same bytes."""
         content = {"format_version": FORMAT_VERSION, **asdict(self)}
-        write_whole(Path(folder) / MANIFEST_NAME, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(Path(folder) / MANIFEST_NAME, content)

@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..files.atomic_writes import ASIDE, one_process, write_whole
+from ..files.atomic_writes import PARTIAL_PREFIX
+from ..files.json_values import write_json
+from ..files.locks import one_process
 from .model_identity import ModelIdentity
 
 if TYPE_CHECKING:
@@ -64,12 +66,12 @@ def begin_folder(folder: Path, settings: RunSettings) -> None:
         if noted.is_file():
             _check_same(folder, json.loads(noted.read_text(encoding="utf-8")), settings)
             return
-        others = not folder.is_dir() or [path for path in folder.iterdir() if not path.name.startswith(ASIDE)]
+        others = not folder.is_dir() or [path for path in folder.iterdir() if not path.name.startswith(PARTIAL_PREFIX)]
         if folder.exists() and others:
             raise FileExistsError(f"{folder} is there and is no folder of embeddings; name another output_dir")
         folder.mkdir(exist_ok=True)
         content = {"format": FORMAT, **asdict(settings)}
-        write_whole(noted, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(noted, content)
 
 
 def _check_same(folder: Path, noted: dict[str, Any], settings: RunSettings) -> None:

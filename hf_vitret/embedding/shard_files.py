@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files.atomic_writes import aside, put_in_place
+from ..files.atomic_writes import whole_file
 from .batches_ahead import BadImage
 from .shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN, ROWS_AT_ONCE, ids_path
 from .stored_values import to_stored
@@ -106,15 +106,16 @@ def open_shard(path: Path, columns: pa.Schema, dim: int, dtype: str) -> Iterator
     compression: Any = dict.fromkeys(texts, "zstd") | (
         {f"{EMBEDDING_COLUMN}.list.element": "none"} if apart is None else {}
     )
-    with pq.ParquetWriter(aside(table_path), schema, compression=compression, use_dictionary=texts) as writer:
+    with (
+        whole_file(table_path) as partial,
+        pq.ParquetWriter(partial, schema, compression=compression, use_dictionary=texts) as writer,
+    ):
         shard = ShardWriter(writer, dim, dtype, apart)
         yield shard
         shard.finish()
-    put_in_place(table_path)
-    if apart is not None:
-        with aside(path).open("wb") as stream:
+    if apart is not None:  # last: a reader that sees the vectors finds their ids too
+        with whole_file(path) as partial, partial.open("wb") as stream:
             np.save(stream, np.concatenate(apart), allow_pickle=False)
-        put_in_place(path)  # last: who sees it has the ids too
 
 
 def read_notes(path: Path) -> tuple[int, list[BadImage]]:

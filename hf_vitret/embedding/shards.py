@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files.atomic_writes import sha256_of
+from ..files.checksums import sha256_of
 from .manifest import EmbeddingManifest, ShardFacts
 from .stored_values import from_stored
 

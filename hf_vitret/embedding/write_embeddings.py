@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from ..files.atomic_writes import one_process, sha256_of, write_whole
+from ..files.checksums import sha256_of
+from ..files.json_values import write_json
+from ..files.locks import one_process
 from ..inference.forward import check_finite
 from .batches_ahead import PixelBatch, batches_ahead
 from .choices import FILE_FORMATS
@@ -201,6 +203,9 @@ def _finish(folder: Path, paths: list[Path], source: ImageSource, settings: RunS
             shards=shards,
             columns=tuple(source.columns.names),
         )
-        write_whole(folder / BAD_IMAGES_NAME, json.dumps(bad, indent=2, ensure_ascii=False) + "\n")
+        write_json(folder / BAD_IMAGES_NAME, bad)
         manifest.save(folder)
+        for lock in folder.glob("embeddings-*.lock"):  # of processes that were killed
+            with suppress(PermissionError):  # Windows removes no file that is open
+                lock.unlink(missing_ok=True)
         return manifest

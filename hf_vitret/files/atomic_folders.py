@@ -1,52 +1,56 @@
-"""Folders that are whole or not there: written aside, flushed to the disk, then renamed."""
+"""Write a folder so that it is whole or not there: beside it, flushed, then renamed."""
+
+from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from .atomic_writes import flush
+from .atomic_writes import PARTIAL_PREFIX, flush, partial_path
 
-PARTIAL_PREFIX = ".partial-"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 OUTDATED_PREFIX = f"{PARTIAL_PREFIX}outdated-"
 
 
 def begin_folder(target: Path) -> Path:
-    """Make an empty folder beside `target`, to write to until `commit_folder` puts it in its place."""
-    partial = partial_folder(target)
+    """Make an empty folder beside `target`, at `partial_path(target)`, until `commit_folder` puts it in its place."""
+    partial = partial_path(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
 
 
-def partial_folder(target: Path) -> Path:
-    """Name the folder in which `target` is written: the same on every process."""
-    return target.with_name(PARTIAL_PREFIX + target.name)
-
-
 def commit_folder(target: Path) -> None:
     """Rename the folder that `begin_folder` made to `target`, in the place of what was there.
 
-    Its files reach the disk before the rename does, so that a machine that loses its power leaves no empty ones.
+    Its files reach the disk before the rename, so that a machine that loses its power keeps no empty ones. No system
+    replaces one folder by another in a single step, so the old one is renamed first: `readable_folder` finds it, and
+    `remove_partials` restores it, when the process is killed between the two renames.
     """
-    outdated = target.with_name(OUTDATED_PREFIX + target.name)
-    partial = partial_folder(target)
+    outdated, partial = _outdated_path(target), partial_path(target)
     for path in [*partial.rglob("*"), partial]:
         flush(path)
+    shutil.rmtree(outdated, ignore_errors=True)
     if target.exists():
         target.rename(outdated)
     partial.rename(target)
     flush(target.parent)
-    if outdated.exists():
+    with suppress(FileNotFoundError, PermissionError):  # Windows removes no file that is mapped into memory
         shutil.rmtree(outdated)
 
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Give a folder to write to that takes the place of `target` once the block has ended well.
+    """Yield an empty folder to write to; when the block ends well, it takes the place of `target`.
 
-    A process killed inside the block leaves `target` as it was, and beside it a folder that
-    `remove_partial_folders` clears away. An exception leaves nothing.
+    After an exception in the block `target` is as it was, and nothing is left beside it. A process that is killed
+    leaves the partial folder, which the next call and `remove_partials` clear away.
+
+    Args:
+        target: The folder to make or to replace. Folders above it are made.
     """
     partial = begin_folder(target)
     try:
@@ -57,21 +61,32 @@ def whole_folder(target: Path) -> Iterator[Path]:
     commit_folder(target)
 
 
+def readable_folder(target: Path) -> Path:
+    """Return `target`, or the folder that held its content when a process was killed inside `commit_folder`."""
+    outdated = _outdated_path(target)
+    return outdated if outdated.exists() and not target.exists() else target
+
+
 def remove_folder(target: Path) -> None:
     """Remove a folder: renamed first, so that a kill in between leaves none with half of its files."""
-    shutil.rmtree(partial_folder(target), ignore_errors=True)
-    target.rename(partial_folder(target))
-    shutil.rmtree(partial_folder(target))
+    partial = partial_path(target)
+    shutil.rmtree(partial, ignore_errors=True)
+    target.rename(partial)
+    shutil.rmtree(partial)
 
 
-def remove_partial_folders(parent: Path) -> None:
-    """Clear away what a killed process had begun to write, or to remove, under `parent`.
+def remove_partials(parent: Path) -> None:
+    """Clear away what a killed process had begun to write, or to remove, in a folder.
 
-    One killed between the two renames of `commit_folder` left no target: what was there before it comes back.
+    A process that was killed between the two renames of `commit_folder` left no target: its former content is restored.
     """
     for outdated in parent.glob(f"{OUTDATED_PREFIX}*"):
         target = outdated.with_name(outdated.name.removeprefix(OUTDATED_PREFIX))
         if not target.exists():
             outdated.rename(target)
     for partial in parent.glob(f"{PARTIAL_PREFIX}*"):
-        shutil.rmtree(partial)
+        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+
+
+def _outdated_path(target: Path) -> Path:
+    return target.with_name(OUTDATED_PREFIX + target.name)

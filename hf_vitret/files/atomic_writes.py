@@ -1,54 +1,52 @@
-"""Files that are whole or not there, whatever ends the process: written aside, flushed to the disk, then renamed."""
+"""Write a file so that it is whole or not there, whatever ends the process: beside it, flushed, then renamed."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ASIDE = ".writing-"
+PARTIAL_PREFIX = ".partial-"
 
 
-def aside(path: Path) -> Path:
-    """Name the file in which the content of `path` is written until it is whole."""
-    return path.with_name(ASIDE + path.name)
-
-
-def put_in_place(path: Path) -> None:
-    """Flush what was written aside to the disk and give it its name, in the place of what was there."""
-    flush(aside(path))
-    aside(path).replace(path)
-    flush(path.parent)
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a text file, in UTF-8."""
-    aside(path).write_text(content, encoding="utf-8")
-    put_in_place(path)
+def partial_path(path: Path) -> Path:
+    """Return the hidden path beside `path` where its content is written: the same on every process."""
+    return path.with_name(PARTIAL_PREFIX + path.name)
 
 
 @contextmanager
-def one_process(work: Path) -> Iterator[None]:
-    """Let one process at a time make the folder `work`; the others wait. A killed one holds nothing up."""
-    from filelock import FileLock
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends well, the file there takes the place of `path`.
 
-    lock = work.with_name(f"{work.name}.lock")
-    with FileLock(lock):
-        try:
-            yield
-        finally:
-            # Who waits for it takes a new one, and finds what was made.
-            with suppress(PermissionError):  # Windows removes no file that is open, and filelock does it there
-                lock.unlink(missing_ok=True)
+    The content reaches the disk before the rename. After an exception in the block `path` is as it was, and nothing is
+    left beside it. A process that is killed leaves the partial file, which the next call overwrites.
+
+    Args:
+        path: The file to make or to replace. Its folder must exist.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        flush(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(content, encoding="utf-8")
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until the content of a file, or the names in a folder, have reached the disk."""
     if os.name == "nt" and path.is_dir():  # Windows opens no folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -56,12 +54,3 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while part := stream.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .atomic_writes import aside, put_in_place
+from .atomic_writes import whole_file
 
 T = TypeVar("T", bound="TensorFields")
 
@@ -20,8 +20,8 @@ class TensorFields:
         from safetensors.torch import save_file
 
         target, own = Path(path), fields(self)  # type: ignore[arg-type]  # whoever derives from this is a dataclass
-        save_file({field.name: getattr(self, field.name).cpu().contiguous() for field in own}, aside(target))
-        put_in_place(target)
+        with whole_file(target) as partial:
+            save_file({field.name: getattr(self, field.name).cpu().contiguous() for field in own}, partial)
 
     @classmethod
     def load(cls: type[T], path: str | os.PathLike[str]) -> T:

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..files.atomic_writes import write_whole
+from ..files.atomic_writes import write_text
 from .card.citations import citations
 from .card.int8_rows import int8_rows
 from .card.revisited_table import revisited_rows, with_revisited
@@ -71,7 +71,7 @@ def write_model_card(
         takes_floats=exports.get("onnx", {}).get("input_dtype") == "float32",
     )
     path = folder / CARD_NAME
-    write_whole(path, str(card).rstrip() + "\n")
+    write_text(path, str(card).rstrip() + "\n")
     return path
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..embedding.shards import EmbeddingFolder
-from ..files.atomic_writes import sha256_of
+from ..files.checksums import sha256_of
 from .backends.array_inputs import Block, as_block, has_unit_norm
 from .backends.backend import backend_of, load_backend
 from .building.index_build import blocks_of_folder, fill_index, slices

@@ -50,7 +50,7 @@ def write_vectors(folder: Path, num_vectors: int, num_clusters: int) -> None:
 
     from hf_vitret.embedding.manifest import EmbeddingManifest, ShardFacts
     from hf_vitret.embedding.model_identity import ModelIdentity
-    from hf_vitret.files.atomic_writes import sha256_of
+    from hf_vitret.files.checksums import sha256_of
 
     folder.mkdir()
     shards = []

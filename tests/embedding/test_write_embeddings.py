@@ -101,7 +101,7 @@ def test_what_is_lost_is_made_again_byte_for_byte(tiny_model, photos, tmp_path, 
     kept = (folder / "embeddings-00000.parquet").stat().st_mtime_ns
     for lost in ("manifest.json", "embeddings-00001.parquet"):
         (folder / lost).unlink()
-    (folder / ".writing-embeddings-00001.parquet").write_bytes(b"half of it")
+    (folder / ".partial-embeddings-00001.parquet").write_bytes(b"half of it")
     embed(tiny_model, photos, folder, num_threads=1)
     assert all_bytes(folder) == whole
     assert (folder / "embeddings-00000.parquet").stat().st_mtime_ns == kept
@@ -114,15 +114,13 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from hf_vitret import ViTRetModel
-from hf_vitret.embedding import manifest, run_settings, shard_files, write_embeddings as writing
+from hf_vitret.embedding import write_embeddings as writing
 from hf_vitret.embedding.sources.opening import open_source
+from hf_vitret.files import atomic_writes
 torch.set_num_threads(1)
 photos, model, folder = sys.argv[1:]
 model = ViTRetModel.from_pretrained(model)
-moments = [
-    (run_settings, "write_whole"), (shard_files, "put_in_place"), (writing, "check_finite"), (writing, "sha256_of"),
-    (writing, "write_whole"), (manifest, "write_whole"),
-]
+moments = [(atomic_writes, "flush"), (writing, "check_finite"), (writing, "sha256_of")]
 seen, fatal, has_begun = 0, 0, False
 def wrap(module, name):
     original = getattr(module, name)
@@ -138,7 +136,7 @@ for module, name in moments:
 def embed(output_dir):
     writing.write_embeddings(model, open_source(photos, shard_size=5), output_dir, batch_size=2, dtype="float32",
                              progress=False)
-for fatal in (0, 1, 2, 3, 3, 2, 3, 4, 2, 3, 4, 5, 0):  # each a fork: it loads nothing again
+for fatal in (0, 1, 2, 3, 4, 5, 6, 4, 5, 6, 7, 8, 9, 0):  # each a fork: it loads nothing again
     output_dir = folder if has_begun else folder + "-whole"
     child = os.fork()
     if not child:

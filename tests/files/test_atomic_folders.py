@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_vitret.files.atomic_folders import remove_partial_folders, whole_folder
+from hf_vitret.files.atomic_folders import readable_folder, remove_partials, whole_folder
 
 
 def test_replaces_what_was_there(tmp_path: Path) -> None:
@@ -47,8 +47,15 @@ def test_a_kill_leaves_no_half_written_folder(tmp_path: Path) -> None:
         process.stdout.readline()
         os.kill(process.pid, signal.SIGKILL)
     assert not target.exists()
-    remove_partial_folders(tmp_path)
+    remove_partials(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_files_are_cleared_away_too(tmp_path: Path) -> None:
+    (tmp_path / ".partial-results.json").write_text("{")
+    (tmp_path / "results.json").write_text("{}")
+    remove_partials(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_a_kill_between_the_renames_brings_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +73,7 @@ def test_a_kill_between_the_renames_brings_the_old_folder_back(tmp_path: Path, m
         (partial / "file").write_text("new")
     monkeypatch.undo()
     assert not target.exists()
-    remove_partial_folders(tmp_path)
+    assert (readable_folder(target) / "file").read_text() == "old"
+    remove_partials(tmp_path)
     assert (target / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["final"]

@@ -466,7 +466,7 @@ def test_a_save_that_fails_leaves_the_old_index(tmp_path, monkeypatch):
 
 def test_a_save_killed_between_its_renames_is_read(tmp_path):
     build("flat").save(tmp_path / "index")
-    shutil.move(tmp_path / "index", tmp_path / ".before-index")
+    shutil.move(tmp_path / "index", tmp_path / ".partial-outdated-index")
     assert len(ImageIndex.load(tmp_path / "index")) == 600
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from hf_vitret.embedding.manifest import EmbeddingManifest, ShardFacts
 from hf_vitret.embedding.model_identity import ModelIdentity
-from hf_vitret.files.atomic_writes import sha256_of
+from hf_vitret.files.checksums import sha256_of
 
 MODEL = ModelIdentity("user/model", "a" * 40, "1" * 64, "2" * 64, "3" * 64)
 

@@ -20,7 +20,8 @@ MAX_BYTES = 100 * 2**30  # unpacked, of all archives together: the images of SfM
 def extract_by_name(archives: Sequence[Path], target: Path, place: Callable[[str], str]) -> Path:
     """Extract the files of tar archives to `target`, wholly or not at all, whatever folders they lie in.
 
-    As `extract_archive`: what is written lies aside until all of it is there; of several processes one extracts.
+    The files are written to a folder beside `target`, which is renamed at the end. Of several processes that call at
+    once one extracts and the others wait for it.
 
     Args:
         archives: Tar files, gzipped or not; their contents are put together.
@@ -36,11 +37,9 @@ def extract_by_name(archives: Sequence[Path], target: Path, place: Callable[[str
     """
     with begin_extraction(target) as partial:
         if partial is not None:
-            partial.mkdir(parents=True)
             limits = Limits(MAX_MEMBERS, MAX_BYTES)
             for archive in archives:
                 _extract(archive, partial, place, limits)
-            partial.rename(target)
     return target
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...files.atomic_writes import whole_file
+from ...files.locks import one_process
 from ..splits import split_by_class
 from .icon_fonts import ICON_FONTS, STABLE_CODE_POINTS, Glyph, draw_glyphs, find_fonts_version
 
@@ -234,15 +235,10 @@ def load_icons(
     key = f"{FORMAT}|{find_fonts_version()}|{','.join(fonts)}|{size}|{min_drawings}"
     folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "hf_vitret_icons")
     parquet = folder / f"icons-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"
-    if not parquet.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_parquet(render_icons(fonts, size, min_drawings), parquet)
+    folder.mkdir(parents=True, exist_ok=True)
+    with one_process(parquet):
+        if not parquet.exists():
+            with whole_file(parquet) as partial:
+                render_icons(fonts, size, min_drawings).to_parquet(str(partial))
     drawn = datasets.Dataset.from_parquet(str(parquet), cache_dir=str(folder))
     return split_by_class(drawn, test_fraction, seed)
-
-
-def write_parquet(dataset: Dataset, path: Path) -> None:
-    """Write a Parquet file so that it is there whole or not at all, whoever else writes it meanwhile."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
-        dataset.to_parquet(str(Path(aside, path.name)))
-        Path(aside, path.name).replace(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files.atomic_writes import write_whole
+from ...files.atomic_writes import write_text
 from ..schema import name_some
 from ..untrusted.unpickling import load_pickle
 
@@ -103,7 +103,7 @@ class RevisitedGroundTruth:
         content: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for name in GRADES:
             content[name] = [rows.tolist() for rows in content[name]]
-        write_whole(Path(path), json.dumps(content, allow_nan=False) + "\n")
+        write_text(Path(path), json.dumps(content, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> RevisitedGroundTruth:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files.atomic_writes import write_whole
+from ...files.atomic_writes import write_text
 from ..benchmarks.official_files import is_relative
 from ..schema import name_some
 from ..untrusted.unpickling import load_pickle
@@ -104,7 +104,7 @@ def read_lists(path: Path) -> dict[str, SfmLists]:
 def write_lists(path: Path, lists: dict[str, SfmLists]) -> None:
     """Write lists as JSON, under the official keys, for `read_lists`; it replaces what is there."""
     content = {split: _as_official(part) for split, part in lists.items()}
-    write_whole(path, json.dumps(content.get("images", content)) + "\n")
+    write_text(path, json.dumps(content.get("images", content)) + "\n")
 
 
 def _as_official(lists: SfmLists) -> dict[str, Any]:

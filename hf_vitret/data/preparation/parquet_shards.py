@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ...files.atomic_writes import aside, put_in_place
+from ...files.atomic_writes import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +30,18 @@ def parquet_shard(path: Path, features: Features) -> Iterator[pq.ParquetWriter]:
     import pyarrow.parquet as pq
 
     schema = features.arrow_schema
-    with pq.ParquetWriter(
-        aside(path),
-        schema,
-        compression="none",
-        use_dictionary=["label"],
-        write_page_index=True,
-        use_content_defined_chunking=True,
-    ) as writer:
+    with (
+        whole_file(path) as partial,
+        pq.ParquetWriter(
+            partial,
+            schema,
+            compression="none",
+            use_dictionary=["label"],
+            write_page_index=True,
+            use_content_defined_chunking=True,
+        ) as writer,
+    ):
         yield writer
-    put_in_place(path)
 
 
 def write_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...files.atomic_writes import flush, one_process, write_whole
+from ...files.atomic_writes import flush, write_text
+from ...files.locks import one_process
 from ..image_checks import ON_BAD_IMAGE
 from ..schema import name_some
 from .checks import check_same, check_settings, check_splits, source_ids
@@ -111,7 +112,7 @@ def _begin(work: Path, settings: Mapping[str, Any]) -> None:
         return
     shutil.rmtree(work, ignore_errors=True)  # killed before it had settings: it has nothing else
     (work / DATA_FOLDER).mkdir(parents=True)
-    write_whole(noted, json.dumps({"format": FORMAT, "settings": settings}))
+    write_text(noted, json.dumps({"format": FORMAT, "settings": settings}))
 
 
 def _write_split(
@@ -152,7 +153,7 @@ def _write_split(
                         break
                     group = next(groups, None)
                 # Before the shard has its name: a shard without a note would be lost work.
-                write_whole(_note_path(work, name, number), json.dumps([position, skipped], ensure_ascii=False))
+                write_text(_note_path(work, name, number), json.dumps([position, skipped], ensure_ascii=False))
             number += 1
             group = next(groups, None)
     if not number:

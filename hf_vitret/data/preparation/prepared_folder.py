@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...files.atomic_writes import sha256_of, write_whole
+from ...files.checksums import sha256_of
+from ...files.json_values import write_json
 from ..schema import describe_split
 from .parquet_shards import DATA_FOLDER, name_shards, read_column
 
@@ -67,7 +68,7 @@ def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[st
                 "num_bytes": shard.stat().st_size,
                 "sha256": sha256_of(shard),
             }
-    write_whole(folder / MANIFEST_NAME, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / MANIFEST_NAME, manifest)
 
 
 def check_files(folder: str | PathLike[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ...files.json_values import check_fields, null_as_nan, read_fields, write_json
 from .bootstrap import Comparison, Interval, PerQuery, bootstrap_interval, compare
-from .report_json import check_fields, not_null, read_json, write_json
 from .report_text import aligned, cell, how_drawn, metric_title, protocol_lines
 
 
@@ -85,7 +85,7 @@ class EvaluationResult:
         return "\n".join([*lines, *protocol_lines(self.protocol)])
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the result as JSON, aside and renamed: whoever reads it reads a whole one. What is nan becomes null."""
+        """Write the result as a JSON file, whole or not at all; NaN becomes null."""
         return write_json(path, asdict(self))
 
     @classmethod
@@ -95,13 +95,13 @@ class EvaluationResult:
         Raises:
             ValueError: The file holds something else.
         """
-        return cls._of(read_json(path, _names(cls)), path)
+        return cls._of(read_fields(path, _names(cls)), path)
 
     @classmethod
     def _of(cls, content: Any, path: str | PathLike[str]) -> EvaluationResult:
         content = check_fields(content, _names(cls), path)
-        intervals = {name: Interval(**not_null(each)) for name, each in content["intervals"].items()}
-        return cls(content["model"], not_null(content["metrics"]), content["protocol"], intervals)
+        intervals = {name: Interval(**null_as_nan(each)) for name, each in content["intervals"].items()}
+        return cls(content["model"], null_as_nan(content["metrics"]), content["protocol"], intervals)
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ class ComparisonResult:
         Raises:
             ValueError: The file holds something else.
         """
-        content = read_json(path, _names(cls))
+        content = read_fields(path, _names(cls))
         result_a, result_b = (EvaluationResult._of(content[side], path) for side in ("result_a", "result_b"))
-        differences = {name: Comparison(**not_null(each)) for name, each in content["differences"].items()}
+        differences = {name: Comparison(**null_as_nan(each)) for name, each in content["differences"].items()}
         return cls(result_a, result_b, differences)
 
 

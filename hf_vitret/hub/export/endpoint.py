@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ...files.atomic_writes import write_whole
+from ...files.atomic_writes import write_text
 
 TEMPLATE = Path(__file__).with_name("templates") / "endpoint_handler.py"
 HANDLER_NAME = "handler.py"
@@ -25,8 +25,8 @@ def write_endpoint_handler(folder: str | PathLike[str]) -> Path:
         FileNotFoundError: There is no checkpoint in the folder.
     """
     check_is_checkpoint(Path(folder))
-    write_whole(Path(folder) / "requirements.txt", REQUIREMENTS)
-    write_whole(Path(folder) / HANDLER_NAME, TEMPLATE.read_text(encoding="utf-8"))
+    write_text(Path(folder) / "requirements.txt", REQUIREMENTS)
+    write_text(Path(folder) / HANDLER_NAME, TEMPLATE.read_text(encoding="utf-8"))
     return Path(folder) / HANDLER_NAME
 
 

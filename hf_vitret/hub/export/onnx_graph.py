@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...files.atomic_writes import aside, put_in_place
+from ...files.atomic_writes import whole_file
 from ...inference.forward import evaluating
 from ...models.modeling_vitret import ViTRetModel
 from ..card.formats import FORMATS
@@ -101,18 +102,12 @@ def export_onnx(
             verbose=False,
         )
     assert program is not None
-    program.save(aside(path), external_data=False)
-    sizes = _sizes(model, dynamic_size=dynamic_size)
-    try:
+    with whole_file(path) as partial:
+        program.save(partial, external_data=False)
+        sizes = _sizes(model, dynamic_size=dynamic_size)
         with evaluating(exported):
-            _check_graph(
-                aside(path), embeds, [_pixels(count, *size, input_dtype) for size in sizes for count in (1, 3)]
-            )
-    except ValueError:
-        aside(path).unlink()
-        raise
-    (target / INT8_NAME).unlink(missing_ok=True)  # it is of the graph that goes
-    put_in_place(path)
+            _check_graph(partial, embeds, [_pixels(count, *size, input_dtype) for size in sizes for count in (1, 3)])
+        (target / INT8_NAME).unlink(missing_ok=True)  # it is of the graph that goes
     model.image_processor.save_pretrained(target)
     if quantize_int8:
         _quantize(path, target / INT8_NAME)
@@ -181,11 +176,10 @@ def _quantize(path: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = aside(path.with_name("prepared.onnx"))
-    quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    # Convolutions are left alone: the patch embedding is a hundredth of a ViT-S/14's products.
-    quantize_dynamic(
-        prepared, aside(target), weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
-    )
-    prepared.unlink()
-    put_in_place(target)
+    with TemporaryDirectory(dir=path.parent) as work, whole_file(target) as partial:
+        prepared = Path(work) / "prepared.onnx"
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        # Convolutions are left alone: the patch embedding is a hundredth of a ViT-S/14's products.
+        quantize_dynamic(
+            prepared, partial, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
+        )

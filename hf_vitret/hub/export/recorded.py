@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluation.reporting.bootstrap import Comparison
-from ...files.atomic_writes import write_whole
+from ...files.json_values import write_json
 from ..card.formats import formats_in
 from ..card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
 from ..model_card import write_model_card
@@ -73,6 +73,6 @@ def _results_of(folder: Path) -> dict[str, Any] | None:
 
 
 def _write(folder: Path, results: dict[str, Any]) -> None:
-    write_whole(folder / RESULTS_NAME, json.dumps(results, indent=2) + "\n")
+    write_json(folder / RESULTS_NAME, results)
     pictures = [name if (folder / name).is_file() else None for name in (PICTURE_NAME, CURVES_NAME)]
     write_model_card(folder, results, *pictures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from os import PathLike
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from ...files.atomic_writes import aside, write_whole
+from ...files.atomic_folders import whole_folder
+from ...files.json_values import write_json
 from ...inference.self_contained import check_self_contained
 from ...models.modeling_vitret import POOLED_NORMS, ViTRetModel, _backbone_kwargs
 from .endpoint import check_is_checkpoint
@@ -66,10 +66,8 @@ def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bo
         _write_json(target / TRANSFORMER_FILE, _transformer("embeddings", "sentence_embedding"))
         paths = {"transformer": ""}
     else:
-        partial = aside(target / MODULES_FOLDER)
-        shutil.rmtree(partial, ignore_errors=True)
-        names = _write_own_modules(model, partial)
-        partial.replace(target / MODULES_FOLDER)
+        with whole_folder(target / MODULES_FOLDER) as partial:
+            names = _write_own_modules(model, partial)
         paths = {name: f"{MODULES_FOLDER}/{name}" for name in names}
     settings = {
         "model_type": "SentenceTransformer",
@@ -143,4 +141,4 @@ def _transformer(output: str, feature: str, model_kwargs: dict[str, Any] | None 
 
 def _write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(content, indent=2) + "\n")
+    write_json(path, content)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...data.images import to_rgb
 from ...data.schema import column_values
-from ...files.atomic_writes import aside, put_in_place, write_whole
+from ...files.atomic_writes import whole_file, write_text
+from ...files.json_values import write_json
 from .endpoint import check_is_checkpoint
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ def write_space(
     space = Path(folder) / SPACE_FOLDER
     space.mkdir(exist_ok=True)
     embeddings = embed_images(load_model(folder), dataset, batch_size=batch_size)
-    save_file({"embeddings": embeddings}, aside(space / "embeddings.safetensors"))
-    put_in_place(space / "embeddings.safetensors")
+    with whole_file(space / "embeddings.safetensors") as partial:
+        save_file({"embeddings": embeddings}, partial)
     _write_thumbnails(dataset, space / "images.parquet")
     settings = {"title": title, "model": repo_id, "revision": revision, "num_shown": num_shown}
-    write_whole(space / "space.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
-    write_whole(space / "requirements.txt", REQUIREMENTS)
-    write_whole(space / "app.py", (TEMPLATES / "space_app.py").read_text(encoding="utf-8"))
-    write_whole(space / "README.md", _readme(title, repo_id, len(dataset)))
+    write_json(space / "space.json", settings)
+    write_text(space / "requirements.txt", REQUIREMENTS)
+    write_text(space / "app.py", (TEMPLATES / "space_app.py").read_text(encoding="utf-8"))
+    write_text(space / "README.md", _readme(title, repo_id, len(dataset)))
     return space
 
 
@@ -93,8 +94,8 @@ def _write_thumbnails(dataset: Dataset, path: Path) -> None:
         thumbnail.save(stream, "JPEG", quality=QUALITY)
         thumbnails.append(stream.getvalue())
     table = pa.table({"thumbnail": pa.array(thumbnails, pa.binary()), "label": _captions(dataset)})
-    pq.write_table(table, aside(path))
-    put_in_place(path)
+    with whole_file(path) as partial:
+        pq.write_table(table, partial)
 
 
 def _captions(dataset: Dataset) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...files.atomic_writes import aside, flush, one_process, sha256_of
+from ...files.atomic_folders import readable_folder, whole_folder
+from ...files.checksums import sha256_of
+from ...files.locks import one_process
 from ..backends.backend import load_backend
 from ..backends.vector_backend import VectorBackend
 from ..image_records import ImageRecords
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 VECTORS = {"faiss": "vectors.faiss", "torch": "vectors.npy"}
 IMAGES = "images.parquet"
-_BEFORE = ".before-"
 
 
 def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, manifest: IndexManifest) -> IndexManifest:
-    """Write an index aside, and put it in the place of what was there.
+    """Write an index, whole or not at all, in the place of one that was there.
 
     Returns:
         The manifest as it was written.
@@ -33,18 +32,13 @@ def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, mani
     if folder.exists() and not (folder / "index.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there, and is no index: give another place, or remove it")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with one_process(folder):
-        written = aside(folder)
-        shutil.rmtree(written, ignore_errors=True)  # what an interrupted one left
-        written.mkdir()
-        vectors = written / VECTORS[backend.name]
+    with one_process(folder), whole_folder(folder) as partial:
+        vectors = partial / VECTORS[backend.name]
         backend.save(vectors)
-        records.save(written / IMAGES)
-        for path in (vectors, written / IMAGES):
-            flush(path)
+        records.save(partial / IMAGES)
         facts = {
             path.name: {"num_bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            for path in (vectors, written / IMAGES)
+            for path in (vectors, partial / IMAGES)
         }
         manifest = replace(
             manifest,
@@ -52,8 +46,7 @@ def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, mani
             num_images=len(records) - records.num_removed,
             num_removed=records.num_removed,
         )
-        manifest.save(written)
-        _put_in_place(written, folder)
+        manifest.save(partial)
     return manifest
 
 
@@ -65,8 +58,7 @@ def load_index(folder: Path, *, memory_map: bool, verify: bool) -> tuple[VectorB
         ValueError: A file is not the one that was written, or the files do not belong together.
         ImportError: It was written by faiss, which is not installed.
     """
-    if not folder.exists() and folder.with_name(_BEFORE + folder.name).exists():
-        folder = folder.with_name(_BEFORE + folder.name)  # a save was interrupted between its two renames
+    folder = readable_folder(folder)
     manifest = IndexManifest.load(folder)
     if manifest.backend not in VECTORS:
         raise ValueError(f"expected a backend of {', '.join(VECTORS)} in {folder}; got {manifest.backend!r}")
@@ -87,17 +79,3 @@ def load_index(folder: Path, *, memory_map: bool, verify: bool) -> tuple[VectorB
             f"{backend.num_vectors:,} of {backend.dim}: index again"
         )
     return backend, records, manifest
-
-
-def _put_in_place(written: Path, folder: Path) -> None:
-    """Rename a folder over another one, which no system does in one step: the old one steps aside first."""
-    before = folder.with_name(_BEFORE + folder.name)
-    shutil.rmtree(before, ignore_errors=True)
-    if folder.exists():
-        folder.rename(before)
-    written.rename(folder)
-    flush(folder.parent)
-    with suppress(
-        FileNotFoundError, PermissionError
-    ):  # Windows removes no file that is mapped into memory; the next save tries again
-        shutil.rmtree(before)

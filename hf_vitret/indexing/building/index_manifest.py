@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...embedding.model_identity import ModelIdentity
 from ...evaluation.matching.match_rates import MatchRates
-from ...files.atomic_writes import write_whole
+from ...files.json_values import write_json
 from ..match_threshold import match_rates_of_json
 from .index_quality import IndexQuality, quality_of_json
 
@@ -54,9 +53,7 @@ class IndexManifest:
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
-        content = {"format_version": FORMAT_VERSION, **asdict(self)}
-        text = json.dumps(without_nan(content), indent=2, allow_nan=False, ensure_ascii=False)
-        write_whole(folder / MANIFEST_NAME, text + "\n")
+        write_json(folder / MANIFEST_NAME, {"format_version": FORMAT_VERSION, **asdict(self)})
 
     @classmethod
     def load(cls, folder: Path) -> IndexManifest:
@@ -89,14 +86,3 @@ class IndexManifest:
             return cls(**content)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): index again") from error
-
-
-def without_nan(content: Any) -> Any:
-    """Replace what JSON does not have: nan and infinite numbers become null and strings."""
-    if isinstance(content, dict):
-        return {name: without_nan(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [without_nan(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None if math.isnan(content) else str(content)
-    return content

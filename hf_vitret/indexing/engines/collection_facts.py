@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...embedding.manifest import MANIFEST_NAME
 from ...embedding.model_identity import ModelIdentity
-from ...files.atomic_writes import sha256_of
+from ...files.checksums import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from ...embedding.model_identity import ModelIdentity
-from ...files.atomic_writes import aside, put_in_place
+from ...files.atomic_writes import whole_file
 from ...search.inner_products import check_embeddings
 from .map_choices import DEFAULT_RIDGE, METHODS
 
@@ -139,8 +139,8 @@ class EmbeddingMap:
             for name, model in (("old_model", self.old_model), ("new_model", self.new_model))
         }
         tensors = {name: getattr(self, name).cpu().contiguous() for name in _TENSORS}
-        save_file(tensors, aside(target), metadata=models)
-        put_in_place(target)
+        with whole_file(target) as partial:
+            save_file(tensors, partial, metadata=models)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> EmbeddingMap:

@@ -10,7 +10,8 @@ from typing import Any
 from huggingface_hub import HfApi, snapshot_download
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ...files.atomic_folders import begin_folder, commit_folder, partial_folder
+from ...files.atomic_folders import begin_folder, commit_folder
+from ...files.atomic_writes import partial_path
 from .checkpoint_contents import CONTENTS_NAME, TRAINER_STATE_NAME, check_whole, write_contents
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ def fetch_checkpoint(
     step = int(json.loads((download / source / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["global_step"])
     target = Path(output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
     begin_folder(target).rmdir()
-    (download / source).rename(partial_folder(target))
-    find_best(partial_folder(target), Path(output_dir), target.name)
+    (download / source).rename(partial_path(target))
+    find_best(partial_path(target), Path(output_dir), target.name)
     commit_folder(target)
     shutil.rmtree(download)
     return target

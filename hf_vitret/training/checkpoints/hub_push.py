@@ -16,7 +16,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, get_token
 from transformers import Trainer
 from transformers.trainer_utils import HubStrategy
 
-from ...files.atomic_folders import PARTIAL_PREFIX
+from ...files.atomic_writes import PARTIAL_PREFIX
 from .checkpoint_contents import CONTENTS_NAME, EXTRA_STATE_NAME, TRAINER_STATE_NAME
 from .hub_checkpoint import LAST_CHECKPOINT, forget_paths
 

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ...files.atomic_folders import begin_folder, commit_folder, partial_folder, remove_folder, remove_partial_folders
+from ...files.atomic_folders import begin_folder, commit_folder, remove_folder, remove_partials
+from ...files.atomic_writes import partial_path
 from .checkpoint_contents import (
     EXTRA_STATE_NAME,
     TRAINER_STATE_NAME,
@@ -35,7 +36,7 @@ class ResumableTrainer(HubPushTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.args.should_save:
-            remove_partial_folders(Path(self.args.output_dir or "."))
+            remove_partials(Path(self.args.output_dir or "."))
 
     def extra_state(self) -> dict[str, torch.Tensor]:
         """Return what a resumed run needs beside model, optimizer and Trainer's own state; called on every process."""
@@ -80,10 +81,10 @@ class ResumableTrainer(HubPushTrainer):
         if self.args.should_save:
             begin_folder(target)
         self.accelerator.wait_for_everyone()
-        self._write_checkpoint(partial_folder(target))
+        self._write_checkpoint(partial_path(target))
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            write_contents(partial_folder(target))
+            write_contents(partial_path(target))
             commit_folder(target)
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(target))

@@ -18,7 +18,7 @@ from ...evaluation.ranking.exact_scores import exact_device
 from ...evaluation.ranking.tiles import tile_size_within
 from ...evaluation.reporting.bootstrap import bootstrap_interval
 from ...evaluation.reporting.report import ComparisonResult, EvaluationResult
-from ...indexing.building.index_manifest import without_nan
+from ...files.json_values import json_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ class ModelScores:
             return {}
         model, rates = self.match_rates
         content = {"model": asdict(model), "data_set": self.result.protocol["data_set"], "match_rates": asdict(rates)}
-        found: dict[str, Any] = without_nan(content)
+        found: dict[str, Any] = json_values(content)
         return found
 
 

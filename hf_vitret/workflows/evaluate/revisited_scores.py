@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ from ...evaluation.revisited.evaluator import RevisitedEvaluator
 from ...evaluation.revisited.labelled_images import LEVELS
 from ...evaluation.revisited.metrics import means_of, revisited_query_metrics
 from ...evaluation.revisited.post_processing import post_processed_query_metrics
-from ...files.atomic_writes import write_whole
+from ...files.json_values import write_json
 
 Stages: TypeAlias = "dict[str, dict[str, dict[str, float | int]]]"
 
@@ -86,7 +85,7 @@ def report_stages(stages: Stages, target: Path) -> str:
     Returns:
         A table for the screen: a line for each stage, a column for each benchmark and level.
     """
-    write_whole(target, json.dumps(stages, indent=2) + "\n")
+    write_json(target, stages)
     table = [["mAP", *(f"{name} {level}" for name in stages for level in LEVELS)]]
     for title in next(iter(stages.values())):
         values = [by_title[title][f"{level}_map"] for by_title in stages.values() for level in LEVELS]

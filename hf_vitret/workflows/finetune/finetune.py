@@ -1,6 +1,5 @@
 """The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +14,8 @@ from ...data.readable_images import readable_images
 from ...data.schema import column_values
 from ...evaluation.reporting.report_text import aligned
 from ...evaluation.reporting.retrieval_strip import drawn_queries
-from ...files.atomic_folders import remove_partial_folders, whole_folder
-from ...files.atomic_writes import write_whole
+from ...files.atomic_folders import remove_partials, whole_folder
+from ...files.json_values import write_json
 from ...hub.card.eval_results import write_eval_results
 from ...hub.card.formats import formats_in
 from ...hub.card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
@@ -76,7 +75,7 @@ def finetune(
     _use_the_cores(state)
     with bad_input_as_message():
         if state.is_main_process and args.output_dir:
-            remove_partial_folders(Path(args.output_dir))
+            remove_partials(Path(args.output_dir))
         state.wait_for_everyone()
         checkpoint = local_checkpoint(args)
         dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
@@ -138,7 +137,7 @@ def finetune(
 
 def _write_card(folder: Path, results: Mapping[str, Any]) -> None:
     """Write the results, and the card and the leaderboard's file that say the same."""
-    write_whole(folder / RESULTS_NAME, json.dumps(results, indent=2) + "\n")
+    write_json(folder / RESULTS_NAME, results)
     write_model_card(folder, results, PICTURE_NAME, CURVES_NAME if (folder / CURVES_NAME).exists() else None)
     write_eval_results(folder, results)
 

@@ -1,6 +1,5 @@
 """What the server is asked: a search, a picture, how it is, and the page."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from ...indexing.building.index_manifest import without_nan
+from ...files.json_values import json_text
 from .image_search import ImageSearch
 from .metrics import MEDIA_TYPE, Metrics
 from .page import Page
@@ -96,7 +95,7 @@ async def search(
         picture = f"{IMAGES_PATH.lstrip('/')}/{row}" if parts.thumbnails.are_there else None
         results.append({"rank": rank, "image": picture, **each})
     # Metadata may be what JSON does not have: dates, NaN.
-    content = json.dumps(without_nan({"results": results}), ensure_ascii=False, allow_nan=False, default=str)
+    content = json_text({"results": results}, default=str)
     return Response(content, media_type="application/json")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hf_vitret.data.preparation import parquet_shards, prepare, prepared_folder
+from hf_vitret.data.preparation import prepare, prepared_folder
+from hf_vitret.files import atomic_writes
 
 SETTINGS = {"short_side": 16, "shard_size": 60_000, "progress": False}
 NUM_TRAIN = 350  # three row groups and a half, two shards of two groups
@@ -48,11 +49,11 @@ MOMENTS = {
     "never": (prepare, "write_group", 1_000_000),
     "in the first group": (prepare, "write_group", 1),
     "in the second shard": (prepare, "write_group", 3),
-    "before a shard has its note": (prepare, "write_whole", 2),
-    "before a shard has its name": (parquet_shards, "put_in_place", 2),
+    "before a shard has its note": (prepare, "write_text", 2),
+    "before a shard has its name": (atomic_writes, "flush", 9),
     "in the test split": (prepare, "write_group", 5),
     "while shards get their last names": (Path, "rename", 2),
-    "before the manifest": (prepared_folder, "write_whole", 1),
+    "before the manifest": (prepared_folder, "write_json", 1),
     "before notes are removed": (prepare, "_finish", 1),
     "before the folder has its name": (prepare, "flush", 1),
 }

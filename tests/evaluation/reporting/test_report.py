@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hf_vitret.evaluation.reporting import report, report_json, report_text
+from hf_vitret.evaluation.reporting import report, report_text
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.evaluation.reporting.report import ComparisonResult, EvaluationResult
 
@@ -116,7 +116,7 @@ def test_models_with_other_metrics_are_not_compared():
         ComparisonResult.of_queries(_result(), _result(), VALUES_A, {"mrr": [1.0]})
 
 
-@pytest.mark.parametrize("module", [report, report_json, report_text])
+@pytest.mark.parametrize("module", [report, report_text])
 def test_examples(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

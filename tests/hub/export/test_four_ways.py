@@ -120,7 +120,7 @@ def test_the_form_with_code_stores_no_weights_again(tmp_path: Path) -> None:
     assert write_sentence_transformers(tmp_path, copy_weights=False)
     assert weights_in(tmp_path) == alone
     assert [module["path"] for module in json.loads((tmp_path / "modules.json").read_text())] == [""]
-    assert not list(tmp_path.rglob(".writing-*"))
+    assert not list(tmp_path.rglob(".partial-*"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hf_vitret.embedding.shards import EmbeddingFolder
-from hf_vitret.files.atomic_writes import sha256_of
+from hf_vitret.files.checksums import sha256_of
 from hf_vitret.indexing.engines.collection_facts import CollectionFacts
 from tests.indexing.engines.catalogue import NUM_IMAGES, write_catalogue
 from tests.indexing.vectors import MODEL

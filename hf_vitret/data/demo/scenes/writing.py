@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....files.atomic_writes import aside
+from ....files.atomic_folders import whole_folder
 from ...landmarks.sfm120k_lists import NAME, image_path
 from .cameras import View, visible_part
 from .photographs import read_photographs
@@ -78,19 +77,16 @@ def write_places(
         raise ValueError(f"{folder} is not empty: give a folder to be made")
     if min(num_train_scenes, num_val_scenes, num_queries) < 1 or views_per_scene < 4 or size < 32:
         raise ValueError("expected a scene of each split, four views of each and a size of 32 pixels, or more")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = aside(folder)
-    shutil.rmtree(partial, ignore_errors=True)  # of a call that was stopped
     numbers = {"train": num_train_scenes, "val": num_val_scenes}
-    lists = {split: _write_training(partial, split, numbers[split], views_per_scene, size, seed) for split in numbers}
-    first = num_train_scenes  # models are numbered through
-    lists["val"]["cluster"] = [model + first for model in lists["val"]["cluster"]]
-    _write_pickle(partial / f"{NAME}.pkl", lists)
-    truth = _write_test(partial / "jpg", num_queries, views_per_scene, num_distractors, size, seed)
-    _write_pickle(partial / "gnd_places.pkl", truth)
-    if folder.exists():
-        folder.rmdir()  # empty, and Windows renames to no folder that exists
-    partial.rename(folder)
+    with whole_folder(folder) as partial:
+        lists = {
+            split: _write_training(partial, split, numbers[split], views_per_scene, size, seed) for split in numbers
+        }
+        first = num_train_scenes  # models are numbered through
+        lists["val"]["cluster"] = [model + first for model in lists["val"]["cluster"]]
+        _write_pickle(partial / f"{NAME}.pkl", lists)
+        truth = _write_test(partial / "jpg", num_queries, views_per_scene, num_distractors, size, seed)
+        _write_pickle(partial / "gnd_places.pkl", truth)
     return folder
 
 

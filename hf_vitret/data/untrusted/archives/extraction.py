@@ -6,7 +6,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ....files.atomic_writes import one_process
+from ....files.atomic_folders import whole_folder
+from ....files.locks import one_process
 from ...schema import name_some
 from .members import UNOFFICIAL, ArchiveError, Limits, Member
 from .tar_members import TAR_DAMAGE, tar_members
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 MAX_MEMBERS = 1_000_000  # iNaturalist 2018, the largest, has 461,939 images
 MAX_BYTES = 20 * 2**30  # unpacked; Stanford Online Products takes about 3 GiB
-PARTIAL_PREFIX = ".extracting-"
 ZIP_MAGIC = b"PK"
 MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
 
@@ -55,40 +55,39 @@ def extract_archive(
                 raise ValueError(f"{archive} {error}") from error
             except (*ZIP_DAMAGE, *TAR_DAMAGE) as error:
                 raise ValueError(_damage(archive, error)) from error
-            (partial / root).rename(target)
     return target
 
 
 @contextmanager
 def begin_extraction(target: Path) -> Iterator[Path | None]:
-    """Give the folder to extract to, beside `target`, to be renamed at the end; None if there is nothing to do.
+    """Yield the folder to extract to, which becomes `target` when the block ends well; `None` where `target` exists.
 
-    Of several processes that begin one does it and the others wait. Whatever is left of the folder is removed.
+    Of several processes that begin, one extracts and the others wait for it.
     """
     if target.exists():
         yield None
         return
-    partial = target.with_name(PARTIAL_PREFIX + target.name)
-    with one_process(partial):
-        try:
-            shutil.rmtree(partial, ignore_errors=True)  # of a killed call: a live one would hold the lock
-            yield None if target.exists() else partial
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with one_process(target):
+        if target.exists():  # made by the process that held the lock before
+            yield None
+            return
+        with whole_folder(target) as partial:
+            yield partial
 
 
 def _extract(archive: Path, folder: Path, root: str, limits: Limits) -> None:
-    """Write the members below `root` into a folder."""
+    """Write the members below `root` into a folder, by their paths inside `root`."""
     from tqdm.auto import tqdm
 
-    tops: set[str] = set()
+    tops, is_there = set(), False
     with tqdm(total=archive.stat().st_size, desc=f"Extracting {archive.name}", unit="B", unit_scale=True) as bar:
         for member in _members(archive, limits):
             tops.add(member.path.parts[0])
             if member.path.parts[0] == root and len(member.path.parts) > 1 and not _is_macos(member.path):
-                _write(member, folder)
+                _write(member, folder / member.path.relative_to(root))
+                is_there = True
             bar.update(member.position - bar.n)
-    if not (folder / root).is_dir():
+    if not is_there:
         raise ArchiveError(f"has no folder {root!r}; at its top are: {name_some(sorted(tops)) or 'nothing'}")
 
 
@@ -102,9 +101,8 @@ def _is_macos(path: PurePosixPath) -> bool:
     return MACOS_FOLDER in path.parts or path.name.startswith(MACOS_PREFIX)
 
 
-def _write(member: Member, folder: Path) -> None:
-    """Write a member to a place where nothing is; on some disks that is one for `A` and `a`."""
-    path = folder / member.path
+def _write(member: Member, path: Path) -> None:
+    """Write a member to a path where nothing is; on some disks `A` and `a` are one path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sink = path.open("xb")

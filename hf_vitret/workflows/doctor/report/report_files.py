@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....files.atomic_writes import write_whole
+from ....files.atomic_writes import write_text
+from ....files.json_values import write_json
 from .html_page import draw_page
 
 if TYPE_CHECKING:
@@ -35,6 +35,6 @@ def write_report(report: Report, dataset: Mapping[str, Dataset], output_dir: str
     """
     folder = Path(output_dir).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / JSON_NAME, json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n")
-    write_whole(folder / HTML_NAME, draw_page(report, dataset))
+    write_json(folder / JSON_NAME, report.to_dict(), indent=1)
+    write_text(folder / HTML_NAME, draw_page(report, dataset))
     return folder / JSON_NAME, folder / HTML_NAME

@@ -243,7 +243,7 @@ def start(folder: Path, pause: float) -> subprocess.Popen[str]:
 
 def wait_until_begun(folder: Path) -> None:
     deadline = time.monotonic() + 60
-    while not list(folder.glob(".extracting-out/top/*")):
+    while not list(folder.glob(".partial-out/*")):
         assert time.monotonic() < deadline, "no file was extracted in a minute"
         time.sleep(0.02)
 
@@ -254,7 +254,7 @@ def test_a_killed_extraction_is_repeated_from_a_clean_start(tmp_path: Path) -> N
     wait_until_begun(tmp_path)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    (tmp_path / ".extracting-out" / "top" / "half.txt").write_bytes(b"what a kill may leave")
+    (tmp_path / ".partial-out" / "half.txt").write_bytes(b"what a kill may leave")
     target = extract_archive(tmp_path / "data.tgz", tmp_path / "out", "top")
     assert names_in(target) == sorted(f"{i}.txt" for i in range(30))
     assert names_in(tmp_path) == ["data.tgz", "out"]
