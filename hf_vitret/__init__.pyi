@@ -35,7 +35,7 @@ from .hub.export.onnx_encoder import score_change as score_change
 from .hub.export.onnx_graph import export_onnx as export_onnx
 from .hub.export.sentence_transformers_files import write_sentence_transformers as write_sentence_transformers
 from .hub.export.space import write_space as write_space
-from .hub.publish import publish_checkpoint as publish_checkpoint
+from .hub.publish_checkpoint import publish_checkpoint as publish_checkpoint
 from .indexing.building.index_choice import choose_index as choose_index
 from .indexing.dataset_bridge import attach_index as attach_index
 from .indexing.engines.lance import to_lancedb as to_lancedb

@@ -66,8 +66,8 @@ def run(options: Namespace) -> int:
     """Prepare, write the card and push; return 0."""
     from ..data.preparation.prepare import report_skipped
     from ..hub.dataset_card import write_dataset_card
-    from ..hub.push_prepared import push_prepared
-    from ..hub.pushing import find_token
+    from ..hub.hub_client import find_token
+    from ..hub.publish_dataset import publish_dataset
 
     given = _check(options)
     if options.push_to_hub:
@@ -81,7 +81,7 @@ def run(options: Namespace) -> int:
     sys.stdout.write(f"{skipped}\n" if skipped else "")
     sys.stdout.write(f"Prepared   {folder}\nCard       {card}\n")
     if options.push_to_hub:
-        commit = push_prepared(folder, options.push_to_hub, private=options.private)
+        commit = publish_dataset(folder, options.push_to_hub, private=options.private)
         sys.stdout.write(f"Pushed     {options.push_to_hub}, commit {commit}\n")
     train = shlex.join(["accelerate", "launch", "recipes/train_catalogue.py", "--data_dir", str(folder)])
     sys.stdout.write(f"Next       {train}\n")

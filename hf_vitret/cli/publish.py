@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Publish; return 0."""
-    from ..hub.publish import publish_checkpoint
+    from ..hub.publish_checkpoint import publish_checkpoint
 
     made = publish_checkpoint(options.checkpoint, options.repository, private=options.private, tag=options.tag)
     if options.json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files.atomic_writes import whole_file
-from .batches_ahead import BadImage
+from .prefetching import BadImage
 from .shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN, ROWS_AT_ONCE, ids_path
 from .stored_values import to_stored
 

@@ -15,12 +15,12 @@ from ..files.checksums import sha256_of
 from ..files.json_values import write_json
 from ..files.locks import one_process
 from ..inference.forward import check_finite
-from .batches_ahead import PixelBatch, batches_ahead
 from .choices import FILE_FORMATS
 from .image_encoder import ImageEncoder
 from .loaded_model import load_on
 from .manifest import MANIFEST_NAME, EmbeddingManifest, ShardFacts
 from .model_identity import ModelIdentity
+from .prefetching import PixelBatch, prefetch_batches
 from .process_share import own_device, own_rank
 from .run_settings import RunSettings, begin_folder
 from .shard_files import open_shard, read_notes, shard_path
@@ -134,7 +134,7 @@ def _embed_shards(
 
     sizes = [source.shards[number].num_rows for number in numbers]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
-    batches = batches_ahead(
+    batches = prefetch_batches(
         ((number, source.shards[number]) for number in numbers),
         lambda row: encoder.read_pixels(row.stored),
         batch_size=options["batch_size"],

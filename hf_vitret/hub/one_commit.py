@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from .pushing import patiently
+from .hub_client import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

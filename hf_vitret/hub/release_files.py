@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.run_state import is_run_state
 from ..inference.self_contained import CONFIG, check_self_contained
 from .model_card import CARD_NAME
 
@@ -19,13 +20,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # What a release may have, by its ending: no pickle, no archive, no log. Whatever else lies there stays at home.
 TEXTS = (".json", ".md", ".py", ".txt", ".yaml", ".yml")
 ENDINGS = (*TEXTS, ".safetensors", ".onnx", ".onnx_data", ".png", ".jpg", ".jpeg", ".webp", ".svg")
-# What a run goes on from, as transformers and `training/checkpoints/resumable.py` call it: optimizer, memory, order.
-STATE = (
-    *("training_args.*", "trainer_state.json", "optimizer*", "scheduler.*", "scaler.*", "rng_state*"),
-    *("loss_state.safetensors", "contents.json"),
-)
-# Checkpoints of the run; trackers' logs; a Space, which is a repository of its own, with images of the data.
-NOT_OURS = ("checkpoint-*", "last-checkpoint", "runs", "wandb", "space", "__pycache__", ".*")
+# Trackers' logs; a Space, which is a repository of its own, with images of the data.
+NOT_OURS = ("runs", "wandb", "space", "__pycache__", ".*")
 SCORES = ".eval_results"  # where the Hub looks for them: the only hidden folder of a release
 
 
@@ -62,24 +58,12 @@ def release_files(folder: str | PathLike[str]) -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in _published(root)}
 
 
-def is_of_a_run(path: str) -> bool:
-    """Tell whether a path in a repository is a training run's own: its checkpoints and what it goes on from.
-
-    Example:
-        >>> [is_of_a_run(path) for path in ("last-checkpoint/model.safetensors", "optimizer.pt", "onnx/model.onnx")]
-        [True, True, False]
-    """
-    *folders, name = path.split("/")
-    in_checkpoint = any(fnmatch(part, pattern) for part in folders for pattern in NOT_OURS[:2])
-    return in_checkpoint or any(fnmatch(name, pattern) for pattern in STATE)
-
-
 def _published(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         parts = [part for part in relative.parts if part != SCORES]
         is_ours = not any(fnmatch(part, pattern) for part in parts for pattern in NOT_OURS)
-        if is_ours and path.is_file() and path.suffix in ENDINGS and not is_of_a_run(relative.as_posix()):
+        if is_ours and path.is_file() and path.suffix in ENDINGS and not is_run_state(relative.as_posix()):
             yield path
 
 

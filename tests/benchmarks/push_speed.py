@@ -21,7 +21,7 @@ CLIENT = """
 import json, sys, time
 from pathlib import Path
 from huggingface_hub import HfApi
-from hf_vitret.hub.publish import publish_checkpoint
+from hf_vitret.hub.publish_checkpoint import publish_checkpoint
 from hf_vitret.hub.release_files import release_files
 
 folder, objects, rounds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -9,7 +9,7 @@ import pytest
 
 from hf_vitret.cli.main import main
 from hf_vitret.hub import publish
-from hf_vitret.hub.publish import Published
+from hf_vitret.hub.publish_checkpoint import Published
 
 
 @pytest.fixture

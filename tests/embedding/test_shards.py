@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from hf_vitret.embedding import shards as reading
-from hf_vitret.embedding.batches_ahead import BadImage
 from hf_vitret.embedding.manifest import EmbeddingManifest
+from hf_vitret.embedding.prefetching import BadImage
 from hf_vitret.embedding.shard_files import open_shard, read_notes
 from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.sources.source import SourceRow

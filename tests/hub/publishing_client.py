@@ -59,11 +59,11 @@ def serve() -> None:
 
     from huggingface_hub import HfApi
 
-    from hf_vitret.hub import pushing
-    from hf_vitret.hub.publish import publish_checkpoint
+    from hf_vitret.hub import hub_client
+    from hf_vitret.hub.publish_checkpoint import publish_checkpoint
 
     logging.basicConfig(level=logging.DEBUG)  # everything that could name a token
-    pushing.WAITS = (0.01,) * 5
+    hub_client.WAITS = (0.01,) * 5
     preupload = HfApi.preupload_lfs_files
 
     def preupload_beside_another(self: HfApi, repo_id: str, *args: Any, **kwargs: Any) -> None:

@@ -1,12 +1,10 @@
 """What a release has of a folder, and which folders make none."""
 
-import doctest
 import json
 from pathlib import Path
 
 import pytest
 
-from hf_vitret.hub import release_files as module
 from hf_vitret.hub.release_files import release_files
 from tests.training.runs import tiny_vit
 
@@ -90,7 +88,3 @@ def test_a_checkpoint_that_needs_the_package_is_no_release(folder: Path) -> None
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(FileNotFoundError, match="expected an auto_map for AutoConfig and AutoModel"):
         release_files(folder)
-
-
-def test_examples() -> None:
-    assert doctest.testmod(module) == (0, 1)

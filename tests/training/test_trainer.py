@@ -8,8 +8,8 @@ import torch
 from transformers import AutoConfig, Dinov2Config
 
 from hf_vitret import RetrievalEvaluator, RetrievalLoss, RetrievalTrainer, ViTRetConfig, ViTRetModel, retrieval_metrics
+from hf_vitret.files.run_state import LOSS_STATE_NAME
 from hf_vitret.training.batches.training_images import DrawSampler
-from hf_vitret.training.checkpoints.checkpoint_contents import EXTRA_STATE_NAME
 from tests.training import runs
 
 
@@ -80,7 +80,7 @@ def test_checkpoints_hold_model_loss_and_no_loss_in_the_model(finished: Retrieva
     folder = Path(finished.args.output_dir)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-3", "checkpoint-6"]
     checkpoint = folder / "checkpoint-6"
-    assert (checkpoint / EXTRA_STATE_NAME).exists()
+    assert (checkpoint / LOSS_STATE_NAME).exists()
     reloaded = ViTRetModel.from_pretrained(checkpoint)
     assert reloaded.state_dict().keys() == finished.model.state_dict().keys()
     assert (checkpoint / "preprocessor_config.json").exists()

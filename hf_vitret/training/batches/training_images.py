@@ -10,7 +10,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
 from ...data.images import read_image
-from .batch_ahead import BatchAhead, Example, stack
+from .prefetched_batch import Example, PrefetchedBatch, stack
 from .sampler import EpochSampler
 from .transforms import TrainTransform
 
@@ -64,7 +64,7 @@ class DrawSampler(Sampler[Draw]):
 class TrainingImages(TorchDataset[Any]):
     """Read draws of a retrieval data set as augmented examples: `pixel_values`, `labels` and `rows`.
 
-    A batch is read by threads, and behind its reader's back: `collate` gives a `BatchAhead`. In a loader's worker,
+    A batch is read by threads, and behind its reader's back: `collate` gives a `PrefetchedBatch`. In a loader's worker,
     which is ahead of its reader anyway, it is read at once.
 
     Args:
@@ -117,10 +117,10 @@ class TrainingImages(TorchDataset[Any]):
         }
 
 
-def collate(examples: Sequence[Any]) -> dict[str, torch.Tensor] | BatchAhead:
+def collate(examples: Sequence[Any]) -> dict[str, torch.Tensor] | PrefetchedBatch:
     """Stack examples, as `stack` does.
 
     Returns:
         The batch; or, of examples that threads are still making, one that is stacked when it is read.
     """
-    return BatchAhead(examples) if isinstance(examples[0], Future) else stack(examples)
+    return PrefetchedBatch(examples) if isinstance(examples[0], Future) else stack(examples)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from ...files.run_state import CONTENTS_NAME
+
 logger = logging.getLogger(__name__)
 
-CONTENTS_NAME = "contents.json"
-TRAINER_STATE_NAME = "trainer_state.json"  # transformers' own name for it
-EXTRA_STATE_NAME = "loss_state.safetensors"
 _CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 
 

@@ -12,11 +12,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ...files.atomic_folders import begin_folder, commit_folder
 from ...files.atomic_writes import partial_path
-from .checkpoint_contents import CONTENTS_NAME, TRAINER_STATE_NAME, check_whole, write_contents
+from ...files.run_state import CONTENTS_NAME, LAST_CHECKPOINT, TRAINER_STATE_NAME
+from .checkpoint_contents import check_whole, write_contents
 
 logger = logging.getLogger(__name__)
-
-LAST_CHECKPOINT = "last-checkpoint"  # where `hub_strategy="checkpoint"` has it, as in transformers
 
 
 def fetch_checkpoint(

@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 from concurrent.futures import Future
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,12 @@ from transformers import Trainer
 from transformers.trainer_utils import HubStrategy
 
 from ...files.atomic_writes import PARTIAL_PREFIX
-from .checkpoint_contents import CONTENTS_NAME, EXTRA_STATE_NAME, TRAINER_STATE_NAME
-from .hub_checkpoint import LAST_CHECKPOINT, forget_paths
+from ...files.run_state import ARGUMENTS_NAME, LAST_CHECKPOINT, is_run_state
+from .hub_checkpoint import forget_paths
 
 logger = logging.getLogger(__name__)
 
-ARGUMENTS, CARD = "training_args.bin", "README.md"
-# Of a checkpoint what only its run needs: the rest is the model, which lies at the top of the repository too.
-RUN_FILES = (
-    *("optimizer*", "scheduler.*", "scaler.*", "rng_state*"),
-    *(EXTRA_STATE_NAME, TRAINER_STATE_NAME, CONTENTS_NAME),
-)
+CARD = "README.md"
 
 
 class HubPushTrainer(Trainer):
@@ -79,7 +73,7 @@ class HubPushTrainer(Trainer):
         finally:
             self.args.hub_token = token
         if self.args.should_save:
-            (Path(output_dir or str(self.args.output_dir)) / ARGUMENTS).unlink(missing_ok=True)
+            (Path(output_dir or str(self.args.output_dir)) / ARGUMENTS_NAME).unlink(missing_ok=True)
 
     def push_to_hub(  # type: ignore[override,unused-ignore]
         self,
@@ -176,7 +170,7 @@ class HubPushTrainer(Trainer):
 def _push(hub: HfApi, repo_id: str, folder: Path, message: str, place: str | None, revision: str | None) -> CommitInfo:
     """Commit the model of a folder to the top of a repository, and the whole folder to a place in it."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    model = {name: path for name, path in paths.items() if not any(fnmatch(name, pattern) for pattern in RUN_FILES)}
+    model = {name: path for name, path in paths.items() if not is_run_state(name)}
     whole = {} if place is None else {f"{place}/{name}": path for name, path in paths.items()}
     additions = [CommitOperationAdd(name, path) for name, path in {**model, **whole}.items()]
     try:

@@ -12,9 +12,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ...files.atomic_folders import begin_folder, commit_folder, remove_folder, remove_partials
 from ...files.atomic_writes import partial_path
+from ...files.run_state import LOSS_STATE_NAME, TRAINER_STATE_NAME
 from .checkpoint_contents import (
-    EXTRA_STATE_NAME,
-    TRAINER_STATE_NAME,
     check_whole,
     checkpoint_to_resume,
     checkpoints,
@@ -101,7 +100,7 @@ class ResumableTrainer(HubPushTrainer):
             extra_state = self.extra_state()
             if self.args.should_save:
                 state = {name: tensor.contiguous() for name, tensor in extra_state.items()}
-                save_file(state, folder / EXTRA_STATE_NAME)
+                save_file(state, folder / LOSS_STATE_NAME)
         if not self.args.should_save:
             return
         states: dict[str, Any] = self.state.stateful_callbacks  # type: ignore[assignment]  # a dict since its init
@@ -170,5 +169,5 @@ class ResumableTrainer(HubPushTrainer):
         """Restore the extra state beside the optimizer's."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            path = Path(checkpoint) / EXTRA_STATE_NAME
+            path = Path(checkpoint) / LOSS_STATE_NAME
             self.load_extra_state(load_file(path) if path.exists() else {}, path)

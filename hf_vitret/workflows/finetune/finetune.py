@@ -29,7 +29,7 @@ from ...training.training_args import RetrievalTrainingArguments, cores_per_proc
 from ..evaluate.short_vector_scores import short_vector_scores
 from .arguments import ModelArguments, bad_input_as_message
 from .data_facts import DataFacts
-from .publishing import publish_run
+from .publish_run import publish_run
 from .resuming import hub_checkpoint, local_checkpoint
 from .run_pictures import NUM_DRAWN, NUM_NEIGHBORS, draw_strip, save_curves
 from .run_results import run_results

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from torch.utils.data import DataLoader
 
 from hf_vitret import ClassBalancedSampler
-from hf_vitret.training.batches.batch_ahead import BatchAhead
+from hf_vitret.training.batches.prefetched_batch import PrefetchedBatch
 from hf_vitret.training.batches.training_images import Draw, DrawSampler, TrainingImages, collate
 from hf_vitret.training.batches.transforms import TrainTransform
 from tests.training import runs
@@ -117,7 +117,7 @@ def test_a_batch_is_made_while_its_reader_does_something_else(images: TrainingIm
     expected = [images[draw]["pixel_values"] for draw in some]
     images.transform = Slow(image_size=16, resize_size=20)
     batch = collate(images.__getitems__(some))
-    assert isinstance(batch, BatchAhead)
+    assert isinstance(batch, PrefetchedBatch)
     assert batch.pin_memory() is batch
     assert begun.wait(10)
     go_on.set()

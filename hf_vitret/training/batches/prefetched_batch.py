@@ -12,7 +12,7 @@ import torch
 Example = dict[str, Any]
 
 
-class BatchAhead(Mapping[str, torch.Tensor]):
+class PrefetchedBatch(Mapping[str, torch.Tensor]):
     """A batch whose examples threads are still making. It looks like any other, and is waited for when it is read.
 
     accelerate's loader takes each batch from its source one step before it moves it to the device and hands it out. So
@@ -37,7 +37,7 @@ class BatchAhead(Mapping[str, torch.Tensor]):
         """
         return {name: values.to(device, non_blocking=non_blocking) for name, values in self._batch.items()}
 
-    def pin_memory(self) -> BatchAhead:
+    def pin_memory(self) -> PrefetchedBatch:
         """Return the batch as it is: to copy it would be to wait for it."""
         return self
 

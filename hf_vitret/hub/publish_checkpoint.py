@@ -8,12 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.run_state import is_run_state
+from .hub_client import errors_in_words, find_token, make_repository, patiently
 from .model_card import CARD_NAME
 from .one_commit import changes, commit_at_once
 from .pinned_snippets import pin_snippets
 from .private_strings import check_no_tokens, without_paths
-from .pushing import errors_in_words, find_token, make_repository, patiently
-from .release_files import TEXTS, is_of_a_run, release_files
+from .release_files import TEXTS, release_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +126,7 @@ def _additions(
 
 def _is_outdated(path: str) -> bool:
     """Tell whether a file that a release does not have goes: weights of an earlier one, and what a run goes on from."""
-    return is_of_a_run(path) or any(fnmatch(path.split("/")[-1], pattern) for pattern in REPLACED)
+    return is_run_state(path) or any(fnmatch(path.split("/")[-1], pattern) for pattern in REPLACED)
 
 
 def _tags(hub: HfApi, repo_id: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from hf_vitret.hub import pushing
-from hf_vitret.hub.pushing import patiently
+from hf_vitret.hub import hub_client
+from hf_vitret.hub.hub_client import patiently
 
 
 def refused(status: int, **headers: str) -> HfHubHTTPError:
@@ -29,7 +29,7 @@ def failing(errors: list[Exception]) -> Callable[[], str]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Give the seconds that are waited, without waiting them."""
     seconds: list[float] = []
-    monkeypatch.setattr(pushing.time, "sleep", seconds.append)
+    monkeypatch.setattr(hub_client.time, "sleep", seconds.append)
     return seconds
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from ...hub.publish import publish_checkpoint
+from ...hub.publish_checkpoint import publish_checkpoint
 from ...training.trainer import RetrievalTrainer
 
 

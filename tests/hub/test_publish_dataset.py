@@ -14,9 +14,9 @@ from tests.hub_stand_in.stand_in import HubStandIn
 
 PUSH = """
 import sys
-from hf_vitret.hub.push_prepared import push_prepared
+from hf_vitret.hub.publish_dataset import publish_dataset
 folder, repo_id, kind = sys.argv[1:]
-print(push_prepared(folder, repo_id, private=kind == "private"))
+print(publish_dataset(folder, repo_id, private=kind == "private"))
 """
 LOAD = """
 import json

@@ -55,7 +55,7 @@ Decoded = torch.Tensor | BadImage
 _Window = tuple[int, list["SourceRow"], list[Future[Decoded]]]
 
 
-def batches_ahead(
+def prefetch_batches(
     shards: Iterable[tuple[int, SourceShard]],
     read_pixels: Callable[[SourceRow], torch.Tensor],
     *,

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from hf_vitret.embedding.batches_ahead import BATCHES_AHEAD, batches_ahead
+from hf_vitret.embedding.prefetching import BATCHES_AHEAD, prefetch_batches
 from hf_vitret.embedding.sources.source import SourceRow, SourceShard
 
 
@@ -35,7 +35,7 @@ def test_batches_of_several_shards_in_order_with_slow_and_bad_images():
         return pixels(row)
 
     shards = [(7, shard("a", range(5))), (8, shard("b", [])), (9, shard("c", range(5, 9))), (10, shard("d", [1, 5]))]
-    batches = list(batches_ahead(shards, read_pixels, batch_size=2, num_threads=4))
+    batches = list(prefetch_batches(shards, read_pixels, batch_size=2, num_threads=4))
     assert [(batch.shard, [int(row.image_id) for row in batch.rows]) for batch in batches] == [
         (7, [0]),
         (7, [2, 3]),
@@ -59,7 +59,7 @@ def test_what_is_read_ahead_is_bounded():
         decoded.append(row.image_id)
         return pixels(row)
 
-    batches = batches_ahead([(0, shard("a", range(200), reads))], read_pixels, batch_size=5, num_threads=2)
+    batches = prefetch_batches([(0, shard("a", range(200), reads))], read_pixels, batch_size=5, num_threads=2)
     next(batches)
     time.sleep(0.2)
     assert len(decoded) == len(reads) == 5 * (BATCHES_AHEAD + 1)
@@ -76,7 +76,7 @@ def test_decoding_goes_on_while_the_model_works():
             ahead.set()
         return pixels(row)
 
-    batches = batches_ahead([(0, shard("a", range(8)))], read_pixels, batch_size=4, num_threads=1)
+    batches = prefetch_batches([(0, shard("a", range(8)))], read_pixels, batch_size=4, num_threads=1)
     next(batches)
     assert ahead.wait(timeout=10)
     batches.close()
@@ -85,7 +85,7 @@ def test_decoding_goes_on_while_the_model_works():
 @pytest.mark.parametrize(("numbers", "error"), [([0, 1, -1], "a: image_id is null in a row")])
 def test_what_reading_raises_is_raised(numbers, error):
     with pytest.raises(ValueError, match=error):
-        list(batches_ahead([(0, shard("a", numbers))], pixels, batch_size=2, num_threads=1))
+        list(prefetch_batches([(0, shard("a", numbers))], pixels, batch_size=2, num_threads=1))
 
 
 def test_what_is_no_matter_of_the_image_ends_it():
@@ -93,4 +93,4 @@ def test_what_is_no_matter_of_the_image_ends_it():
         raise MemoryError("full")
 
     with pytest.raises(MemoryError, match="full"):
-        list(batches_ahead([(0, shard("a", range(20)))], read_pixels, batch_size=2, num_threads=1))
+        list(prefetch_batches([(0, shard("a", range(20)))], read_pixels, batch_size=2, num_threads=1))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..data.preparation.parquet_shards import DATA_FOLDER
 from ..data.preparation.prepared_folder import MANIFEST_NAME, check_files
+from .hub_client import errors_in_words, find_token, make_repository, patiently
 from .model_card import CARD_NAME
 from .one_commit import commit_at_once
 from .private_strings import check_no_tokens
-from .pushing import errors_in_words, find_token, make_repository, patiently
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SHARDS = f"{DATA_FOLDER}/*.parquet"
 
 
-def push_prepared(folder: str | PathLike[str], repo_id: str, *, private: bool = True, token: str | None = None) -> str:
+def publish_dataset(
+    folder: str | PathLike[str], repo_id: str, *, private: bool = True, token: str | None = None
+) -> str:
     """Upload a folder that `prepare_dataset` wrote, with its card, to a data set of the Hub, by one commit.
 
     What was uploaded before an interruption is not uploaded again: repeat the call. The local folder stays as it is.

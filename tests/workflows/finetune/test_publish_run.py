@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hf_vitret.workflows.finetune import publishing
+from hf_vitret.workflows.finetune import publish_run as module
 from tests.hub_stand_in.faults import Refuse
 from tests.hub_stand_in.stand_in import HubStandIn
 from tests.hub_stand_in.stand_in import hub as hub
@@ -107,9 +107,9 @@ def test_whatever_goes_wrong_is_told_without_the_token(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("bad header: Bearer secret")
 
-    monkeypatch.setattr(publishing, "publish_checkpoint", fail)
+    monkeypatch.setattr(module, "publish_checkpoint", fail)
     trainer = SimpleNamespace(args=SimpleNamespace(hub_private_repo=False, hub_token="secret"), hub_model_id="ada/x")
-    publishing.publish_run(Path("a b"), trainer)
+    module.publish_run(Path("a b"), trainer)
     assert capsys.readouterr().err == (
         "NOT PUBLISHED: RuntimeError: bad header: Bearer ***; the checkpoint is whole in a b: "
         "hf-vitret publish 'a b' ada/x --no-private\n"
