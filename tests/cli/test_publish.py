@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_vitret.cli.main import main
-from hf_vitret.hub import publish
+from hf_vitret.hub import publish_checkpoint as publish
 from hf_vitret.hub.publish_checkpoint import Published
 
 
