@@ -44,15 +44,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     sys.settrace(trace)
 
 
+def pytest_runtest_setup(item):
+    """Seed what fixtures of a wider scope draw."""
+    _seed(item.nodeid)
+
+
 @pytest.fixture(autouse=True)
 def _seeded(request):
-    """Seed the global generators by the test's name: what a test draws is the same in every run and in any order."""
+    """Seed what a test and its own fixtures draw: the same in every run and in any order."""
+    _seed(request.node.nodeid)
+
+
+def _seed(name):
     import random
 
     import numpy as np
     import torch
 
-    seed = zlib.crc32(request.node.nodeid.encode())
+    seed = zlib.crc32(name.encode())
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries under test draw from it)
     torch.manual_seed(seed)
