@@ -26,6 +26,7 @@ class Hit:
         score: Higher is better.
         path: Relative to the folder of the images; None where nobody noted it.
         metadata: The other columns of the index.
+        position: The image's row in the index, from 0.
     """
 
     rank: int
@@ -33,6 +34,7 @@ class Hit:
     score: float
     path: str | None
     metadata: Mapping[str, Any]
+    position: int
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ def collect_answers(index: ImageIndex, names: Sequence[str], scores: np.ndarray,
     answers = []
     for name, row_scores, row_positions in zip(names, scores, positions, strict=True):
         found = row_positions >= 0
-        rows = index.records.rows(row_positions[found].tolist())
+        own_positions = row_positions[found].tolist()
+        rows = index.records.rows(own_positions)
         hits = []
-        for rank, (row, score) in enumerate(zip(rows, row_scores[found].tolist(), strict=True), start=1):
+        own_scores = row_scores[found].tolist()
+        for rank, (row, score, position) in enumerate(zip(rows, own_scores, own_positions, strict=True), start=1):
             image_id, path = row.pop("image_id"), row.pop(PATH_COLUMN, None)
-            hits.append(Hit(rank, image_id, score, path, row))
+            hits.append(Hit(rank, image_id, score, path, row, position))
         answers.append(Answer(name, tuple(hits)))
     return answers
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ...embedding.image_encoder import ImageEncoder
 from ...embedding.model_identity import ModelIdentity
 from ...indexing.image_records import ID_COLUMN
 from ...indexing.metadata_filter import rows_where
-from ...indexing.results.answers import PATH_COLUMN
+from ...indexing.results.answers import PATH_COLUMN, Hit
+from ...indexing.search_by_image import search_by_embedding
 from .batch_worker import BatchWorker
 from .refusals import RefusedRequest
 from .thread_slots import ThreadSlots
@@ -105,7 +107,7 @@ class ImageSearch:
 
     async def find(
         self, file: BinaryIO, k: int, where: Sequence[str] = (), min_score: float | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[Hit]:
         """Find the images nearest to an uploaded one.
 
         Args:
@@ -115,7 +117,7 @@ class ImageSearch:
             min_score: In the place of that of the server.
 
         Returns:
-            Best first: `row` (position in the index), `id`, `score` and `metadata` of each.
+            The images, best first, with the metadata that is shown.
 
         Raises:
             RefusedRequest: As `read_upload`; or a condition is none (422).
@@ -124,9 +126,7 @@ class ImageSearch:
         """
         return await asyncio.wait_for(self._find(file, k, where, min_score), self._settings.timeout)
 
-    async def _find(
-        self, file: BinaryIO, k: int, where: Sequence[str], min_score: float | None
-    ) -> list[dict[str, Any]]:
+    async def _find(self, file: BinaryIO, k: int, where: Sequence[str], min_score: float | None) -> list[Hit]:
         if self._threads is None or self._worker is None:
             raise RuntimeError("expected start() to have been called")
         self._check_conditions(where)
@@ -143,18 +143,7 @@ class ImageSearch:
     def _read(self, file: BinaryIO) -> torch.Tensor:
         return self._encoder.pixels_of(read_upload(file, self._settings.max_pixels))
 
-    def _search(self, query: np.ndarray, k: int, where: Sequence[str], min_score: float | None) -> list[dict[str, Any]]:
-        scores, positions = self.index.search_positions(
-            query, k, where=where, min_score=self.min_score if min_score is None else min_score
-        )
-        found = positions[0] >= 0
-        rows = positions[0][found].tolist()
-        return [
-            {
-                "row": row,
-                "id": facts[ID_COLUMN],
-                "score": score,
-                "metadata": {name: facts[name] for name in self.columns},
-            }
-            for row, score, facts in zip(rows, scores[0][found].tolist(), self.index.records.rows(rows), strict=True)
-        ]
+    def _search(self, query: np.ndarray, k: int, where: Sequence[str], min_score: float | None) -> list[Hit]:
+        lowest = self.min_score if min_score is None else min_score
+        (answer,) = search_by_embedding(self.index, query, k, names=["upload"], where=where, min_score=lowest)
+        return [replace(hit, metadata={name: hit.metadata[name] for name in self.columns}) for hit in answer.hits]

@@ -90,10 +90,10 @@ async def search(
     parts = _parts(request)
     found = await parts.search.find(image.file, k, where, min_score)
     results = []
-    for rank, each in enumerate(found, start=1):
-        row = each.pop("row")
-        picture = f"{IMAGES_PATH.lstrip('/')}/{row}" if parts.thumbnails.are_there else None
-        results.append({"rank": rank, "image": picture, **each})
+    for hit in found:
+        picture = f"{IMAGES_PATH.lstrip('/')}/{hit.position}" if parts.thumbnails.are_there else None
+        facts = {"rank": hit.rank, "id": hit.image_id, "score": hit.score}
+        results.append({**facts, "image": picture, "metadata": hit.metadata})
     # Metadata may be what JSON does not have: dates, NaN.
     content = json_text({"results": results}, default=str)
     return Response(content, media_type="application/json")

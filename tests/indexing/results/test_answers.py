@@ -25,8 +25,9 @@ def photos(tmp_path):
     return folder
 
 
-def answer(*hits, query="query.png"):
-    return Answer(query, tuple(Hit(rank, *hit) for rank, hit in enumerate(hits, start=1)))
+def answer(*hits, query="query.png", positions=(0, 1, 2)):
+    ranked = enumerate(zip(hits, positions, strict=False), start=1)
+    return Answer(query, tuple(Hit(rank, *hit, position=position) for rank, (hit, position) in ranked))
 
 
 def test_answers_are_looked_up():
@@ -36,7 +37,7 @@ def test_answers_are_looked_up():
     scores = np.array([[0.5, 0.25], [0.75, -np.inf], [-np.inf, -np.inf]], dtype=np.float32)
     found = collect_answers(index, ["x", "y", "z"], scores, np.array([[2, 1], [0, -1], [-1, -1]]))
     assert found == [
-        answer(("c", 0.5, "c.png", {"price": 3}), ("b", 0.25, None, {"price": 2}), query="x"),
+        answer(("c", 0.5, "c.png", {"price": 3}), ("b", 0.25, None, {"price": 2}), query="x", positions=(2, 1)),
         answer(("a", 0.75, "a.png", {"price": 1}), query="y"),
         answer(query="z"),
     ]
