@@ -53,7 +53,10 @@ class RetrievalTrainingArguments(TrainingArguments):
     loss: str = field(
         default="contrastive",
         metadata={
-            "help": f"What compares the images: {', '.join(PAIR_LOSSES)}. The paper's settings are for the first."
+            "help": f"Loss that compares the images: {', '.join(PAIR_LOSSES)}; or a torch.nn.Module class of your own "
+            "as module:Class, such as my_package.my_losses:MyLoss. The class takes the place of the contrastive loss; "
+            "its constructor gets margin, temperature (if set), num_classes and embedding_dim where it has parameters "
+            "of these names. The other defaults are the paper's for contrastive."
         },
     )
     temperature: float | None = field(
@@ -182,8 +185,11 @@ class RetrievalTrainingArguments(TrainingArguments):
             on_gpu = torch.cuda.is_available() and not self.use_cpu
             self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process()) if on_gpu else 0
         self.dataloader_persistent_workers &= self.dataloader_num_workers > 0
-        if self.loss not in PAIR_LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(PAIR_LOSSES)}; got {self.loss!r}")
+        if self.loss not in PAIR_LOSSES and not _names_a_class(self.loss):
+            raise ValueError(
+                f"loss must be one of {', '.join(PAIR_LOSSES)}, or a class of your own as module:Class (such as "
+                f"my_package.my_losses:MyLoss); got {self.loss!r}"
+            )
         if self.memory_size is not None and (self.memory_size < 0 or (self.memory_size > 1 and self.memory_size % 1)):
             raise ValueError(
                 "memory_size must be 0 (no memory), a share of the training set up to 1, or a whole number of "
@@ -225,3 +231,9 @@ class RetrievalTrainingArguments(TrainingArguments):
     def step_images(self) -> int:
         """Images of one batch of all processes together."""
         return int(self.train_batch_size) * int(self.world_size)
+
+
+def _names_a_class(text: str) -> bool:
+    """Check whether a text has the form `module:Class`, where the module may be inside packages."""
+    module, _, name = text.partition(":")
+    return name.isidentifier() and all(part.isidentifier() for part in module.split("."))

@@ -1,15 +1,17 @@
-"""The loss that the arguments of a run ask for."""
+"""The training objective that the arguments of a run name: a loss, the KoLeo term and a memory."""
 
 import inspect
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...losses.external import ExternalLoss
 from ...losses.retrieval import PAIR_LOSSES, RetrievalLoss
 from ..training_args import RetrievalTrainingArguments
+from .imported_loss import build_from_settings, import_loss_class
 
-# Losses of pairs, which a memory gives more of. The others compare with proxies, or rank within the batch.
+# These compare pairs of images, and a memory gives them more pairs. The other losses of ours compare images with
+# proxies, or rank the images of the batch.
 _WITH_MEMORY = ("contrastive", "supcon")
 
 
@@ -18,30 +20,43 @@ def build_loss(
 ) -> RetrievalLoss:
     """Build the objective of a run.
 
+    `args.loss` names one of `PAIR_LOSSES`, or a class of one's own as `module:Class`. Its constructor gets `margin`,
+    `temperature` (where `args` sets it), `num_classes` and `embedding_dim`, each where it has a parameter of that name.
+    A class of one's own takes the place of the contrastive loss in `RetrievalLoss`, so that `koleo_weight` means the
+    same with every loss. If its `forward` takes `self_index`, as our losses of pairs do, it can have a memory
+    (`memory_size`). Any other is called as `ExternalLoss` describes, and has no memory.
+
     Args:
-        args: The run; `args.memory_size` of at most 1 is a share of the training set.
-        num_images: Images in the training set.
-        num_classes: Classes in it.
+        args: The settings of the run. An `args.memory_size` of at most 1 is a share of the training set.
+        num_images: Number of images in the training set.
+        num_classes: Number of classes in the training set.
         embedding_dim: Length of an embedding.
-        global_batch: Images of one step, of all processes together.
+        global_batch: Number of images in one step of all processes together.
+
+    Returns:
+        The objective, on the CPU.
 
     Raises:
-        ValueError: The memory is smaller than a step's images, or a setting is outside its domain.
+        ImportError: The module that `args.loss` names does not exist, or one of its own imports fails.
+        ValueError: The memory is smaller than the images of one step, a setting is outside its domain, or the class
+            that `args.loss` names is not there, is no loss of pairs or cannot be built.
     """
     memory_size = memory_rows(args, num_images)
     if 0 < memory_size < global_batch:
         raise ValueError(
             f"memory_size must be 0 (no memory) or at least the images of one step ({global_batch}); got {memory_size}"
         )
-    pair_loss = None
-    if args.loss != "contrastive":
-        offered = {"num_classes": num_classes, "embedding_dim": embedding_dim}
-        if args.temperature is not None:
-            offered["temperature"] = args.temperature  # type: ignore[assignment]
-        taken = inspect.signature(PAIR_LOSSES[args.loss]).parameters
-        pair_loss = PAIR_LOSSES[args.loss](**{name: value for name, value in offered.items() if name in taken})
+    settings = {
+        "margin": args.margin,
+        "temperature": args.temperature,
+        "num_classes": num_classes,
+        "embedding_dim": embedding_dim,
+    }
+    if args.loss in PAIR_LOSSES:
+        pair_loss = build_from_settings(PAIR_LOSSES[args.loss], settings)
+    else:
+        pair_loss = _as_pair_loss(build_from_settings(import_loss_class(args.loss), settings), memory_size)
     return RetrievalLoss(
-        margin=args.margin,
         koleo_weight=args.koleo_weight,
         memory_size=memory_size,
         embedding_dim=embedding_dim,
@@ -53,13 +68,69 @@ def build_loss(
 
 
 def memory_rows(args: RetrievalTrainingArguments, num_images: int) -> int:
-    """Return the rows of the memory: the paper's is as large as the training set, or a fifth of it for In-Shop."""
+    """Return the number of embeddings in the memory.
+
+    The paper's memory is as large as the training set, or a fifth of it for In-Shop.
+
+    Args:
+        args: The settings of the run.
+        num_images: Number of images in the training set.
+
+    Returns:
+        The number of embeddings; 0 is no memory.
+    """
     if args.memory_size is None:
         return num_images if args.loss in _WITH_MEMORY else 0
     return int(args.memory_size * num_images) if args.memory_size <= 1 else int(args.memory_size)
 
 
 def adapt_loss(loss: nn.Module) -> Any:
-    """Return a loss that speaks the signature of `RetrievalLoss`: itself, or one of another library's wrapped."""
-    speaks_ours = "self_index" in inspect.signature(loss.forward).parameters
-    return loss if speaks_ours else ExternalLoss(loss)
+    """Return a loss with the signature of `RetrievalLoss`: the loss itself, or one of another library, wrapped."""
+    return loss if _takes(loss, "self_index") else ExternalLoss(loss)
+
+
+def _as_pair_loss(loss: nn.Module, memory_size: int) -> nn.Module:
+    """Return a loss of one's own in the form in which `RetrievalLoss` takes the place of the contrastive one."""
+    name = type(loss).__name__
+    if _takes(loss, "memory_embeddings"):
+        raise ValueError(
+            f"expected a loss that compares images and returns one number; got {name}, whose forward takes "
+            "memory_embeddings: it is a whole objective, as RetrievalLoss is. Pass an instance of it in Python: "
+            "RetrievalTrainer(..., loss=...)"
+        )
+    if _takes(loss, "self_index"):
+        return loss
+    if memory_size:
+        raise ValueError(
+            f"expected memory_size 0 with {name}, whose forward takes no self_index and so cannot tell an image from "
+            f"its own entry in a memory; got a memory of {memory_size} embeddings. Leave memory_size out, or derive "
+            "the loss from one of hf_vitret"
+        )
+    return _ExternalPairLoss(loss)
+
+
+def _takes(loss: nn.Module, name: str) -> bool:
+    return name in inspect.signature(loss.forward).parameters
+
+
+class _ExternalPairLoss(nn.Module):
+    """Call an `ExternalLoss` as `RetrievalLoss` calls a loss of pairs, for one number in place of named terms."""
+
+    uses_references = False
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.external = ExternalLoss(loss)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        *,
+        self_index: Tensor | None = None,
+    ) -> Tensor:
+        terms = self.external(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
+        loss: Tensor = terms["loss"]
+        return loss

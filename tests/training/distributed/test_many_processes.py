@@ -15,6 +15,7 @@ from tests.warm_process import run_warm
 RUN = "tests.training.observed_run:run"
 WORLDS = (1, 2, 4)
 STEPS = 6
+TRIPLETS = "pytorch_metric_learning.losses:TripletMarginLoss"
 
 
 def seen(folder: Path, processes: int) -> list[dict[str, Any]]:
@@ -39,6 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "plain": {},
         "momentum": {"memory_momentum": 0.9, "micro_batch_size": 1, "save_strategy": "no", "eval_strategy": "no"},
         "proxies": {"loss": "normalized_softmax", "memory_size": 0, "save_strategy": "no", "eval_strategy": "no"},
+        "imported": {"loss": TRIPLETS, "memory_size": 0, "save_strategy": "no", "eval_strategy": "no"},
     }
     started = [
         Run(RUN, [str(parent / f"{name}-{world}"), changes], world)
@@ -49,7 +51,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {f"{name}-{world}": parent / f"{name}-{world}" for name in variants for world in WORLDS}
 
 
-@pytest.mark.parametrize("variant", ["plain", "momentum", "proxies"])
+@pytest.mark.parametrize("variant", ["plain", "momentum", "proxies", "imported"])
 @pytest.mark.parametrize("world", [2, 4])
 def test_gradient_and_loss_are_those_of_one_process(folders: dict[str, Path], variant: str, world: int) -> None:
     (alone,) = seen(folders[f"{variant}-1"], 1)

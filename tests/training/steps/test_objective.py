@@ -66,7 +66,10 @@ def test_memory_that_does_not_fit(changes: dict[str, Any], message: str, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "triplets"}, "contrastive, supcon, normalized_softmax, smooth_recall; got 'triplets'"),
+        (
+            {"loss": "triplets"},
+            r"contrastive, supcon, normalized_softmax, smooth_recall, or a class .* as module:Class .*; got 'triplets'",
+        ),
         ({"memory_size": 3.5}, "a whole number of embeddings; got 3.5"),
         ({"memory_start_step": -1}, "memory_start_step must be 0 or more; got -1"),
         ({"memory_momentum": 1.0}, "at least 0 and below 1; got 1.0"),
