@@ -1,1 +1,1 @@
-"""What a batch is: which images, how they are read and changed."""
+"""Training batches: the samplers that draw images, and the reading and augmentation of what they draw."""

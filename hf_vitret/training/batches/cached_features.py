@@ -1,4 +1,4 @@
-"""A frozen backbone's output, computed once: a head is then trained without running the backbone again."""
+"""Pooled outputs of a frozen backbone, computed once, to train a projection on without running the backbone again."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,24 @@ if TYPE_CHECKING:
 
 
 class CachedFeatures(Dataset[dict[str, Any]]):
-    """Pooled backbone outputs and labels: what `RetrievalTrainer` trains a head on in the place of images.
+    """Pooled backbone outputs and labels, on which `RetrievalTrainer` trains a projection instead of on images.
 
-    Its examples are arguments of `ViTRetModel.forward(pooled=...)`.
+    An example holds the arguments of `ViTRetModel.forward(pooled=...)`.
 
     Args:
-        pooled: `(N, width)` float32, on the CPU.
-        labels: `(N,)` int64.
+        pooled: `(N, width)` float32 on the CPU, one row for each image.
+        labels: `(N,)` int64, the label of each row.
 
     Raises:
-        ValueError: There are not as many labels as rows.
+        ValueError: The numbers of rows and of labels differ.
     """
 
     def __init__(self, pooled: torch.Tensor, labels: torch.Tensor) -> None:
         if len(pooled) != len(labels):
-            raise ValueError(f"expected a label for each of {len(pooled)} pooled outputs; got {len(labels)} labels")
+            raise ValueError(
+                f"expected a label for each of {len(pooled)} pooled outputs; got {len(labels)} labels. Pass the rows "
+                "and labels of the same images"
+            )
         self.pooled = pooled
         self.labels = labels
 
@@ -38,7 +41,7 @@ class CachedFeatures(Dataset[dict[str, Any]]):
         return len(self.pooled)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `pooled` `(width,)`, `labels` and `rows` of one image."""
+        """Return `pooled` `(width,)` float32, the integer label `labels` and the index `rows` of one image."""
         return {"pooled": self.pooled[index], "labels": int(self.labels[index]), "rows": index}
 
 
@@ -51,23 +54,24 @@ def cache_pooled_features(
     dtype: torch.dtype | None = None,
     progress: bool = True,
 ) -> CachedFeatures:
-    """Run the backbone over a data set once, and keep what it pools each image to.
+    """Run the backbone over a data set once and keep the pooled output of each image.
 
-    The images are seen as at test time, without augmentation, and the backbone runs in evaluation mode. What is kept
-    is `N * width * 4` bytes (91 MB for the 59,551 images of Stanford Online Products and a ViT-S), whatever the size
-    of the images.
+    The images are preprocessed as at test time, without augmentation, and the backbone runs in evaluation mode. The
+    outputs take `N * width * 4` bytes (91 MB for the 59,551 images of Stanford Online Products and a ViT-S), whatever
+    the size of the images.
 
     Args:
-        model: A `ViTRetModel`, on the device to compute on. Its mode (train or eval) is restored.
-        dataset: With the columns `image` and `label`.
-        batch_size: Images a step.
-        num_workers: Processes that decode; 0 decodes in this one.
-        dtype: `torch.bfloat16` or `torch.float16` runs the backbone under autocast.
-        progress: Whether to show a bar.
+        model: A `ViTRetModel`, on the device to compute on. Its mode (train or eval) is restored at the end.
+        dataset: A data set with the columns `image` and `label`.
+        batch_size: Number of images in a forward pass.
+        num_workers: Number of processes that decode images; 0 decodes them in this process.
+        dtype: `torch.bfloat16` or `torch.float16` runs the backbone under autocast; `None` runs it in the type of its
+            weights.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The examples to train a projection on, in the order of the data set. An exponent of GeM pooling cannot be
-        trained on them: it is applied already.
+        The examples to train a projection on, in the order of the data set. The exponent of GeM pooling cannot be
+        trained on them, because it has been applied already.
 
     Raises:
         ValueError: There are no images, the model has no projection, or an output is not finite.
@@ -75,7 +79,8 @@ def cache_pooled_features(
     network: Any = model
     if network.projection is None:
         raise ValueError(
-            "a head on cached features is a projection, and this model has none: give it one (--embedding_dim)"
+            "expected a model with a projection, which alone is trained on cached features; got one without. Give it a "
+            "projection with embedding_dim (--embedding_dim)"
         )
     pooled = embed_images(
         _PooledOutput(model),
@@ -90,12 +95,12 @@ def cache_pooled_features(
 
 
 class _PooledOutput(nn.Module):
-    """Show `embed_images` the pooled outputs of a model in the place of its embeddings."""
+    """Present the pooled outputs of a model as its embeddings, for `embed_images`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.training = model.training  # what embed_images restores at its end
+        self.training = model.training  # the mode that embed_images restores at its end
         self.image_processor, self.config = model.image_processor, model.config
 
     def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""How much of a run's time the model waits for its data."""
+"""The share of a training run's time that is spent waiting for batches."""
 
 import time
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 class DataWait:
-    """Time the reading of batches, as a share of all time since the last question and since the start.
+    """Measure the time spent reading batches, as a share of the time since the last report and since the first batch.
 
-    The clock is this process's: while a GPU still computes what was asked of it, a wait for data may cost nothing, so
-    that the share is the most that faster data could save.
+    The clock is that of this process. A GPU may still be computing while the process waits, and then the wait costs
+    nothing. The share is therefore an upper bound of the time that faster reading could save.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class DataWait:
 
     @contextmanager
     def of_batch(self) -> Iterator[None]:
-        """Time the reading of one batch; the first one starts the clock."""
+        """Time the reading of one batch inside the `with` block; the first one starts the clock."""
         begun = time.perf_counter()
         if self._start is None:
             self._start = self._since = begun
@@ -31,14 +31,14 @@ class DataWait:
             self._recent_wait += waited
 
     def recent_share(self) -> float:
-        """Return the share of the time since the last call that was spent waiting, 0 to 1, and begin anew."""
+        """Return the share of the time since the last call that was spent waiting, 0 to 1, and start a new interval."""
         now = time.perf_counter()
         share = _share(self._recent_wait, now - self._since)
         self._since, self._recent_wait = now, 0.0
         return share
 
     def share(self) -> float:
-        """Return the share of the time since the first batch was asked for, 0 to 1."""
+        """Return the share of the time since the first batch was requested that was spent waiting, 0 to 1."""
         return 0.0 if self._start is None else _share(self._total_wait, time.perf_counter() - self._start)
 
 

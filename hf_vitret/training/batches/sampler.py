@@ -1,4 +1,4 @@
-"""Batches of P classes x K images, as one stream of indices that depends on seed and epoch alone."""
+"""Samplers of batches of P classes x K images, whose order depends on the seed and the epoch alone."""
 
 import heapq
 import logging
@@ -12,14 +12,16 @@ logger = logging.getLogger(__name__)
 
 
 class EpochSampler(Sampler[int]):
-    """Rows of a training set in an order that seed and epoch decide, in runs of `batch_size`.
+    """Base class of samplers that yield rows of a training set in an order that seed and epoch determine.
+
+    Consecutive runs of `batch_size` rows are batches.
 
     Args:
-        batch_size: Images in a global batch.
+        batch_size: Number of images in a batch of all processes together.
         seed: Seed of the order, together with the epoch.
 
     Attributes:
-        epoch: The epoch whose order the next iteration gives.
+        epoch: The epoch whose order the next iteration yields.
     """
 
     def __init__(self, batch_size: int, seed: int) -> None:
@@ -28,39 +30,44 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def __len__(self) -> int:
-        """Indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
+        """Return the number of indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
         raise NotImplementedError
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
+        """Choose the epoch whose order the next iteration yields."""
         self.epoch = epoch
 
 
 class ClassBalancedSampler(EpochSampler):
     """Order a labelled data set so that each run of `batch_size` indices holds P classes x K images.
 
-    Each epoch, every class of two or more images is cut into groups of `min(K, class size)` distinct images; a
-    remainder is topped up with other images of its class. The groups of one class go to different batches, always
-    to those that are least full. So in every epoch
+    In each epoch, every class of two or more images is cut into groups of `min(K, class size)` distinct images. A last
+    group that is too small is filled up with other images of its class. The groups of one class go to different
+    batches, always to those that are least full. In every epoch therefore
 
-    * every image of every class of two or more images is seen,
-    * no image stands twice in a batch,
-    * each batch is exactly `batch_size` long, and holds exactly P classes x K images where all classes have
+    * every image of every class of two or more images is shown,
+    * no image is in a batch twice,
+    * each batch is exactly `batch_size` long, and holds exactly P classes x K images if all classes have
       K images or more. Smaller classes give smaller groups, and their batches hold more classes.
 
     Classes of one image have no positive pair and are left out.
 
-    It yields indices, not batches, and knows no rank: with `batch_size` the size of the *global* batch, accelerate
-    hands consecutive parts of it to the ranks, so that the order is the same for any number of processes.
+    The sampler yields indices, not batches, and does not depend on the rank. `batch_size` is the size of the batch of
+    all processes together; accelerate gives consecutive parts of it to the ranks, so that the order is the same for
+    any number of processes.
 
     Args:
-        labels: Label of each image, `(N,)` integers.
-        batch_size: Images in a global batch, P * K.
+        labels: `(N,)` integers, the label of each image.
+        batch_size: Number of images in a batch of all processes together, P * K.
         images_per_class: K, at least 2.
         seed: Seed of the order, together with the epoch.
 
+    Attributes:
+        num_singletons: Number of classes of one image, which are left out.
+        num_batches: Number of batches in an epoch.
+
     Raises:
-        ValueError: The batch is no multiple of K, or the data set has too few images of different classes to fill
+        ValueError: The batch size is no multiple of K, or the data set has too few images of different classes to fill
             one batch without showing an image twice.
 
     Example:
@@ -71,8 +78,8 @@ class ClassBalancedSampler(EpochSampler):
         [0, 1, 2, 3, 4, 5, 6, 7]
 
     Reference:
-        The paper (arXiv 2102.05644) does not say how batches are drawn. K = 4 is what its memory's authors use
-        (Wang et al. 2020, arXiv 1912.06798, code).
+        The paper (arXiv 2102.05644) does not say how batches are drawn. K = 4 is the value in the code of the
+        cross-batch memory (Wang et al. 2020, arXiv 1912.06798).
     """
 
     def __init__(
@@ -84,7 +91,8 @@ class ClassBalancedSampler(EpochSampler):
     ) -> None:
         if images_per_class < 2:
             raise ValueError(
-                f"images_per_class must be at least 2, or no batch has a positive pair; got {images_per_class}"
+                f"images_per_class must be at least 2, because a class of one image has no positive pair; got "
+                f"{images_per_class}"
             )
         if batch_size < 1 or batch_size % images_per_class:
             raise ValueError(
@@ -97,17 +105,17 @@ class ClassBalancedSampler(EpochSampler):
         self.num_singletons = len(members) - len(self.members)
         super().__init__(batch_size, seed)
         self.images_per_class = images_per_class
-        room = sum(min(images_per_class, len(indices)) for indices in self.members)
-        if room < batch_size:
+        capacity = sum(min(images_per_class, len(indices)) for indices in self.members)
+        if capacity < batch_size:
             raise ValueError(
                 f"a batch of {batch_size} images needs {batch_size // images_per_class} classes with "
-                f"{images_per_class} images each (or more classes with fewer); the training set has "
-                f"{len(self.members)} classes of two or more images, which give {room}. Lower the batch size "
-                f"to at most {room - room % images_per_class}, or raise images_per_class"
+                f"{images_per_class} images each (or more classes with fewer images); the training set has "
+                f"{len(self.members)} classes of two or more images, which give {capacity} images. Lower the batch "
+                f"size to at most {capacity - capacity % images_per_class}, or raise images_per_class"
             )
         if self.num_singletons:
             logger.warning(
-                "%d classes have a single image: they form no positive pair and are not trained on",
+                "%d classes have a single image, which has no positive pair: they are left out of training",
                 self.num_singletons,
             )
         group_counts = [-(-len(indices) // images_per_class) for indices in self.members]
@@ -115,7 +123,7 @@ class ClassBalancedSampler(EpochSampler):
         self.num_batches = max(-(-slots // batch_size), max(group_counts))
 
     def __len__(self) -> int:
-        """Indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
+        """Return the number of indices in an epoch: a multiple of `batch_size`, the same in every epoch."""
         return self.num_batches * self.batch_size
 
     def __iter__(self) -> Iterator[int]:
@@ -123,7 +131,7 @@ class ClassBalancedSampler(EpochSampler):
         rng = np.random.default_rng([self.seed, self.epoch])
         batches: list[list[np.ndarray]] = [[] for _ in range(self.num_batches)]
         classes: list[set[int]] = [set() for _ in range(self.num_batches)]
-        # (fill, tie-break, batch): the least full batch first, ties in random order.
+        # (images so far, tie-break, batch): the least full batch comes first, and equally full ones in random order.
         heap = [(0, tie, batch) for batch, tie in enumerate(rng.permutation(self.num_batches).tolist())]
         heapq.heapify(heap)
         for class_id in self._large_classes_first(rng):
@@ -155,7 +163,7 @@ class ClassBalancedSampler(EpochSampler):
         return order
 
     def _groups(self, class_id: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Cut a shuffled class into groups of K; top the last one up from the images before it."""
+        """Cut a shuffled class into groups of K, and fill the last group up with images of the groups before it."""
         indices = rng.permutation(self.members[class_id])
         size = min(self.images_per_class, len(indices))
         groups = [indices[start : start + size] for start in range(0, len(indices), size)]
@@ -165,7 +173,7 @@ class ClassBalancedSampler(EpochSampler):
         return groups
 
     def _filling(self, missing: int, present: set[int], rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw groups of classes that a batch does not hold yet, to fill its last `missing` places."""
+        """Draw groups of classes that a batch does not hold yet, to fill it up by `missing` images."""
         groups = []
         for class_id in rng.permutation(len(self.members)).tolist():
             if missing == 0:

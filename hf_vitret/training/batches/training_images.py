@@ -1,4 +1,4 @@
-"""The training set as the model sees it: each draw of an image augmented by a seed of its own."""
+"""Reading and augmenting training images: each draw of an image has its own augmentation seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,15 +17,15 @@ from .transforms import TrainTransform
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_AUGMENTATION_STREAM = 1  # keeps the augmentation's random numbers apart from the sampler's
+_AUGMENTATION_STREAM = 1  # so that the augmentation draws other random numbers than the sampler
 
 
 class Draw(NamedTuple):
-    """One showing of one image.
+    """One use of one image in an epoch.
 
     Attributes:
-        row: Row of the data set.
-        seed: Of its augmentation.
+        row: Row of the image in the data set.
+        seed: Seed of its augmentation.
     """
 
     row: int
@@ -33,24 +33,24 @@ class Draw(NamedTuple):
 
 
 class DrawSampler(Sampler[Draw]):
-    """Give each index of a sampler the seed of its augmentation.
+    """Add an augmentation seed to each row that a sampler yields.
 
-    The seed depends on the sampler's seed, the epoch and the position alone. So an image is cropped the same
-    whichever process or worker decodes it, on one process or many, and after a resume in the middle of an epoch.
+    The seed depends on the sampler's seed, the epoch and the position alone. An image is therefore cropped in the same
+    way whichever process or worker decodes it, with one process or many, and after a resume in the middle of an epoch.
 
     Args:
-        sampler: What draws the rows.
+        sampler: The sampler that yields the rows.
     """
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
     def __len__(self) -> int:
-        """Draws in an epoch."""
+        """Return the number of draws in an epoch."""
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose draws the next iteration gives."""
+        """Choose the epoch whose draws the next iteration yields."""
         self.sampler.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Draw]:
@@ -62,15 +62,15 @@ class DrawSampler(Sampler[Draw]):
 
 
 class TrainingImages(TorchDataset[Any]):
-    """Read draws of a retrieval data set as augmented examples: `pixel_values`, `labels` and `rows`.
+    """Read draws of a retrieval data set as augmented examples with `pixel_values`, `labels` and `rows`.
 
-    A batch is read by threads, and behind its reader's back: `collate` gives a `PrefetchedBatch`. In a loader's worker,
-    which is ahead of its reader anyway, it is read at once.
+    Threads read a batch in the background, and `collate` makes a `PrefetchedBatch` of their futures. A worker process
+    of a loader reads its batch at once, because it works ahead of the training process anyway.
 
     Args:
-        dataset: Columns `image` and `label`.
+        dataset: A data set with the columns `image` and `label`.
         transform: The augmentation.
-        class_ids: Class of each row, `(N,)` int64, 0 to the number of classes - 1.
+        class_ids: `(N,)` int64, the class of each row, from 0 to the number of classes - 1.
     """
 
     def __init__(self, dataset: "Dataset", transform: TrainTransform, class_ids: np.ndarray) -> None:
@@ -82,19 +82,19 @@ class TrainingImages(TorchDataset[Any]):
         self._threads: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the threads, which are this process's own."""
+        """Return the state without the threads, which another process cannot use."""
         return self.__dict__ | {"_threads": None}
 
     def __len__(self) -> int:
-        """Images in the data set."""
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> Example:
-        """Read one draw."""
+        """Read and augment one draw."""
         return self._example(draw, self.images[draw.row]["image"])
 
     def __getitems__(self, draws: Sequence[Draw]) -> Sequence[Example] | Sequence[Future[Example]]:
-        """Read a batch of draws, or begin to."""
+        """Read a batch of draws: as examples in a worker process, as futures of examples elsewhere."""
         stored = self.images[[draw.row for draw in draws]]["image"]
         if get_worker_info() is not None:
             return [self._example(draw, image) for draw, image in zip(draws, stored, strict=True)]
@@ -103,7 +103,7 @@ class TrainingImages(TorchDataset[Any]):
         return [self._threads.submit(self._example, draw, image) for draw, image in zip(draws, stored, strict=True)]
 
     def without_augmentation(self, rows: Sequence[int]) -> "Dataset":
-        """Return some rows as `embed_images` takes them."""
+        """Return the data set of some rows with a decoded `image` column, as `embed_images` reads it."""
         from datasets import Image as ImageFeature
 
         return self.images.select(rows).cast_column("image", ImageFeature())
@@ -118,9 +118,12 @@ class TrainingImages(TorchDataset[Any]):
 
 
 def collate(examples: Sequence[Any]) -> dict[str, torch.Tensor] | PrefetchedBatch:
-    """Stack examples, as `stack` does.
+    """Make a batch of examples.
+
+    Args:
+        examples: Dictionaries with `pixel_values` or `pooled`, `labels` and `rows`, or futures of such dictionaries.
 
     Returns:
-        The batch; or, of examples that threads are still making, one that is stacked when it is read.
+        The stacked tensors by name; of futures, a `PrefetchedBatch` that stacks them when it is read.
     """
     return PrefetchedBatch(examples) if isinstance(examples[0], Future) else stack(examples)

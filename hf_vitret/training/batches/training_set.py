@@ -1,4 +1,4 @@
-"""The training set in the two forms that a run takes: images, or the cached output of a frozen backbone."""
+"""A training set with numbered classes, made of images or of cached outputs of a frozen backbone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 class TrainingSet:
-    """Number the classes of a data set, and turn its rows into examples.
+    """Number the classes of a data set and turn its rows into training examples.
 
     Args:
-        dataset: Columns `image`, `label`, and `image_id` where the images have names; or `CachedFeatures`.
-        transform: The augmentation of images.
+        dataset: A data set with the columns `image` and `label`, and `image_id` if the images have names; or
+            `CachedFeatures`. Labels may be any integers.
+        transform: The augmentation of the images. Cached features are not augmented.
 
     Attributes:
-        class_ids: `(N,)` int64, 0 to the number of classes - 1: labels may be any integers.
-        examples: What a loader reads.
+        class_ids: `(N,)` int64, the class of each row, from 0 to the number of classes - 1.
+        examples: The examples that a loader reads.
 
     Raises:
         ValueError: A column is missing.
@@ -42,7 +43,7 @@ class TrainingSet:
         if missing:
             raise ValueError(
                 f"expected a training set with the columns {', '.join(COLUMNS)}; got "
-                f"{', '.join(dataset.column_names)}. load_retrieval_dataset gives them"
+                f"{', '.join(dataset.column_names)}. Rename the columns, or load the data with load_retrieval_dataset"
             )
         self.class_ids = _numbered(np.asarray(column_values(dataset, "label")))
         self.examples = TrainingImages(dataset, transform, self.class_ids)
@@ -51,15 +52,15 @@ class TrainingSet:
 
     @property
     def num_classes(self) -> int:
-        """Classes in the data set."""
+        """Return the number of classes."""
         return int(self.class_ids.max()) + 1
 
     def order(self, sampler: EpochSampler) -> DrawSampler | EpochSampler:
-        """Return what gives a loader its keys: rows with the seed of their augmentation, where there is any."""
+        """Return the sampler for a loader, which adds augmentation seeds to the rows if the examples are images."""
         return DrawSampler(sampler) if isinstance(self.examples, TrainingImages) else sampler
 
     def image_ids(self, rows: Sequence[int]) -> list[str]:
-        """Name rows, for an error."""
+        """Return the image ids of rows, for an error message; `row N` if the images have no names."""
         if self._names is None:
             return [f"row {row}" for row in rows]
         names: list[str] = self._names[list(rows)]["image_id"]

@@ -1,4 +1,4 @@
-"""A head trained on cached features is the head trained behind the frozen backbone."""
+"""Training a projection on cached features equals training it behind the frozen backbone."""
 
 import numpy as np
 import pytest
@@ -35,8 +35,8 @@ def cache(model: torch.nn.Module, dataset: Dataset, **settings: object) -> Cache
     ("kind", "fields"),
     [
         ("vit", {"pooling": "cls"}),
-        ("dinov3_vit", {"pooling": "mean"}),  # stretches its positions at random in training mode
-        ("clip_vision_model", {"pooling": "gem", "gem_learnable": True}),  # a norm after the pooling
+        ("dinov3_vit", {"pooling": "mean"}),  # rescales its position coordinates at random in training mode
+        ("clip_vision_model", {"pooling": "gem", "gem_learnable": True}),  # has a norm after the pooling
         ("convnext", {"pooling": "max"}),
     ],
 )
@@ -55,7 +55,7 @@ def test_gradient_of_the_projection_is_that_of_the_whole_model(kind: str, fields
     one_number(torch.cat(embeddings)).backward()
     for actual, parameter in zip(on_cache, model.projection.parameters(), strict=True):
         assert parameter.grad.any()
-        # The images pass the backbone in batches of other sizes, and round otherwise: by parts of the largest entry.
+        # The batches of the two passes differ in size, and so does the rounding, relative to the largest entry.
         rounding = 2e-6 * float(parameter.grad.abs().max())
         torch.testing.assert_close(actual, parameter.grad, rtol=1e-4, atol=rounding)
 
@@ -113,9 +113,12 @@ def test_bfloat16_and_workers(dataset: Dataset) -> None:
 
 
 def test_errors(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match="is a projection, and this model has none"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a model with a projection.*; got one without\. Give it a projection",
+    ):
         cache(tiny("vit"), dataset)
     with pytest.raises(ValueError, match="at least one image"):
         cache(tiny("vit", embedding_dim=5), dataset.select([]))
-    with pytest.raises(ValueError, match="a label for each of 3 pooled outputs; got 2 labels"):
+    with pytest.raises(ValueError, match=r"a label for each of 3 pooled outputs; got 2 labels\. Pass the rows"):
         CachedFeatures(torch.zeros(3, 4), torch.zeros(2, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""The share of time spent waiting, on a clock that the test turns."""
+"""The share of time spent waiting for batches, on a clock that the test sets."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def take_batch(wait: DataWait, clock: Clock, seconds: float, step: float) -> Non
 def test_shares_of_time(clock: Clock) -> None:
     wait = DataWait()
     assert wait.share() == 0
-    clock.now += 50  # what comes before the first batch is none of its business
+    clock.now += 50  # the time before the first batch is not counted
     take_batch(wait, clock, 1, 3)
     take_batch(wait, clock, 2, 2)
     assert wait.recent_share() == pytest.approx(3 / 8)

@@ -1,4 +1,4 @@
-"""The sampler's promises, held against batches counted one by one."""
+"""The documented properties of the sampler, checked on every batch that it yields."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ def test_any_class_sizes_are_covered_without_repeats(seed: int) -> None:
     images_per_class = int(rng.integers(2, 6))
     sizes = rng.integers(1, rng.integers(3, 30), rng.integers(8, 60)).tolist()
     labels = labels_of(sizes)
-    room = sum(min(images_per_class, size) for size in sizes if size > 1)
-    batch_size = images_per_class * max(1, room // images_per_class // int(rng.integers(1, 5)))
+    capacity = sum(min(images_per_class, size) for size in sizes if size > 1)
+    batch_size = images_per_class * max(1, capacity // images_per_class // int(rng.integers(1, 5)))
     sampler = ClassBalancedSampler(labels, batch_size, images_per_class, seed)
     pairable = {row for row, label in enumerate(labels) if (labels == label).sum() > 1}
     for epoch in range(2):
@@ -49,7 +49,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     labels = labels_of([5] * 20)
     first, second = (ClassBalancedSampler(labels, 16, seed=1) for _ in range(2))
     first.set_epoch(3)
-    list(second)  # an iteration leaves no trace
+    list(second)  # an iteration changes no state
     second.set_epoch(3)
     assert list(first) == list(second)
     second.set_epoch(4)
@@ -58,7 +58,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_parts_of_a_batch_hold_whole_groups() -> None:
-    """Accelerate gives each rank a consecutive part: its images should still come in pairs."""
+    """accelerate gives each rank a consecutive part of a batch, which should hold whole groups of a class."""
     labels = labels_of([8] * 30)
     parts = np.array(list(ClassBalancedSampler(labels, batch_size=32, images_per_class=4))).reshape(-1, 8)
     for part in parts:
@@ -72,7 +72,7 @@ def test_single_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture
     assert "2 classes have a single image" in caplog.text
 
 
-def test_too_few_classes_are_named_with_the_batch_that_fits() -> None:
+def test_too_few_classes_are_counted_and_the_largest_batch_is_named() -> None:
     with pytest.raises(ValueError, match=r"64 images needs 16 classes.*5 classes.*at most 20"):
         ClassBalancedSampler(labels_of([6] * 5), batch_size=64, images_per_class=4)
 

@@ -1,4 +1,4 @@
-"""An image's augmentation depends on its draw alone: not on the process, the worker or what came before."""
+"""The augmentation of an image depends on its draw alone: not on the process, the worker or earlier images."""
 
 import io
 import pickle
@@ -36,7 +36,7 @@ def draws(epoch: int = 0) -> list[Draw]:
     return list(sampler)
 
 
-def test_rows_are_the_samplers() -> None:
+def test_rows_are_those_of_the_sampler() -> None:
     sampler = ClassBalancedSampler(np.arange(24) // 4, batch_size=8, images_per_class=2, seed=3)
     for epoch in range(3):
         sampler.set_epoch(epoch)
@@ -67,7 +67,7 @@ def test_workers_augment_like_the_main_process(images: TrainingImages) -> None:
         assert torch.equal(alone["pixel_values"], worker["pixel_values"])
 
 
-def test_the_models_random_numbers_go_on_undisturbed(images: TrainingImages) -> None:
+def test_augmentation_leaves_torchs_generator_unchanged(images: TrainingImages) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -84,7 +84,7 @@ def test_examples_carry_class_and_row(images: TrainingImages) -> None:
 
 
 def test_large_jpegs_are_augmented_as_if_decoded_at_their_size() -> None:
-    """They are decoded smaller; what comes out is nearly the same crop, at the same place and scale."""
+    """They are decoded at a smaller size, and give nearly the same crop at the same position and scale."""
     rng = np.random.default_rng(0)
     layers = [
         Pillow.fromarray(rng.integers(0, 256, (2**n, 2**n, 3), dtype=np.uint8)).resize((900, 600)) for n in range(1, 8)

@@ -1,4 +1,4 @@
-"""Images or cached features: classes are numbered, and rows have names."""
+"""Training sets of images and of cached features: numbered classes, named rows, and the sampler of a loader."""
 
 import pytest
 import torch
@@ -40,5 +40,8 @@ def test_features_are_drawn_as_they_are() -> None:
 
 @pytest.mark.parametrize("column", ["image", "label"])
 def test_missing_column_is_named(column: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a training set with the columns image, label, image_id; got"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a training set with the columns image, label, image_id; got .*\. Rename the columns, or load",
+    ):
         TrainingSet(runs.shapes_dataset()["train"].remove_columns(column), TRANSFORM)

@@ -1,4 +1,4 @@
-"""Augmentations give uint8 crops of the asked size from images of every mode and size."""
+"""Augmentations make uint8 crops of the requested size from images of every mode and size."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ def test_any_mode_gives_the_crop(mode: str) -> None:
 
 
 def test_random_crop_shows_the_short_side_whole_at_its_scale() -> None:
-    """A horizontal ramp, 64 wide, resized to 32: a crop of 32 x 32 out of 64 x 32 keeps the slope of the ramp."""
+    """A ramp of 128 x 64 pixels is resized to 64 x 32: a crop of 32 x 32 keeps the slope of the resized ramp."""
     ramp = Image.fromarray(np.tile(np.arange(0, 256, 2, dtype=np.uint8), (64, 1))).convert("RGB")  # 128 x 64
     crop = TrainTransform(image_size=32, resize_size=32, flip=0)(ramp, seed=0)[0].float()
     steps = crop[16, 2:-2].diff()
     assert steps.min() >= 3
-    assert steps.max() <= 5  # 2 a pixel at 128 wide is 4 at 64 wide
+    assert steps.max() <= 5  # a slope of 2 a pixel at a width of 128 is one of 4 at a width of 64
 
 
 def test_square_resize_squashes() -> None:
@@ -54,27 +54,27 @@ def test_flip_is_a_probability() -> None:
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 60, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("resize_size", [48, 40])  # nothing to resize, or everything
+@pytest.mark.parametrize("resize_size", [48, 40])  # the image has this size already, or is resized
 def test_random_crops_are_cut_from_the_resized_image(resize_size: int) -> None:
-    """As torchvision resizes it. Every crop is found in it at one place, and all places come up."""
+    """Every crop is found at one position of the image that torchvision resizes, and all positions are drawn."""
     resized = v2.functional.resize(
         v2.functional.pil_to_tensor(PICTURE), [resize_size], v2.InterpolationMode.BICUBIC, antialias=True
     )
     crops = resized.unfold(1, 32, 1).unfold(2, 32, 1)  # (3, rows, columns, 32, 32)
     transform = TrainTransform(image_size=32, resize_size=resize_size, flip=0)
-    places = set()
+    positions = set()
     for seed in range(60):
         is_same = (crops == transform(PICTURE, seed)[:, None, None]).flatten(3).all(3).all(0)  # (rows, columns)
         ((top, left),) = is_same.nonzero().tolist()
-        places.add((top, left))
+        positions.add((top, left))
     rows, columns = resized.shape[1] - 31, resized.shape[2] - 31
-    assert {0, rows - 1} <= {top for top, _ in places}
-    assert {0, columns - 1} <= {left for _, left in places}
-    assert len(places) > 30
+    assert {0, rows - 1} <= {top for top, _ in positions}
+    assert {0, columns - 1} <= {left for _, left in positions}
+    assert len(positions) > 30
 
 
 def test_random_resized_crops_are_of_the_sizes_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """20 to 100% of the area, sides at most 4 to 3; then resized as torchvision does it."""
+    """Crops have 20 to 100% of the area and sides of at most 4 to 3, and are resized as torchvision resizes them."""
     boxes = []
     crop = Image.Image.crop
 
