@@ -1,1 +1,1 @@
-"""Checkpoints: what is in them, how a run goes on from one, how they reach the Hub."""
+"""Checkpoints of a run: their contents, resuming from them, pushing them to the Hub and fetching them from there."""

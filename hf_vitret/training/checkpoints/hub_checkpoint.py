@@ -1,4 +1,4 @@
-"""A run's checkpoint on its way to the Hub and back: whole, and with no path of a machine in it."""
+"""Fetching a run's checkpoint from the Hub, and removing local paths from one before it is pushed."""
 
 import json
 import logging
@@ -24,17 +24,19 @@ def fetch_checkpoint(
     """Download the newest checkpoint that a run has pushed, for `train(resume_from_checkpoint=...)`.
 
     Args:
-        repo_id: Where the run has pushed to, with `hub_strategy` "checkpoint" or "all_checkpoints".
-        output_dir: Folder of the run: the checkpoint becomes `checkpoint-N` in it, whole or not at all.
-        revision: Branch, tag or commit.
-        token: A token of the Hub that may read it; default: that of `hf auth login` or HF_TOKEN.
+        repo_id: The repository that the run pushed to, with `hub_strategy` "checkpoint" or "all_checkpoints".
+        output_dir: Output folder of the run. The checkpoint is written to `checkpoint-N` in it, completely or not at
+            all.
+        revision: Branch, tag or commit of the repository; `None` is the main branch.
+        token: A token of the Hub with read access; `None` takes that of `hf auth login` or of HF_TOKEN.
 
     Returns:
-        The checkpoint. Where the best one before it is not in `output_dir`, the best is chosen anew from here on.
+        The folder of the checkpoint. If the best checkpoint before it is not in `output_dir`, the run chooses the best
+        from this checkpoint on.
 
     Raises:
-        FileNotFoundError: There is no checkpoint on the Hub, or not a whole one.
-        OSError: The Hub cannot be reached, or does not let this token read.
+        FileNotFoundError: There is no checkpoint on the Hub, or it is incomplete.
+        OSError: The Hub cannot be reached, or refuses this token.
     """
     files = HfApi(token=token).list_repo_files(repo_id, revision=revision)
     folders = {path.split("/")[0] for path in files if path.endswith(f"/{CONTENTS_NAME}")}
@@ -43,8 +45,8 @@ def fetch_checkpoint(
     source = LAST_CHECKPOINT if LAST_CHECKPOINT in folders else newest
     if source is None:
         raise FileNotFoundError(
-            f"expected {LAST_CHECKPOINT} or {PREFIX_CHECKPOINT_DIR}-N in {repo_id}; there is neither: train with "
-            "--hub_strategy checkpoint to have one, or leave --resume_from_checkpoint out to start anew"
+            f"expected {LAST_CHECKPOINT} or {PREFIX_CHECKPOINT_DIR}-N in {repo_id}; there is neither. Train with "
+            "--hub_strategy checkpoint to push one, or leave --resume_from_checkpoint out to start a new run"
         )
     download = begin_folder(Path(output_dir) / f"download-{source}")
     snapshot_download(repo_id, revision=revision, token=token, local_dir=download, allow_patterns=f"{source}/*")
@@ -60,27 +62,35 @@ def fetch_checkpoint(
 
 
 def forget_paths(checkpoint: Path) -> None:
-    """Leave of the best checkpoint's path its name: the rest is this machine's."""
+    """Replace the path of the best checkpoint in a checkpoint's state by its folder name, which holds on any machine."""
     best = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["best_model_checkpoint"]
     if best is not None:
         _rewrite_state(checkpoint, best_model_checkpoint=Path(best).name)
 
 
 def find_best(checkpoint: Path, output_dir: Path, own_name: str) -> None:
-    """Let a downloaded checkpoint know where the best one is on this machine."""
+    """Write the local path of the best checkpoint into the state of a downloaded checkpoint.
+
+    Args:
+        checkpoint: The folder of the downloaded checkpoint, which may still have a temporary name.
+        output_dir: The output folder of the run, in which the best checkpoint is looked for.
+        own_name: The final folder name of the downloaded checkpoint.
+    """
     best = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["best_model_checkpoint"]
     if best is None:
         return
-    here = output_dir / Path(best).name
-    if here.name == own_name or here.is_dir():
-        _rewrite_state(checkpoint, best_model_checkpoint=str(here))
+    local = output_dir / Path(best).name
+    if local.name == own_name or local.is_dir():
+        _rewrite_state(checkpoint, best_model_checkpoint=str(local))
         return
-    logger.warning("the best checkpoint so far (%s) is not on this machine: the best is chosen anew", here.name)
+    logger.warning(
+        "the best checkpoint so far (%s) is not on this machine: the run chooses the best from here on", local.name
+    )
     _rewrite_state(checkpoint, best_model_checkpoint=None, best_metric=None, best_global_step=None)
 
 
 def _rewrite_state(checkpoint: Path, **changes: Any) -> None:
-    """Change fields of Trainer's state; in new files, as the old ones may be links."""
+    """Change fields of Trainer's state, in new files because the old ones may be links to another checkpoint."""
     state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8")) | changes
     for name in (TRAINER_STATE_NAME, CONTENTS_NAME):
         (checkpoint / name).unlink()

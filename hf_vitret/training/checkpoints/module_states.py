@@ -1,4 +1,4 @@
-"""States of several modules in one table, as a checkpoint holds them."""
+"""The states of several modules in one dictionary, as a checkpoint stores them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,22 +10,29 @@ from ...data.schema import name_some
 
 
 def module_states(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """Return the states of modules, each name behind that of its module."""
+    """Return the states of modules in one dictionary.
+
+    Args:
+        modules: The modules by name.
+
+    Returns:
+        Their tensors, named `<module>.<name in its state>`.
+    """
     return {
         f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()
     }
 
 
 def load_module_states(modules: Mapping[str, nn.Module], state: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Give modules the states of `module_states`, all of them or none.
+    """Load the states of modules from the dictionary of `module_states`, all of them or none.
 
     Args:
-        modules: As for `module_states`.
-        state: What it returned.
-        path: Where that was read, for the error.
+        modules: The modules by name.
+        state: The tensors, named `<module>.<name in its state>`.
+        path: The file that they were read from, for the error message.
 
     Raises:
-        ValueError: Names or shapes are not those of the modules.
+        ValueError: Names or shapes differ from those of the modules.
     """
     expected = module_states(modules)
     differing = sorted(
@@ -37,7 +44,7 @@ def load_module_states(modules: Mapping[str, nn.Module], state: Mapping[str, tor
         raise ValueError(
             f"expected in {path} the state of this run's loss and memory; missing, not of this run, or of another "
             f"size: {name_some(differing)}. Resume with the loss, memory and momentum that the run began "
-            "with, or start a new run from the checkpoint's weights"
+            "with, or start a new run from the weights of the checkpoint"
         )
     for part, module in modules.items():
         prefix = f"{part}."

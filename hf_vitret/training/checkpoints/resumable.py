@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer with checkpoints that are whole or not there, and hold all that a run goes on from."""
+"""Hugging Face's Trainer with complete checkpoints, from which a resumed run ends like one that never stopped."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from .sharded_weights import plain_model
 class ResumableTrainer(HubPushTrainer):
     """Trainer whose resumed run ends like one that was never stopped.
 
-    What a subclass adds to a run's state goes through `extra_state` and `load_extra_state`.
+    A checkpoint is written aside and renamed when it is complete. A subclass saves and loads further state with
+    `extra_state` and `load_extra_state`.
     """
 
     model: PreTrainedModel
@@ -38,22 +39,39 @@ class ResumableTrainer(HubPushTrainer):
             remove_partials(Path(self.args.output_dir or "."))
 
     def extra_state(self) -> dict[str, torch.Tensor]:
-        """Return what a resumed run needs beside model, optimizer and Trainer's own state; called on every process."""
+        """Return the tensors that a resumed run needs besides model, optimizer and Trainer's own state.
+
+        It is called on every process; the main process saves what it returns.
+        """
         return {}
 
     def load_extra_state(self, state: dict[str, torch.Tensor], path: Path) -> None:
-        """Go on from what `extra_state` returned, read from `path`."""
+        """Restore the state that `extra_state` returned.
+
+        Args:
+            state: The tensors by name; empty if the checkpoint has none.
+            path: The file that they were read from, for error messages.
+        """
 
     def last_checkpoint(self) -> str | None:
-        """Return the newest whole checkpoint of this run, `None` before the first."""
+        """Return the folder of this run's newest complete checkpoint; `None` before the first."""
         found = newest_whole_checkpoint(Path(self.args.output_dir or "."))
         return None if found is None else str(found)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Train, or go on from a checkpoint once it is known to be whole; see `transformers.Trainer.train`.
+        """Train from the start or resume from a complete checkpoint; see `transformers.Trainer.train`.
+
+        Args:
+            resume_from_checkpoint: The folder of a checkpoint; `True` takes the newest complete one of the output
+                folder; `None` or `False` starts a new run.
+            *args: Further arguments of `transformers.Trainer.train`.
+            **kwargs: Further arguments of `transformers.Trainer.train`.
+
+        Returns:
+            The `TrainOutput` of transformers: steps, mean loss and metrics.
 
         Raises:
-            FileNotFoundError: There is no such checkpoint, or it was cut off on its way.
+            FileNotFoundError: The checkpoint does not exist or is incomplete.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(checkpoint_to_resume(Path(self.args.output_dir or ".")))
@@ -62,14 +80,14 @@ class ResumableTrainer(HubPushTrainer):
         return super().train(resume_from_checkpoint or None, *args, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Run no step more where the checkpoint is that of the last one; Trainer looks only after a step."""
+        """Run an epoch, unless the checkpoint is of the last step: Trainer checks for the end only after a step."""
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
         super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint aside and rename it when it is whole, so that a kill leaves the last good one."""
+        """Write a checkpoint aside and rename it when it is complete, so that a killed run keeps the one before it."""
         self.store_flos()
         run_dir = Path(self._get_output_dir(trial=trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
@@ -107,7 +125,7 @@ class ResumableTrainer(HubPushTrainer):
         for callback in [*self.callback_handler.callbacks, self.control]:
             if isinstance(callback, ExportableState):
                 name = type(callback).__name__
-                if isinstance(states.get(name), list):  # several callbacks of one class
+                if isinstance(states.get(name), list):  # of several callbacks of one class
                     states[name].append(callback.state())
                 else:
                     states[name] = callback.state()
@@ -129,7 +147,7 @@ class ResumableTrainer(HubPushTrainer):
                 remove_folder(path)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        """Save a sharded model as the plain one that it stands for; see `plain_model`."""
+        """Save a sharded model as the unsharded model that it was made from; see `plain_model`."""
         sharded = self.model
         self.model = plain_model(sharded)
         try:
@@ -152,21 +170,21 @@ class ResumableTrainer(HubPushTrainer):
             self._load_weights(str(self.state.best_model_checkpoint))
 
     def _loads_like_trainer(self) -> bool:
-        """Tell whether the weights are sharded, or adapters, which transformers loads rightly."""
+        """Return whether the weights are sharded or adapters, which transformers loads correctly."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled or getattr(self.model, "peft_config", None))
 
     def _load_weights(self, checkpoint: str) -> None:
-        """Load a checkpoint's weights into the model, every one of them.
+        """Load all weights of a checkpoint into the model.
 
-        transformers saves some backbones under other names than the modules bear (DINOv2: `attention.query` for
-        `q_proj`) and maps them back in `from_pretrained` alone. Its Trainer reads the file as it stands and leaves
-        out what does not fit, with no more than a warning.
+        transformers saves the weights of some backbones under other names than those of the modules (DINOv2:
+        `attention.query` for `q_proj`), and only `from_pretrained` maps them back. Its Trainer reads the file without
+        that mapping, and leaves out weights whose names do not fit with no more than a warning.
         """
         loaded = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
         self.model.load_state_dict(loaded.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Restore the extra state beside the optimizer's."""
+        """Restore the states of optimizer and schedule, and the extra state."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             path = Path(checkpoint) / LOSS_STATE_NAME

@@ -1,4 +1,4 @@
-"""A sharded model and the plain one that it stands for."""
+"""How FSDP shards a model by its blocks, and how a sharded model is saved as an unsharded one."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from ..trainable.blocks import transformer_blocks
 
 
 def shard_by_block(fsdp_plugin: Any, model: nn.Module) -> None:
-    """Let FSDP shard each block of the backbone by itself, where the launch names no classes.
+    """Make FSDP shard each block of the backbone by itself, unless the launch configuration names classes.
 
-    Else accelerate takes what transformers says must not be split. For most backbones that is the embeddings too,
-    whose patch projection it then shards a second time, and fails.
+    By default accelerate shards the classes that transformers says must not be split. For most backbones these include
+    the embeddings, whose patch projection accelerate then shards a second time, and fails.
 
     Args:
-        fsdp_plugin: accelerate's, before the model is prepared.
+        fsdp_plugin: accelerate's FSDP plugin, before it prepares the model; changed in place.
         model: A `ViTRetModel`.
     """
     if fsdp_plugin.transformer_cls_names_to_wrap is None:
@@ -25,16 +25,19 @@ def shard_by_block(fsdp_plugin: Any, model: nn.Module) -> None:
 
 
 def plain_model(model: Any) -> Any:
-    """Return the model to save a sharded one's gathered weights with: of its own class, without weights.
+    """Return a model of the original class, without weights, to save the gathered weights of a sharded model with.
 
-    FSDP2 puts a class made at run time in the place of a model's: `save_pretrained` would name that one in the
-    configuration, and copy torch's file as the code that a checkpoint carries. Any other model comes back as it is.
+    FSDP2 replaces the class of a model by one made at run time. `save_pretrained` would name that class in the
+    configuration, and copy a file of torch as the code of the checkpoint.
 
     Args:
         model: A `ViTRetModel`, sharded or not.
+
+    Returns:
+        The model on the meta device if `model` is sharded with FSDP2; `model` itself otherwise.
     """
-    made, *given = type(model).__bases__
-    if made.__name__ != "FSDPModule":
+    first, *others = type(model).__bases__
+    if first.__name__ != "FSDPModule":
         return model
     with torch.device("meta"):
-        return given[0](model.config)
+        return others[0](model.config)

@@ -1,7 +1,7 @@
-"""A run for the tests of resuming, with everything that has a state, to be killed and started again.
+"""A run for the tests of resuming, which is killed and started again, with every part that has a state.
 
-Memory that wraps, momentum encoder, dropout and drop-path, augmentation in workers, gradient caching or accumulation,
-checkpoints between two lines of the log and in the middle of an epoch.
+These are a memory that wraps, a momentum encoder, dropout and drop-path, augmentation in workers, and gradient caching
+or accumulation. Its checkpoints fall between two lines of the log and in the middle of an epoch.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def model_with_dropout() -> ViTRetModel:
-    """Build a narrow DINOv2 with every kind of chance in it; every call gives the same weights."""
+    """Build a narrow DINOv2 with dropout and drop-path; every call gives the same weights."""
     torch.manual_seed(0)
     backbone = Dinov2Config(
         hidden_size=16,
@@ -52,7 +52,7 @@ def model_with_dropout() -> ViTRetModel:
 
 
 class KillAt(TrainerCallback):
-    """Kill the process, as a machine would, once a step has begun."""
+    """Kill the process at the start of a step, without any clean-up."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -63,7 +63,7 @@ class KillAt(TrainerCallback):
 
 
 def digest(trainer: RetrievalTrainer) -> dict[str, Any]:
-    """Give what a run ends with: a hash of every tensor, and all that it logged but the clock."""
+    """Return the result of a run: a hash of all tensors, and everything that it logged except times."""
     sha = hashlib.sha256()
     for tensors in (trainer.model.state_dict(), trainer.extra_state()):
         for name, tensor in sorted(tensors.items()):
@@ -77,7 +77,7 @@ def digest(trainer: RetrievalTrainer) -> dict[str, Any]:
 
 
 def run(folder: str, changes: dict[str, Any], death: int) -> None:
-    """Train to the end, from the last checkpoint where there is one; `death` is the step to die at (0: none)."""
+    """Train to the end, from the last checkpoint if there is one; `death` is the step to be killed at (0: never)."""
     dataset = runs.shapes_dataset()
     trainer = RetrievalTrainer(
         model_with_dropout(),

@@ -1,4 +1,4 @@
-"""A checkpoint that is cut off is never taken for a whole one."""
+"""An incomplete checkpoint is recognised, reported and skipped."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def checkpoint(parent: Path, step: int) -> Path:
     return folder
 
 
-def test_a_whole_one_passes(tmp_path: Path) -> None:
+def test_a_complete_checkpoint_passes(tmp_path: Path) -> None:
     check_whole(checkpoint(tmp_path, 1))
 
 
@@ -30,21 +30,21 @@ def test_a_missing_or_short_file_is_named(tmp_path: Path, name: str) -> None:
     folder = checkpoint(tmp_path, 1)
     path = folder / name
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FileNotFoundError, match=rf"{name} of \d+ bytes.*got \d+ bytes.*copy it again"):
+    with pytest.raises(FileNotFoundError, match=rf"{name} of \d+ bytes.*got \d+ bytes.*incomplete: copy it again"):
         check_whole(folder)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=rf"{name} of \d+ bytes.*got no such file"):
         check_whole(folder)
 
 
-def test_one_without_its_list_is_not_whole(tmp_path: Path) -> None:
+def test_a_checkpoint_without_its_list_is_incomplete(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, 1)
     (folder / "contents.json").unlink()
     with pytest.raises(FileNotFoundError, match="which is written last"):
         check_whole(folder)
 
 
-def test_the_newest_whole_one_is_found_by_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_newest_complete_checkpoint_is_found_by_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for step in (9, 10, 100):
         checkpoint(tmp_path, step)
     (tmp_path / "checkpoint-best").mkdir()

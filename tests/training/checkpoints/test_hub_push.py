@@ -1,4 +1,4 @@
-"""Real runs that push to the Hub stand-in as they train: what arrives, and a run that goes on from there."""
+"""Real runs that push to the Hub stand-in while they train: the files that arrive, and a run resumed from them."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.hub_stand_in.faults import Refuse
 from tests.hub_stand_in.stand_in import HubStandIn
 from tests.hub_stand_in.stand_in import hub as hub
 
-# Trains with pushes, one of which fails; goes on from the Hub in another folder; trains the same without a Hub.
+# Train with pushes, one of which fails; resume from the Hub in another folder; then push with another strategy.
 RUN = """
 import json, sys
 from pathlib import Path
@@ -59,7 +59,7 @@ STATE = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "loss_state.safetensor
 def test_runs_that_push(hub: HubStandIn, tmp_path: Path) -> None:
     hub.faults.add("create_commit", Refuse(400, message="no room"), nth=3)
     process = hub.run(RUN, hub.token, home=tmp_path)
-    folder = tmp_path / "hub"  # where the stand-in runs its clients
+    folder = tmp_path / "hub"  # the current folder of programs that the stand-in runs
     assert "push_to_hub needs a token that may write" in process.stdout
 
     repository = hub.store.repositories["model", "ada/run"]
@@ -72,25 +72,25 @@ def test_runs_that_push(hub: HubStandIn, tmp_path: Path) -> None:
     state = json.loads(repository.resolve("main").files["last-checkpoint/trainer_state.json"].content)
     assert (state["global_step"], Path(state["best_model_checkpoint"]).name) == (4, state["best_model_checkpoint"])
 
-    # The third push failed: the run went on, and said so while it ran and at its end.
+    # The third push failed: the run continued, and logged the failure when it happened and at its end.
     assert "a push to ada/run failed, training goes on" in process.stderr
-    assert "ada/run on the Hub is NOT what this run has ended with" in process.stderr
+    assert "ada/run on the Hub is NOT the model that this run has ended with" in process.stderr
     assert "no room" in process.stderr
 
-    # From the checkpoint of the second one the run ends as it did.
+    # The run that was resumed from the checkpoint of the second push ends like the first.
     assert "fetched second/checkpoint-4" in process.stdout
     ends = [load_file(folder / name / "final" / "model.safetensors") for name in ("first", "second")]
     assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
     main = repository.resolve("main").files["model.safetensors"].lfs_oid
     assert main is not None
-    last = load_file(hub.store.object_path(main))  # what `push_to_hub` has pushed
+    last = load_file(hub.store.object_path(main))  # the model that `push_to_hub` pushed
     assert all(torch.equal(weight, last[name]) for name, weight in ends[0].items())
 
     every = hub.store.repositories["model", "ada/every"]
     assert not every.private
     assert set(every.resolve("main").files) == MODEL | {".gitattributes"}
 
-    # The token is nowhere, and no pickle of the settings; nothing half-written is left.
+    # No file holds the token, no pickle of the settings is written, and no partial file is left.
     assert hub.token not in process.stdout + process.stderr
     files = [path for name in ("first", "second", "third") for path in (folder / name).rglob("*") if path.is_file()]
     assert len(files) > 30
@@ -107,6 +107,8 @@ def test_without_a_checkpoint_on_the_hub(files: list[str], tmp_path: Path, monke
     from hf_vitret.training.checkpoints import hub_checkpoint
 
     monkeypatch.setattr(hub_checkpoint.HfApi, "list_repo_files", lambda *_, **__: files)
-    with pytest.raises(FileNotFoundError, match="expected last-checkpoint or checkpoint-N in ada/x; there is neither"):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected last-checkpoint or checkpoint-N in ada/x; there is neither\. Train"
+    ):
         hub_checkpoint.fetch_checkpoint("ada/x", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""States of several modules in one table: all come back, or none and the reason is said."""
+"""States of several modules in one dictionary: all are loaded, or none and the error names the differing tensors."""
 
 from pathlib import Path
 

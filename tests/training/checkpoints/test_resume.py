@@ -1,4 +1,4 @@
-"""Runs that are killed and resumed end like one that was never stopped: every bit, every logged number."""
+"""Runs that are killed and resumed end like one that was never stopped: in every bit and every logged number."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import pytest
 from tests.training.checkpoints import resume_run
 from tests.training.distributed.forked import Run, launch
 
-# What a run's chance depends on, and where a checkpoint may fall: in workers, between accumulated batches, in parts.
+# Settings that random numbers or the position of a checkpoint depend on.
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "workers": {"dataloader_num_workers": 2},
@@ -42,8 +42,8 @@ def test_killed_twice_and_resumed(variant: str, tmp_path: Path) -> None:
     assert len(digests(whole)[0]["log"]) > resume_run.STEPS // 3
 
 
-def test_resumed_after_its_last_step_it_takes_no_other(tmp_path: Path) -> None:
-    """A kill in the last evaluation, say: the last checkpoint is there, the end is not."""
+def test_resumed_after_its_last_step_it_takes_no_further_step(tmp_path: Path) -> None:
+    """Such as a run killed in its last evaluation, after the last checkpoint."""
     changes = {"max_steps": 4}
     launch(Run(RUN, [str(tmp_path), changes, 0]))
     first = digests(tmp_path)

@@ -1,4 +1,4 @@
-"""What is sharded, and what a sharded model is saved as; real shards are in test_many_processes.py."""
+"""The classes that FSDP shards, and the class of a saved sharded model; test_many_processes.py has real shards."""
 
 from types import SimpleNamespace
 
