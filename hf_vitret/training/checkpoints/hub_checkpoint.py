@@ -62,7 +62,7 @@ def fetch_checkpoint(
 
 
 def forget_paths(checkpoint: Path) -> None:
-    """Replace the path of the best checkpoint in a checkpoint's state by its folder name, which holds on any machine."""
+    """Replace the path of the best checkpoint in a checkpoint's state by its folder name, valid on any machine."""
     best = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["best_model_checkpoint"]
     if best is not None:
         _rewrite_state(checkpoint, best_model_checkpoint=Path(best).name)
