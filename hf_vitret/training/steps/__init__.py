@@ -1,1 +1,1 @@
-"""What a step computes besides forward and backward."""
+"""Parts of a training step: the objective, gradient caching, the momentum encoder, and checks and logs of the loss."""

@@ -1,4 +1,4 @@
-"""Stop a run whose loss is no number, and say where, on which images, and what to go back to."""
+"""A check that stops a run whose loss is NaN or infinite, and names the step, the images and the last checkpoint."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,14 +16,15 @@ class _Watched(NamedTuple):
 
 
 class FiniteGuard:
-    """Check each step's loss without holding up the device.
+    """Check that the loss of each step is finite, without making the device wait.
 
-    On a GPU the answer is copied aside while the device works on, and read when the next step begins. `check` is
-    called before anything is written too, so no checkpoint ever holds weights that a broken loss has touched.
+    On a GPU the result of the check is copied to the CPU while the device continues, and is read when the next step
+    begins. `check` is also called before a checkpoint is written, so that no checkpoint holds weights that were updated
+    with a loss that is not finite.
 
     Args:
-        image_ids: Gives the ids of rows of the training set.
-        last_checkpoint: Gives the last whole checkpoint, or `None`.
+        image_ids: A function that returns the ids of rows of the training set.
+        last_checkpoint: A function that returns the last complete checkpoint, or `None`.
     """
 
     def __init__(
@@ -35,13 +36,13 @@ class FiniteGuard:
 
     @torch.no_grad()
     def watch(self, step: int, rows: torch.Tensor, embeddings: torch.Tensor, loss: torch.Tensor) -> None:
-        """Note a batch for `check`.
+        """Record whether a batch is finite, for the next `check`.
 
         Args:
-            step: The optimiser step it belongs to, from 1.
-            rows: `(batch,)` int64 rows of the training set.
-            embeddings: `(batch, dim)`, of those rows.
-            loss: Scalar.
+            step: The optimiser step of the batch, counted from 1.
+            rows: `(batch,)` int64, the rows of the batch's images in the training set.
+            embeddings: `(batch, dim)` float, the embeddings of those images.
+            loss: The loss of the batch, a scalar.
         """
         finite = torch.cat([embeddings.isfinite().all(dim=1), loss.isfinite().reshape(1)])  # (batch + 1,) bool
         copied = None
@@ -52,10 +53,11 @@ class FiniteGuard:
         self._watched = _Watched(step, rows, finite, copied)
 
     def check(self) -> None:
-        """Raise if the batch watched last was not finite.
+        """Raise an error if the batch that was recorded last is not finite.
 
         Raises:
-            FloatingPointError: It was not; names the step, the images and the checkpoint to go back to.
+            FloatingPointError: The loss or an embedding is NaN or infinite. The message names the step, the images and
+                the checkpoint to resume from.
         """
         watched, self._watched = self._watched, None
         if watched is None:
@@ -66,14 +68,14 @@ class FiniteGuard:
             return
         broken = watched.rows[~watched.finite[:-1]].tolist()
         named = name_some(self._image_ids(broken or watched.rows.tolist()))
-        blame = f"the embeddings of {named} are not" if broken else f"with finite embeddings, of {named}"
+        cause = f"The embeddings of {named} are not finite" if broken else f"The embeddings, of {named}, are finite"
         checkpoint = self._last_checkpoint()
-        back = (
-            f"The last good checkpoint is {checkpoint}: go on from it with --resume_from_checkpoint {checkpoint}"
+        remedy = (
+            f"Resume from the last good checkpoint with --resume_from_checkpoint {checkpoint}"
             if checkpoint
             else "No checkpoint was written yet: start again"
         )
         raise FloatingPointError(
-            f"expected a finite loss at step {watched.step}; got NaN or infinity, and {blame}. {back}, with a lower "
-            "learning rate, with bf16 in place of fp16, or without those images"
+            f"expected a finite loss at step {watched.step}; got NaN or infinity. {cause}. {remedy}, with a lower "
+            "learning rate, with bf16 instead of fp16, or without those images"
         )

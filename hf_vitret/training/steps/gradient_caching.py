@@ -1,4 +1,4 @@
-"""A batch of thousands with the memory of a micro-batch: embed twice, keep the activations of one part at a time."""
+"""Gradient caching: the exact gradient of a large batch, with the activations of one micro-batch in memory."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -9,19 +9,23 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 
 
 class CachedBatch:
-    """Embed a batch part by part, and bring the gradient of its embeddings to the weights part by part.
+    """Embed a batch in micro-batches, and propagate the gradient of its embeddings in micro-batches.
 
-    First every part is embedded without a graph. The loss of the whole batch, whatever it is, then gives the
-    gradient of each embedding. Last, `backward` embeds each part once more, with a graph, and applies its share. The
-    random numbers of the first time are replayed, so dropout and drop-path are the same both times; the pixels are
-    kept, so the augmentation is. The gradient is that of the plain step; the price is one more forward pass.
+    First every micro-batch is embedded without a graph. The caller computes a loss of all embeddings, and its backward
+    pass gives the gradient of each embedding. Then `backward` embeds each micro-batch again, with a graph, and
+    propagates the gradient of its embeddings to the weights. The random numbers of the first pass are replayed, so that
+    dropout and drop-path are the same in both passes; the pixels are kept, so that the augmentation is the same. The
+    gradient is that of one step without caching; the cost is one more forward pass.
 
     Args:
-        model: The wrapped model; its output has `embeddings`.
-        images: The model's arguments, each `(batch, ...)`: `pixel_values` or `pooled`.
-        micro_batch_size: Images embedded at once.
-        no_sync: Gives a context in which `backward` does not exchange gradients between processes. All parts but
-            the last run in it, so a step has one all-reduce.
+        model: The wrapped model, whose output has `embeddings`.
+        images: The model's arguments by name, `pixel_values` or `pooled`, each `(batch, ...)`.
+        micro_batch_size: Number of images embedded at once.
+        no_sync: A function that returns a context in which `backward` does not exchange gradients between processes.
+            All micro-batches but the last run in it, so that a step has one all-reduce.
+
+    Attributes:
+        embeddings: `(batch, dim)` float, a leaf that collects the gradient of the loss.
 
     Reference:
         Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983.
@@ -45,16 +49,16 @@ class CachedBatch:
                 devices, states = get_device_states(*part.values())
                 self._random_states.append((torch.get_rng_state(), devices, states))
                 embedded.append(model(**part).embeddings)
-        self.embeddings: torch.Tensor = torch.cat(embedded).requires_grad_()  # (B, D), a leaf
+        self.embeddings: torch.Tensor = torch.cat(embedded).requires_grad_()  # (B, D)
 
     def backward(self) -> None:
-        """Add the weights' gradients, once the loss's own backward has left that of `embeddings`.
+        """Add the gradients of the weights, after the backward pass of the loss has set that of `embeddings`.
 
         Raises:
             ValueError: `embeddings` has no gradient.
         """
         if self.embeddings.grad is None:
-            raise ValueError("expected the gradient of the embeddings; got none: call the loss's backward first")
+            raise ValueError("expected the gradient of the embeddings; got none. Call backward of the loss first")
         gradients = torch.split(self.embeddings.grad, [len(next(iter(part.values()))) for part in self._parts])
         for number, (part, gradient) in enumerate(zip(self._parts, gradients)):
             cpu_state, devices, states = self._random_states[number]

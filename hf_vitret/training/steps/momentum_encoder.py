@@ -1,4 +1,4 @@
-"""The momentum encoder: a slow copy of the model that makes the entries of the memory."""
+"""The momentum encoder, an exponential moving average of the model that computes the embeddings in the memory."""
 
 import copy
 from collections.abc import Mapping
@@ -10,22 +10,25 @@ from ..training_args import RetrievalTrainingArguments
 
 
 class MomentumEncoder(nn.Module):
-    """Follow a model by an exponential moving average of its weights.
+    """Keep an exponential moving average of the weights of a model, and embed images with it.
 
-    Entries of the memory then come from nearly one and the same model, however fast the trained one moves. The
-    copy runs in evaluation mode and never has a gradient; queries and evaluation use the trained model.
+    The embeddings in the memory then come from nearly the same model, even if the trained model changes fast. The
+    average runs in evaluation mode and never has a gradient. The embeddings of the batch and the evaluation come from
+    the trained model.
 
     Args:
-        model: The model to follow; it is copied.
-        momentum: Share of the old average that a step keeps, above 0 and below 1.
-        autocast_dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
+        model: The model to average; it is copied.
+        momentum: Weight of the old average in an update, above 0 and below 1.
+        autocast_dtype: `torch.bfloat16` or `torch.float16` embeds under autocast; `None` embeds in the type of the
+            weights.
 
     Raises:
         ValueError: `momentum` is outside its range.
 
     Reference:
-        He et al., arXiv 1911.05722, Eq. (2); El-Nouby et al., arXiv 2102.05644, section 4.1: 0.999, for In-Shop
-        alone. Deviation: evaluation mode (no drop-path), which the paper's backbones do not have.
+        He et al., arXiv 1911.05722, Eq. (2). El-Nouby et al., arXiv 2102.05644, section 4.1, use 0.999, and only for
+        In-Shop. Deviation: the average runs in evaluation mode, without drop-path, which the paper's backbones do not
+        have.
     """
 
     def __init__(self, model: nn.Module, momentum: float, autocast_dtype: torch.dtype | None = None) -> None:
@@ -38,12 +41,12 @@ class MomentumEncoder(nn.Module):
         self.encoder.train(False)
 
     def train(self, mode: bool = True) -> "MomentumEncoder":
-        """Stay in evaluation mode."""
+        """Stay in evaluation mode, whatever `mode` is."""
         return self
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the average towards the model, once an optimiser step: `average = m * average + (1 - m) * weight`."""
+        """Move the average towards the model after an optimiser step: `average = m * average + (1 - m) * weight`."""
         followed = dict(model.named_parameters())
         names, averages = zip(*self.encoder.named_parameters())
         torch._foreach_lerp_(list(averages), [followed[name].detach() for name in names], 1 - self.momentum)
@@ -56,8 +59,8 @@ class MomentumEncoder(nn.Module):
         """Embed a batch.
 
         Args:
-            images: The model's arguments by name, each `(batch, ...)`.
-            micro_batch_size: Images embedded at once; `None`: all.
+            images: The model's arguments by name, `pixel_values` or `pooled`, each `(batch, ...)`.
+            micro_batch_size: Number of images embedded at once; `None` embeds all of them at once.
 
         Returns:
             `(batch, dim)` float32.
@@ -72,16 +75,16 @@ class MomentumEncoder(nn.Module):
 def build_momentum_encoder(
     model: nn.Module, args: RetrievalTrainingArguments, loss: nn.Module | None, *, is_sharded: bool
 ) -> MomentumEncoder | None:
-    """Build the momentum encoder that a run's settings ask for.
+    """Build the momentum encoder of a run, if its settings have one.
 
     Args:
-        model: The model to follow.
-        args: The run.
-        loss: The run's loss, whose memory the encoder serves.
-        is_sharded: Whether each process has a part of the model only.
+        model: The model to average.
+        args: The settings of the run.
+        loss: The loss of the run, whose memory holds the embeddings of the encoder.
+        is_sharded: Whether each process has only a part of the model.
 
     Returns:
-        The encoder on the run's device; `None` where `args.memory_momentum` is 0.
+        The encoder on the device of the run; `None` if `args.memory_momentum` is 0.
 
     Raises:
         ValueError: The loss has no memory, or the model is sharded.
@@ -90,12 +93,12 @@ def build_momentum_encoder(
         return None
     if getattr(loss, "memory", None) is None:
         raise ValueError(
-            "memory_momentum needs a memory whose entries to make; got a loss without one: set memory_size, or "
-            "memory_momentum to 0"
+            "memory_momentum needs a memory, whose embeddings the momentum encoder computes; got a loss without one. "
+            "Set memory_size, or set memory_momentum to 0"
         )
     if is_sharded:
         raise ValueError(
-            "memory_momentum needs the whole model on each process, and it is sharded: train without sharding "
+            "memory_momentum needs the whole model on each process; got a sharded model. Train without sharding "
             "(recipes/accelerate/multi_gpu.yaml), or set memory_momentum to 0"
         )
     return MomentumEncoder(model, args.memory_momentum, args.autocast_dtype).to(args.device)

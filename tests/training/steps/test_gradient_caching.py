@@ -1,4 +1,4 @@
-"""Gradient caching against plain autograd through all parts at once."""
+"""Gradient caching against autograd through all micro-batches at once."""
 
 from contextlib import contextmanager
 
@@ -40,8 +40,8 @@ def gradients(model: ViTRetModel) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 4, 5, 12, 100])
-def test_gradient_is_that_of_one_graph_over_all_parts(micro_batch_size: int) -> None:
-    """Dropout is on: only a replay of the same masks gives the same gradient. The memory wraps in this step."""
+def test_gradient_is_that_of_one_graph_over_all_micro_batches(micro_batch_size: int) -> None:
+    """Dropout is on, so that only a replay of the same masks gives the same gradient. The memory wraps in this step."""
     pixels = torch.randn(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     plain, cached = model_with_dropout(), model_with_dropout()
 
@@ -63,11 +63,11 @@ def test_gradient_is_that_of_one_graph_over_all_parts(micro_batch_size: int) -> 
     assert torch.equal(loss, expected)
     difference = (gradients(cached) - gradients(plain)).norm() / gradients(plain).norm()
     assert difference < 1e-6
-    assert torch.equal(torch.get_rng_state(), after)  # the next step's dropout is not that of this one
+    assert torch.equal(torch.get_rng_state(), after)  # so that the next step draws other dropout masks
 
 
 def test_without_the_replay_the_gradient_would_differ() -> None:
-    """The test above can fail: other masks in the second pass give another gradient."""
+    """The test above can fail, because other masks in the second pass give another gradient."""
     pixels = torch.randn(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     found = []
     for seed in (5, 6):
@@ -80,7 +80,7 @@ def test_without_the_replay_the_gradient_would_differ() -> None:
     assert (found[0] - found[1]).norm() > 0.05 * found[0].norm()
 
 
-def test_all_parts_but_the_last_stay_on_their_own_process() -> None:
+def test_only_the_last_micro_batch_exchanges_gradients() -> None:
     entered = []
 
     @contextmanager
@@ -96,8 +96,8 @@ def test_all_parts_but_the_last_stay_on_their_own_process() -> None:
     assert entered == ["in", "out"] * 2
 
 
-def test_no_more_than_one_parts_activations_are_alive() -> None:
-    """Count the tensors that autograd keeps: they do not grow with the batch."""
+def test_the_activations_of_one_micro_batch_are_alive_at_a_time() -> None:
+    """The size of the tensors that autograd keeps does not grow with the batch."""
     kept = []
     for batch_size in (4, 16):
         alive, peak = 0, 0
@@ -125,7 +125,9 @@ def test_no_more_than_one_parts_activations_are_alive() -> None:
     assert kept[0] == kept[1] > 0
 
 
-def test_backward_before_the_losss_is_refused() -> None:
+def test_backward_before_that_of_the_loss_is_refused() -> None:
     batch = CachedBatch(model_with_dropout(), {"pixel_values": torch.randn(2, 3, SIDE, SIDE)}, 1)
-    with pytest.raises(ValueError, match="call the loss's backward first"):
+    with pytest.raises(
+        ValueError, match=r"expected the gradient of the embeddings; got none\. Call backward of the loss first"
+    ):
         batch.backward()

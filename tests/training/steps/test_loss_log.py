@@ -1,4 +1,4 @@
-"""Means of losses against plain averages, over a stop and a resume too."""
+"""Means of losses against plain averages, also after a resume."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_means_are_since_the_last_call_and_over_the_run() -> None:
     assert log.run_mean("loss", same) == pytest.approx(14 / 4)
 
 
-def test_nothing_added_nothing_logged() -> None:
+def test_without_a_batch_there_are_no_means() -> None:
     log = LossLog()
     assert log.means(same) == {}
     assert log.run_mean("loss", same) is None
@@ -33,7 +33,7 @@ def test_nothing_added_nothing_logged() -> None:
     assert log.means(same) == {}
 
 
-def test_a_resumed_log_goes_on_where_it_was() -> None:
+def test_a_resumed_log_continues_its_sums() -> None:
     whole, first, second = LossLog(), LossLog(), LossLog()
     values = torch.rand(7, generator=torch.Generator().manual_seed(0)).tolist()
     for value in values:

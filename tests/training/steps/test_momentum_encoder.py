@@ -1,4 +1,4 @@
-"""The momentum encoder against the closed form of an exponential average."""
+"""The momentum encoder against the closed form of an exponential moving average."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_weights_follow_the_closed_form() -> None:
         torch.testing.assert_close(weight, start[name] + 1 - 0.9**5)
 
 
-def test_it_embeds_in_evaluation_mode_without_gradient_and_in_parts() -> None:
+def test_it_embeds_in_evaluation_mode_without_gradient_and_in_micro_batches() -> None:
     model = runs.tiny_vit()
     encoder = MomentumEncoder(model, momentum=0.5)
     encoder.train()
@@ -34,7 +34,7 @@ def test_it_embeds_in_evaluation_mode_without_gradient_and_in_parts() -> None:
     torch.testing.assert_close(encoder({"pixel_values": pixels}, micro_batch_size=2), embeddings)
 
 
-def test_training_the_model_leaves_the_encoder_alone_until_the_update() -> None:
+def test_the_encoder_changes_only_in_an_update() -> None:
     model = runs.tiny_vit()
     encoder = MomentumEncoder(model, momentum=0.999)
     before = [weight.clone() for weight in encoder.parameters()]

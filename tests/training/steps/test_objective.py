@@ -1,4 +1,4 @@
-"""The loss that the arguments ask for."""
+"""The objective that the arguments of a run name."""
 
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,14 @@ def test_losses_by_name(name: str, kind: type, memory: int, tmp_path: Path) -> N
         assert loss.pair_loss.proxies.shape == (9, 5)
 
 
-def test_temperature_is_the_losses_own_or_the_given_one(tmp_path: Path) -> None:
+def test_temperature_is_the_default_of_the_loss_or_the_given_one(tmp_path: Path) -> None:
     assert built(tmp_path, loss="supcon").pair_loss.temperature == SupConLoss().temperature
     assert built(tmp_path, loss="supcon", temperature=0.3).pair_loss.temperature == 0.3
 
 
 @pytest.mark.parametrize(("size", "rows"), [(None, 25_882), (0, 0), (0.2, 5_176), (1, 25_882), (300, 300)])
 def test_memory_is_a_number_or_a_share(size: float | None, rows: int, tmp_path: Path) -> None:
-    """5,176 is the paper's for In-Shop: a fifth of 25,882 images."""
+    """The paper has 5,176 embeddings for In-Shop: a fifth of 25,882 images."""
     assert memory_rows(runs.arguments(tmp_path, memory_size=size), 25_882) == rows
 
 
@@ -82,12 +82,12 @@ def test_settings_outside_their_domain(changes: dict[str, Any], message: str, tm
         runs.arguments(tmp_path, **changes)
 
 
-def test_only_losses_of_others_are_adapted() -> None:
+def test_only_losses_without_self_index_are_wrapped() -> None:
     ours = SupConLoss()
     assert adapt_loss(ours) is ours
 
-    class Foreign(torch.nn.Module):
+    class OfAnotherLibrary(torch.nn.Module):
         def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             return embeddings.sum()
 
-    assert isinstance(adapt_loss(Foreign()), ExternalLoss)
+    assert isinstance(adapt_loss(OfAnotherLibrary()), ExternalLoss)
