@@ -1,1 +1,1 @@
-"""Several processes as one: rows gathered, evaluation shared."""
+"""Training and evaluation with several processes: collective operations, and evaluation by shares."""

@@ -1,4 +1,4 @@
-"""Rows of all ranks, gathered: the only file that knows torch.distributed."""
+"""Collective operations between processes: gather, sum, maximum and broadcast; the only user of torch.distributed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,10 +8,10 @@ import torch.distributed as dist
 
 
 class _AllGather(torch.autograd.Function):
-    """Concatenate the ranks' rows; the gradient of a row is the sum of what every rank asks of it.
+    """Concatenate the rows of all ranks; the gradient of a row is the sum of its gradients on all ranks.
 
-    With each rank's loss a mean over its own anchors, and DDP averaging the ranks' gradients, this sum (with no
-    further factor) is the gradient of the mean over the anchors of all ranks.
+    The loss of each rank is a mean over its own anchors, and DDP averages the gradients of the ranks. With this sum,
+    and no further factor, the result is the gradient of the mean over the anchors of all ranks.
     """
 
     @staticmethod
@@ -28,10 +28,10 @@ class _AllGather(torch.autograd.Function):
 
 
 def gather_rows(rows: torch.Tensor) -> torch.Tensor:
-    """Concatenate equally many rows of each rank, in the order of the ranks, without gradient.
+    """Concatenate the rows of all ranks in the order of the ranks, without gradient.
 
     Args:
-        rows: `(batch, ...)`, of one shape on all ranks.
+        rows: `(batch, ...)`, of the same shape on all ranks.
 
     Returns:
         `(world * batch, ...)`, the same on every rank.
@@ -42,15 +42,15 @@ def gather_rows(rows: torch.Tensor) -> torch.Tensor:
 
 
 def gather_batch(embeddings: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gather a batch's embeddings, with gradient, and its labels from all ranks.
+    """Gather the embeddings of a batch, with gradient, and its labels from all ranks.
 
     Args:
-        embeddings: `(batch, dim)`, equally many on each rank.
-        labels: `(batch,)` int64.
+        embeddings: `(batch, dim)` float, the embeddings of this rank; equally many on each rank.
+        labels: `(batch,)` int64, their labels.
 
     Returns:
-        Embeddings `(world * batch, dim)`, labels `(world * batch,)`, and for each own row its place among them,
-        `(batch,)` int64.
+        The embeddings of all ranks `(world * batch, dim)`, their labels `(world * batch,)` int64, and the row of each
+        embedding of this rank among them, `(batch,)` int64.
     """
     num_rows = len(embeddings)
     self_index = dist.get_rank() * num_rows + torch.arange(num_rows, device=embeddings.device)  # (B,)
@@ -59,10 +59,12 @@ def gather_batch(embeddings: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace the gradients of parameters that DDP does not know by their mean over all ranks, in place.
+    """Replace the gradients of parameters by their mean over all ranks, in place.
+
+    This is for parameters outside the model, whose gradients DDP does not average.
 
     Args:
-        parameters: The same on every rank, with a gradient or without.
+        parameters: The same parameters on every rank; those without a gradient are left out.
     """
     for parameter in parameters:
         if parameter.grad is not None:
@@ -71,32 +73,54 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def rank_and_world() -> tuple[int, int]:
-    """Return this process's rank and the number of processes; 0 and 1 where there is no process group."""
+    """Return the rank of this process and the number of processes; 0 and 1 if there is no process group."""
     is_group = dist.is_available() and dist.is_initialized()
     return (dist.get_rank(), dist.get_world_size()) if is_group else (0, 1)
 
 
 def broadcast_rows(rows: torch.Tensor, source: int) -> torch.Tensor:
-    """Give every rank the rows of one: a contiguous buffer of their shape, overwritten except on rank `source`."""
+    """Copy the rows of one rank to all ranks, in place.
+
+    Args:
+        rows: A contiguous tensor of the same shape on all ranks, which is overwritten except on rank `source`.
+        source: The rank whose rows are copied.
+
+    Returns:
+        `rows`.
+    """
     dist.broadcast(rows, source)
     return rows
 
 
 def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Add a tensor of one shape over all ranks, without gradient; in int64 the sum is exact."""
+    """Sum a tensor over all ranks, without gradient; a sum of integers is exact.
+
+    Args:
+        values: A tensor of the same shape on all ranks.
+
+    Returns:
+        The sum, of that shape, the same on every rank.
+    """
     total = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total
 
 
 def max_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Return the largest of the ranks' values, entry by entry, of a tensor of one shape on all ranks."""
+    """Return the elementwise maximum of a tensor over all ranks.
+
+    Args:
+        values: A tensor of the same shape on all ranks.
+
+    Returns:
+        The maximum, of that shape, the same on every rank.
+    """
     largest = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
     return largest
 
 
 def broadcast_parameters(module: torch.nn.Module) -> None:
-    """Give every rank the parameters that rank 0 drew, in place, as DDP does with a model's."""
+    """Copy the parameters of a module from rank 0 to all ranks, in place, as DDP does for a model."""
     for parameter in module.parameters():
         dist.broadcast(parameter.detach(), 0)

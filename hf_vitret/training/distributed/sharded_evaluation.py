@@ -1,4 +1,4 @@
-"""Evaluation by several processes: each embeds its share of the images, and scores its share of the pairs."""
+"""Evaluation with several processes, each of which embeds a share of the images and scores a share of the pairs."""
 
 from __future__ import annotations
 
@@ -30,20 +30,22 @@ from .gathering import (
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Values of the embeddings that every process may hold all of: 1 GiB. Stanford Online Products has 2**24.5.
+# Number of embedding values up to which every process holds all embeddings: 1 GiB of float32. Stanford Online Products
+# has 2**24.5.
 _MAX_SHARED_VALUES = 2**28
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How the images of a data set are dealt to the ranks: consecutive whole batches to each.
+    """How the images of a data set are distributed over the ranks: consecutive whole batches to each.
 
-    They are the batches of a single process: an image's embedding depends, in the last digits, on the images beside it.
+    The batches are those of a single process, because the last digits of an embedding depend on the other images of its
+    batch.
 
     Attributes:
-        num_images: Images in the data set, at least 1.
-        batch_size: Images embedded at once.
-        world: Ranks.
+        num_images: Number of images in the data set, at least 1.
+        batch_size: Number of images embedded at once.
+        world: Number of ranks.
     """
 
     num_images: int
@@ -52,11 +54,11 @@ class Shares:
 
     @property
     def num_batches(self) -> int:
-        """The batches that each rank runs, as sharded models need it; what is too many is a stand-in."""
+        """Return the number of batches that each rank runs: equal on all ranks, as a sharded model needs it."""
         return -(-self.num_images // (self.batch_size * self.world))
 
     def bounds(self, rank: int) -> tuple[int, int]:
-        """Return the first image of a rank, and one past its last; the same where it has none.
+        """Return the index of the first image of a rank and the index after its last; they are equal if it has none.
 
         Example:
             >>> [Shares(10, batch_size=2, world=4).bounds(rank) for rank in range(4)]
@@ -67,22 +69,23 @@ class Shares:
 
 
 class ShardedEmbeddings:
-    """The embeddings of an evaluation set, of which each process holds its share.
+    """The embeddings of an evaluation set, of which each process holds a share.
 
-    Every method is called by all processes alike and returns the same on all of them: what one process alone finds.
-    For the metrics every process gets all embeddings and scores its share of the pairs, each once; where they are too
-    many for that (or there is a gallery), the shares visit every process in turn, so that it holds its own and one
-    other. For the neighbours of a few queries, those queries and the best k of each share travel.
+    All processes call each method together, and all get the same result: that of a single process. For the metrics,
+    every process gets all embeddings and scores its share of the pairs, each pair once. If the embeddings are too many
+    for that, or there is a gallery, the shares are broadcast one after another, so that a process holds its own share
+    and one other. For the neighbours of a few queries, those queries and the best k of each share are exchanged.
 
     Args:
-        evaluator: The data set.
-        device: Where to score, and through what tensors travel: `TrainingArguments.device`.
-        query: `(num_rows, dim)` float32 on the CPU, the share of the queries.
-        gallery: `(num_rows, dim)` float32 on the CPU, the share of the gallery; None where there is none.
+        evaluator: The evaluation set and its metrics.
+        device: The device to score on and to exchange tensors through, such as `TrainingArguments.device`.
+        query: `(num_rows, dim)` float32 on the CPU, this process's share of the queries.
+        gallery: `(num_rows, dim)` float32 on the CPU, this process's share of the gallery; `None` if there is no
+            gallery.
 
     Attributes:
-        query_values: For each metric `(num_queries,)` float64 on the CPU, nan for a query without a positive, once
-            `metrics` has been called; empty where no process knows them all.
+        query_values: The value of each query by metric, `(num_queries,)` float64 on the CPU, nan for a query without a
+            positive. Set by `metrics`; empty if no process knows all values.
     """
 
     def __init__(
@@ -98,21 +101,26 @@ class ShardedEmbeddings:
         self._rank, self._world = rank_and_world()
 
     def metrics(self) -> dict[str, float | int]:
-        """Score by exact search; see `retrieval_metrics` for what comes back.
+        """Score the embeddings by exact search.
+
+        Returns:
+            The metrics by name, as `retrieval_metrics` returns them.
 
         Raises:
-            ValueError: Several processes that cannot hold all embeddings are to find expected values over ties.
+            ValueError: `ties` is `"expected"`, and several processes cannot hold all embeddings each.
         """
         if self._world == 1:
             self.query_values = score_queries(self.evaluator, self.query, self.gallery, self.device)
             return sum_placed(self.query_values).metrics()
         if self.gallery is None and len(self.evaluator.query) * self.query.shape[1] <= _MAX_SHARED_VALUES:
-            with contextlib.suppress(NoTeamError):  # alike on all processes: it depends on the labels alone
+            with contextlib.suppress(
+                NoTeamError
+            ):  # raised on all processes or none, because it depends on the labels alone
                 return self._metrics_of_all()
         return self._metrics_by_shares()
 
     def _metrics_of_all(self) -> dict[str, float | int]:
-        """Score with all embeddings on every process, each pair of images by one of them."""
+        """Score with all embeddings on every process, each pair of images on one of them."""
         evaluator, choice = self.evaluator, self.evaluator.choice
         embeddings = torch.cat(list(self._gallery_shards()))  # (N, dim)
         rank = functools.partial(
@@ -129,14 +137,14 @@ class ShardedEmbeddings:
         return sum_placed(self.query_values).metrics()
 
     def _metrics_by_shares(self) -> dict[str, float | int]:
-        """Score with the own queries on every process, which all the gallery's shares visit."""
+        """Score the queries of this process against all shares of the gallery, broadcast one after another."""
         evaluator, choice = self.evaluator, self.evaluator.choice
         if choice.is_expected:
             raise ValueError(
-                f"ties must be pessimistic where {self._world} processes share a gallery, got {choice.ties!r}. "
+                f"ties must be pessimistic where {self._world} processes share a gallery; got {choice.ties!r}. "
                 "Evaluate the checkpoint in one process."
             )
-        if self.gallery is None:  # an image does not find itself, whatever ids the images have
+        if self.gallery is None:  # ids by position, so that an image does not find itself
             query_ids = gallery_ids = torch.arange(len(evaluator.query))
         else:
             query_ids, gallery_ids = evaluator.shared_ids
@@ -156,14 +164,15 @@ class ShardedEmbeddings:
         return MetricSums.from_tensor(choice.keys, total).metrics()
 
     def neighbors(self, rows: torch.Tensor, k: int) -> torch.Tensor:
-        """Find the nearest images of some queries; see `RetrievalEvaluator.neighbors`.
+        """Find the nearest images of some queries.
 
         Args:
-            rows: `(num_rows,)` int64 rows of the query set, the same on every process.
-            k: How many neighbours, at least 1.
+            rows: `(num_rows,)` int64, rows of the query set, the same on every process.
+            k: Number of neighbours of each query, at least 1.
 
         Returns:
-            `(num_rows, k)` int64 rows of the gallery on the CPU.
+            `(num_rows, k)` int64 on the CPU, rows of the gallery (of the query set if there is no gallery), nearest
+            first; -1 where there are fewer than k other images.
         """
         evaluator = self.evaluator
         if self._world == 1:
@@ -186,13 +195,13 @@ class ShardedEmbeddings:
         return Shares(len(dataset), self.evaluator.batch_size, self._world)
 
     def _searched(self) -> tuple[torch.Tensor, Dataset]:
-        """Return the share of what is searched, and its data set: the queries' where there is no gallery."""
+        """Return this process's share of the gallery and its data set; without a gallery, those of the queries."""
         if self.gallery is None or self.evaluator.gallery is None:
             return self.query, self.evaluator.query
         return self.gallery, self.evaluator.gallery
 
     def _gallery_shards(self) -> Iterator[torch.Tensor]:
-        """Walk the gallery: each rank broadcasts its share in turn, `(num_rows, dim)` on the device."""
+        """Yield the share of each rank in turn, broadcast to all, `(num_rows, dim)` on the device."""
         gallery, dataset = self._searched()
         for source in range(self._world):
             start, stop = self._shares(dataset).bounds(source)
@@ -204,26 +213,26 @@ class ShardedEmbeddings:
                 yield broadcast_rows(rows, source)
 
     def _query_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Give every rank the embeddings of some queries, `(num_rows, dim)` on the device."""
+        """Return the embeddings of some queries on every rank, `(num_rows, dim)` on the device."""
         start, stop = self._shares(self.evaluator.query).bounds(self._rank)
         queries = self.query.new_zeros(len(rows), self.query.shape[1])
         is_own = (rows >= start) & (rows < stop)
         queries[is_own] = self.query[rows[is_own] - start]
-        return sum_over_ranks(queries.to(self.device))  # one rank has the row, the others add zero
+        return sum_over_ranks(queries.to(self.device))  # the ranks without the row add zero
 
 
 def embed_shares(model: nn.Module, evaluator: RetrievalEvaluator, device: torch.device) -> ShardedEmbeddings:
-    """Embed an evaluation set, each process its share; with one process, all of it.
+    """Embed an evaluation set, a share on each process.
 
-    Every process runs the model equally often, as a model whose weights are sharded needs it (FSDP).
+    Every process runs the model equally often, because a forward pass of sharded weights (FSDP) needs all processes.
 
     Args:
         model: A `ViTRetModel`.
-        evaluator: The data set, and how to embed it.
-        device: Where to score, and through what tensors travel between processes.
+        evaluator: The evaluation set, with the batch size and precision to embed it with.
+        device: The device to score on and to exchange tensors through.
 
     Returns:
-        The shares, to be scored and searched together.
+        The shares of all processes, which are scored and searched together.
     """
     query = _embed_share(model, evaluator, evaluator.query)
     gallery = None if evaluator.gallery is None else _embed_share(model, evaluator, evaluator.gallery)
@@ -231,7 +240,7 @@ def embed_shares(model: nn.Module, evaluator: RetrievalEvaluator, device: torch.
 
 
 def _embed_share(model: nn.Module, evaluator: RetrievalEvaluator, dataset: Dataset) -> torch.Tensor:
-    """Embed this process's share of a data set, `(num_rows, dim)` float32 on the CPU; there may be none."""
+    """Embed this process's share of a data set, `(num_rows, dim)` float32 on the CPU; it may have no rows."""
     rank, world = rank_and_world()
     if world == 1:
         return evaluator.embed(model, dataset)
@@ -241,8 +250,8 @@ def _embed_share(model: nn.Module, evaluator: RetrievalEvaluator, dataset: Datas
     if start < stop:
         embedded.append(evaluator.embed(model, dataset.select(range(start, stop)), progress=rank == 0))
     num_missing = shares.num_batches - -(-(stop - start) // evaluator.batch_size)
-    if num_missing:  # batches of one image, which is another rank's
+    if num_missing:  # forward passes of one image, whose embeddings are discarded
         stand_in = dataset.select([0] * num_missing)
-        nobody = embed_images(model, stand_in, batch_size=1, dtype=evaluator.dtype, progress=False)[:0]
-        embedded.append(nobody)
+        no_rows = embed_images(model, stand_in, batch_size=1, dtype=evaluator.dtype, progress=False)[:0]
+        embedded.append(no_rows)
     return torch.cat(embedded)

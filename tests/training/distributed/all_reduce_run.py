@@ -1,4 +1,4 @@
-"""A run on several processes that counts DDP's all-reduces, for the test of gradient caching."""
+"""A run with several processes that counts the all-reduces of DDP, for the test of gradient caching."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.training import runs
 
 
 class Counter(TrainerCallback):
-    """Count the buckets that DDP reduces in each step."""
+    """Count the gradient buckets that DDP reduces in each step."""
 
     def __init__(self) -> None:
         self.counts: list[int] = []
@@ -31,7 +31,7 @@ class Counter(TrainerCallback):
 
 
 def run(folder: str, changes: dict[str, Any]) -> None:
-    """Train; each process writes the counts of its steps."""
+    """Train, and write the counts of each step to `<folder>/counts-<rank>.json`."""
     counter = Counter()
     trainer = counter.trainer = runs.new_trainer(Path(folder), callbacks=[counter], **changes)
     trainer.train()

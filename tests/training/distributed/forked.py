@@ -1,7 +1,7 @@
-"""Real processes for tests, without the price of importing torch in each: a server imports it and forks the rest.
+"""Real processes for tests, forked from a server that has imported torch, so that no process imports it again.
 
-`launch` starts the server at its first call; for it, every run is one forked process, or as many as it asks for with a
-process group. The server itself does nothing but import and fork.
+`launch` starts the server at its first call. Each run is one forked process, or several with the environment of a
+process group. The server itself only imports and forks.
 """
 
 import atexit
@@ -24,7 +24,7 @@ from PIL import Image
 
 from tests import ROOT
 
-WARM = (
+PRELOADED = (
     "hf_vitret.training.trainer",
     "transformers.models.dinov2.modeling_dinov2",
     "transformers.models.vit.modeling_vit",
@@ -34,10 +34,10 @@ WARM = (
 
 
 class Run(NamedTuple):
-    """A call of `module:function` with arguments that JSON can carry, in its own process or processes.
+    """A call of `module:function` with arguments that JSON can represent, in its own process or processes.
 
-    The first argument is the folder that it writes to, which is made. `kill_after` is a number of seconds after which
-    the processes are killed, wherever they are then; 0 lets them end.
+    The first argument is the folder that the function writes to, which is created. After `kill_after` seconds the
+    processes are killed; 0 lets them end.
     """
 
     function: str
@@ -48,7 +48,7 @@ class Run(NamedTuple):
 
 @functools.cache
 def server() -> subprocess.Popen[str]:
-    """Start the server of this process; it ends with it."""
+    """Start the server of this process, which ends with this process."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.training.distributed.forked"]
     started = subprocess.Popen(
         command,
@@ -58,23 +58,23 @@ def server() -> subprocess.Popen[str]:
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    atexit.register(started.communicate)  # closes its input, which ends it, and waits
+    atexit.register(started.communicate)  # closes its input, which ends the server, and waits for it
     return started
 
 
 def launch(*runs: Run, may_die: bool = False) -> list[list[int]]:
-    """Make the runs one after another; return the exit code of each process, minus the signal that ended it."""
-    asked = server()
-    assert asked.stdin is not None
-    assert asked.stdout is not None
+    """Run the runs one after another; return the exit code of each process, negative for the signal that killed it."""
+    forking = server()
+    assert forking.stdin is not None
+    assert forking.stdout is not None
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
-        asked.stdin.write(json.dumps({"runs": runs, "environment": dict(os.environ), "log": log.name}) + "\n")
-        asked.stdin.flush()
-        answer = asked.stdout.readline()
-        said = log.read()[-5000:]
-    assert answer, said
+        forking.stdin.write(json.dumps({"runs": runs, "environment": dict(os.environ), "log": log.name}) + "\n")
+        forking.stdin.flush()
+        answer = forking.stdout.readline()
+        output = log.read()[-5000:]
+    assert answer, output
     codes: list[list[int]] = json.loads(answer)
-    assert may_die or not any(code for run in codes for code in run), said
+    assert may_die or not any(code for run in codes for code in run), output
     return codes
 
 
@@ -85,7 +85,7 @@ def free_port() -> int:
 
 
 def fork(run: Run, environment: dict[str, str], log: str) -> list[int]:
-    """Fork the processes of one run and wait for them; if one dies, the others, which would wait for it, are ended."""
+    """Fork the processes of one run and wait for them; if one fails, kill the others, which would wait for it."""
     port, children = free_port(), []
     for rank in range(run.processes):
         child = os.fork()
@@ -114,7 +114,7 @@ def fork(run: Run, environment: dict[str, str], log: str) -> list[int]:
     if run.kill_after:
         time.sleep(run.kill_after)
         for child in children:
-            os.kill(child, signal.SIGKILL)  # of one that has ended too: it is not waited for yet
+            os.kill(child, signal.SIGKILL)  # also a process that has ended: its id is valid until it is waited for
     codes = {}
     while len(codes) < len(children):
         child, status = os.wait()
@@ -126,10 +126,10 @@ def fork(run: Run, environment: dict[str, str], log: str) -> list[int]:
 
 
 def main() -> None:
-    for warm in WARM:
-        importlib.import_module(warm)
+    for name in PRELOADED:
+        importlib.import_module(name)
     Image.init()  # loads Pillow's formats
-    gc.freeze()  # collections in a fork would copy the pages of all that is here
+    gc.freeze()  # so that a garbage collection in a fork does not copy the memory of the server
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps([fork(Run(*run), asked["environment"], asked["log"]) for run in asked["runs"]]), flush=True)

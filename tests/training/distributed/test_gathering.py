@@ -1,4 +1,4 @@
-"""Two and four real processes (gloo) against one: the same loss, gradient and memory."""
+"""Two and four real processes (gloo) have the loss, gradient and memory of one process."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def run(folder: str) -> None:
     world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
-    if world == 1:  # a group of one: gathering is still gathering
+    if world == 1:  # a process group of one, so that gathering works in it too
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     dist.init_process_group("gloo", rank=rank, world_size=world)
     torch.manual_seed(0)
@@ -37,7 +37,7 @@ def run(folder: str) -> None:
         value = loss(embeddings, labels, gathered, gathered_labels, self_index=self_index)["loss"]
         gradient = torch.autograd.grad(value, model.weight)[0]
         for tensor in (gradient, mean := value.detach().clone()):
-            dist.all_reduce(tensor)  # what DDP does with gradients, and Trainer with the logged loss
+            dist.all_reduce(tensor)  # as DDP averages gradients, and Trainer the logged loss
         seen.append({"gradient": (gradient / world).tolist(), "loss": (mean / world).item()})
     memory = [tensor.tolist() for tensor in loss.state_dict().values()]
     (Path(folder) / f"{rank}.json").write_text(json.dumps({"steps": seen, "memory": memory}))
@@ -46,7 +46,7 @@ def run(folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    """Return what each process of 1, 2 and 4 saw."""
+    """Return the results of each process of 1, 2 and 4."""
     folder = tmp_path_factory.mktemp("losses")
     worlds = (1, 2, 4)
     launch(*[Run(f"{__name__}:run", [str(folder / str(world))], world) for world in worlds])

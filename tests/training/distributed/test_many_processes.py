@@ -1,4 +1,4 @@
-"""Two and four real processes (gloo) through the whole trainer, against one: gradient, loss, memory and scores."""
+"""Whole runs with two and four real processes (gloo) against one: gradient, loss, memory and scores."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def largest_error(run: dict[str, Any], expected: dict[str, Any]) -> float:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Train every variant on one, two and four processes; the last two of two alone."""
+    """Train every variant with one, two and four processes."""
     parent = tmp_path_factory.mktemp("worlds")
     variants: dict[str, dict[str, Any]] = {
         "plain": {},
@@ -68,16 +68,18 @@ def test_gradient_and_loss_are_those_of_one_process(folders: dict[str, Path], va
 
 @pytest.mark.parametrize("variant", ["plain", "momentum"])
 @pytest.mark.parametrize("world", [2, 4])
-def test_memories_are_one_at_every_step_also_when_they_wrap(folders: dict[str, Path], variant: str, world: int) -> None:
+def test_memories_are_equal_at_every_step_also_when_they_wrap(
+    folders: dict[str, Path], variant: str, world: int
+) -> None:
     ranks = seen(folders[f"{variant}-{world}"], world)
-    assert len(set(ranks[0]["memories"])) == STEPS  # 48 embeddings into 20 places: it wraps twice
+    assert len(set(ranks[0]["memories"])) == STEPS  # 48 embeddings into 20 rows, so that the memory wraps twice
     for rank in ranks:
         assert rank["memories"] == ranks[0]["memories"]
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_scores_are_exactly_those_of_one_process(folders: dict[str, Path], world: int) -> None:
-    """On the same weights: 19 images on two and on four processes against all of them on one."""
+    """The weights are the same: 19 images on two and on four processes against all of them on one."""
     folder = folders[f"plain-{world}"]
     from hf_vitret import RetrievalEvaluator
     from tests.training import runs
@@ -99,7 +101,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fsdp_trains_and_evaluates_like_one_process(sharded: Path, folders: dict[str, Path]) -> None:
     (alone,) = seen(folders["plain-1"], 1)
     for rank in seen(sharded, 2):
-        assert rank["shards"] >= 3  # each of the two blocks, and the rest
+        assert rank["shards"] >= 3  # each of the two blocks, and the remaining modules
         assert largest_error(rank, alone) < 1e-5
         for name in ("loss", "contrastive", "memory", "koleo"):
             assert logged(rank, name) == pytest.approx(logged(alone, name), rel=1e-5)
@@ -122,7 +124,7 @@ def test_fsdp_checkpoint_loads_without_the_package(sharded: Path, folders: dict[
 
 
 def test_fsdp_resumes(tmp_path: Path) -> None:
-    """The second half of a run again, from the checkpoint in its middle."""
+    """The second half of a run is repeated from the checkpoint in its middle."""
     adam, whole, halves = {"optim": "adamw_torch"}, tmp_path / "whole", tmp_path / "halves"
     launch(Run(RUN, [str(whole), adam, True], 2))
     shutil.copytree(whole / "checkpoint-3", halves / "checkpoint-3")
@@ -133,7 +135,7 @@ def test_fsdp_resumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss", ["MultiSimilarityLoss", "ProxyAnchorLoss", "TripletMarginLoss"])
-def test_losses_of_pytorch_metric_learning_scale_out_too(loss: str, tmp_path: Path) -> None:
+def test_losses_of_pytorch_metric_learning_have_the_gradient_of_one_process(loss: str, tmp_path: Path) -> None:
     changes = {"eval_strategy": "no", "save_strategy": "no", "max_steps": 4}
     launch(*[Run(RUN, [str(tmp_path / str(world)), changes, False, loss], world) for world in (1, 2)])
     (alone,), ranks = seen(tmp_path / "1", 1), seen(tmp_path / "2", 2)

@@ -1,4 +1,4 @@
-"""Two and four real processes (gloo) against one: the same figures to the last bit, and the same neighbours."""
+"""Two and four real processes (gloo) find the metrics of one process to the last bit, and the same neighbours."""
 
 import json
 import os
@@ -26,7 +26,7 @@ NUM_DRAWN, NUM_NEIGHBORS = 6, 5
 
 
 def spread_vit() -> ViTRetModel:
-    """Build a ViT that tells images apart without training: at the usual 0.02 all are nearly one vector."""
+    """Build a ViT that separates images without training: at the usual range 0.02 all embeddings are nearly equal."""
     backbone = {
         "model_type": "vit",
         "hidden_size": 32,
@@ -42,9 +42,12 @@ def spread_vit() -> ViTRetModel:
 
 
 def evaluators() -> dict[str, RetrievalEvaluator]:
-    """Give sets whose images no number of processes divides, and fewer images than processes."""
+    """Return sets whose size no number of processes divides, and sets with fewer images than processes."""
     images: Dataset = shapes_dataset(num_test=6)["test"].select(range(23))
-    query, gallery = images.select(range(0, 23, 3)), images.select(range(1, 23))  # images in both, and others in one
+    query, gallery = (
+        images.select(range(0, 23, 3)),
+        images.select(range(1, 23)),
+    )  # some images are in both, others in one of them
     return {
         "leave one out": RetrievalEvaluator(images, batch_size=3, ks=(1, 2, 5, 100)),
         "one batch": RetrievalEvaluator(images, batch_size=64),
@@ -59,15 +62,17 @@ def evaluators() -> dict[str, RetrievalEvaluator]:
 
 
 def evaluate(folder: str, is_sharded: bool = False) -> None:
-    """Evaluate every set in this process, alone or as one of several, and write what it found.
+    """Evaluate every set in this process, alone or as one of several, and write the results.
 
-    The weights may be sharded (FSDP2): then every call of the model waits for one in each other process.
+    The weights may be sharded (FSDP2); every call of the model then waits for a call in each other process.
     """
     rank = 0
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
         rank = dist.get_rank()
-    sharded_ranks._MAX_ROUND_THRESHOLDS = ranked_block._MAX_THRESHOLDS = 20  # ranks differ in the rounds they need
+    sharded_ranks._MAX_ROUND_THRESHOLDS = ranked_block._MAX_THRESHOLDS = (
+        20  # so that the ranks need different numbers of rounds
+    )
     model, device = spread_vit(), torch.device("cpu")
     if is_sharded:
         fully_shard(model, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
@@ -88,7 +93,9 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
         num_calls = 0
         state = torch.get_rng_state()
         embeddings = embed_shares(model, evaluator, device)
-        assert torch.equal(torch.get_rng_state(), state)  # training goes on as if there had been no evaluation
+        assert torch.equal(
+            torch.get_rng_state(), state
+        )  # an evaluation must not change the random numbers of the training
         rows = drawn_queries(evaluator, NUM_DRAWN)
         metrics = embeddings.metrics()
         shard_sizes.clear()
@@ -107,7 +114,7 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
     if dist.is_initialized():
         images = evaluators()["leave one out"].query
         expected = RetrievalEvaluator(images, images, batch_size=3, ties="expected")
-        with pytest.raises(ValueError, match=r"ties must be pessimistic where \d processes"):
+        with pytest.raises(ValueError, match=r"ties must be pessimistic where \d processes share a gallery; got"):
             embed_shares(model, expected, device).metrics()
     (Path(folder) / f"{rank}.json").write_text(json.dumps(seen))
     if dist.is_initialized():
@@ -116,7 +123,7 @@ def evaluate(folder: str, is_sharded: bool = False) -> None:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int | str, list[dict[str, Any]]]:
-    """Return what each process of 1, 2 and 4 found, and each of 2 with sharded weights."""
+    """Return the results of each process of 1, 2 and 4, and of each of 2 with sharded weights."""
     folder = tmp_path_factory.mktemp("evaluations")
     function, worlds = f"{__name__}:evaluate", [1, *WORLDS]
     runs = {world: Run(function, [str(folder / str(world))], world) for world in worlds}
@@ -129,7 +136,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int | str, list[dict
 
 
 def text(value: Any) -> str:
-    """Spell out every bit of a float, and make nan equal to nan."""
+    """Write floats with all their digits, so that every bit is compared and nan equals nan."""
     return json.dumps(value)
 
 
@@ -143,7 +150,7 @@ def test_every_process_finds_what_one_alone_finds(
         assert text(rank[name]["metrics"]) == text(alone[name]["metrics"])
         assert text(rank[name]["metrics by shares"]) == text(alone[name]["metrics"])
         assert rank[name]["neighbors"] == alone[name]["neighbors"]
-        # With a gallery no process knows what the others' queries score.
+        # With a gallery, no process knows the values of the other processes' queries.
         assert text(rank[name]["query values"]) in (text(alone[name]["query values"]), "{}")
         assert (text(rank[name]["query values"]) == "{}") == (evaluators()[name].gallery is not None)
 
@@ -183,11 +190,11 @@ def test_each_process_holds_its_share_of_the_same_embeddings(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_no_more_than_a_share_visits_at_a_time_where_not_all_fit(
+def test_shares_are_broadcast_one_at_a_time_if_not_all_embeddings_fit(
     found: dict[int | str, list[dict[str, Any]]], world: int
 ) -> None:
     sizes = [rank["leave one out"]["shard_sizes"] for rank in found[world]]
-    assert len({tuple(each) for each in sizes}) == 1  # all walk alike, though some need more rounds than others
+    assert len({tuple(each) for each in sizes}) == 1  # the same on all ranks, though some need more rounds
     assert max(sizes[0]) == {2: 12, 4: 6}[world]
     assert sum(sizes[0]) % (2 * 23) == 0
     assert sum(sizes[0]) > 2 * 23
