@@ -15,10 +15,10 @@ _VIT = {
     "intermediate_size": 32,
     "image_size": SIDE,
     "patch_size": 8,
-    "initializer_range": 0.2,  # at the usual 0.02 a random model maps all images to nearly one vector
+    "initializer_range": 0.2,  # at the usual 0.02 a random model maps all images to nearly the same vector
 }
 _STAGES = {"depths": [2, 3], "initializer_range": 0.2, "drop_path_rate": 0.0}
-# Layers that count: at the usual 1e-6 a random ConvNeXt is its stem.
+# At the usual layer scale of 1e-6 the blocks of a random ConvNeXt change almost nothing.
 _CONVNEXT = {**_STAGES, "hidden_sizes": [8, 16], "num_stages": 2, "layer_scale_init_value": 1.0}
 _SWIN = {**_STAGES, "embed_dim": 8, "num_heads": [1, 2], "image_size": SIDE, "patch_size": 2, "window_size": 4}
 
@@ -50,10 +50,10 @@ def tiny(kind: str = "vit", backbone: dict[str, Any] | None = None, **fields: An
 
 
 def pixels(num_images: int = 4) -> torch.Tensor:
-    """Draw `(num_images, 3, SIDE, SIDE)` float, as normalised pixels are."""
+    """Draw `(num_images, 3, SIDE, SIDE)` float from a normal distribution, in place of normalised pixels."""
     return torch.randn(num_images, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
 def one_number(embeddings: torch.Tensor) -> torch.Tensor:
-    """Reduce embeddings by fixed random weights: a loss whose gradient is the same in every run."""
+    """Reduce embeddings with fixed random weights: a loss whose gradient is the same in every run."""
     return (embeddings * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(2))).sum()

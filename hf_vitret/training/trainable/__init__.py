@@ -1,1 +1,1 @@
-"""Which weights are trained, and how fast."""
+"""Which weights are trained and at which rates: freezing, LoRA, drop-path, parameter groups and starts of proxies."""

@@ -1,4 +1,4 @@
-"""The repeated blocks of any vision backbone, and how deep in it each parameter lies."""
+"""The repeated blocks of any vision backbone, and the depth of each parameter in it."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from torch import nn
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
-    """Find the blocks of a retrieval model's backbone, in the order in which images go through them.
+    """Find the blocks of a retrieval model's backbone, in the order in which they are applied.
 
-    They are found by structure, not by name: of the outermost lists of modules of one class, the one with the most
-    parameters. Where its members are stages, each with such a list of its own (Swin, ConvNeXt), the members of
-    these are the blocks.
+    They are found by structure, not by name: among the outermost lists of modules of one class, the list with the most
+    parameters is taken. If its members are stages, each with such a list of its own (Swin, ConvNeXt), the members of
+    those lists are the blocks.
 
     Args:
         model: A `ViTRetModel`, also inside a wrapper (peft, DDP, `torch.compile`).
@@ -23,30 +23,33 @@ def transformer_blocks(model: nn.Module) -> list[nn.Module]:
     """
     owner: Any = next((module for module in model.modules() if hasattr(module, "backbone")), None)
     if owner is None:
-        raise ValueError(f"expected a ViTRetModel, which has a backbone; got {type(model).__name__}")
+        raise ValueError(
+            f"expected a ViTRetModel, which has a backbone; got {type(model).__name__}. Load or build the model with "
+            "ViTRetModel"
+        )
     lists = _outermost_lists(owner.backbone)
     if not lists:
         raise ValueError(
             f"expected a backbone with a list (nn.ModuleList) of blocks of one class; {type(owner.backbone).__name__} "
-            "has none: layer-wise decay, drop-path and freezing by block are not for it"
+            "has none. Train it without layer-wise decay, drop-path, freezing by block and LoRA's default layers"
         )
     return _blocks_in(max(lists, key=_num_parameters))
 
 
 def parameter_depths(model: nn.Module) -> dict[str, int]:
-    """Say how deep each parameter lies: 0 before the blocks, i + 1 in block i, L + 1 after the last of L blocks.
+    """Return the depth of each parameter: 0 before the blocks, i + 1 in block i, L + 1 after the last of L blocks.
 
-    What comes between two blocks (the reduction between two stages of Swin or ConvNeXt) is as deep as the block after
-    it, whose input it makes. Modules count as being in the order in which the model registers them.
+    A module between two blocks (the reduction between two stages of Swin or ConvNeXt) has the depth of the block after
+    it, whose input it computes. The order of modules is the order in which the model registers them.
 
     Args:
-        model: As for `transformer_blocks`.
+        model: A `ViTRetModel`, also inside a wrapper (peft, DDP, `torch.compile`).
 
     Returns:
         The depth of each of `model.named_parameters()`, by name and in that order.
 
     Raises:
-        ValueError: As for `transformer_blocks`.
+        ValueError: There is no backbone in the model, or no list of blocks in the backbone.
     """
     blocks = transformer_blocks(model)
     block_of = {parameter: index for index, block in enumerate(blocks) for parameter in block.parameters()}
@@ -62,7 +65,7 @@ def parameter_depths(model: nn.Module) -> dict[str, int]:
 
 
 def _outermost_lists(module: nn.Module) -> list[nn.ModuleList]:
-    """Collect the lists of modules of one class under a module that no other list encloses."""
+    """Collect the lists of modules of one class below a module that are not inside another such list."""
     lists = []
     for child in module.children():
         if not isinstance(child, nn.ModuleList):
@@ -73,7 +76,7 @@ def _outermost_lists(module: nn.Module) -> list[nn.ModuleList]:
 
 
 def _blocks_in(members: nn.ModuleList) -> list[nn.Module]:
-    """Give the members of a list, or, where all of them are stages, the blocks of each stage in order."""
+    """Return the members of a list or, if all of them are stages, the blocks of each stage in order."""
     stages = []
     for member in members:
         children = [member] if isinstance(member, nn.ModuleList) else member.children()

@@ -1,4 +1,4 @@
-"""Stochastic depth for backbones that have none of their own: blocks that are skipped, image by image."""
+"""Stochastic depth (drop-path) for backbones without it: blocks that are skipped at random for each image."""
 
 from functools import partial
 from typing import Any
@@ -11,51 +11,55 @@ from .blocks import transformer_blocks
 
 
 def has_own_drop_path(backbone_config: Any) -> bool:
-    """Tell whether a backbone drops paths by itself, attention and MLP each on its own: the better way where it is.
+    """Return whether a backbone has its own drop-path, which drops attention and MLP separately.
+
+    Where a backbone has it, it is preferable to `add_drop_path`.
 
     Args:
         backbone_config: `model.config.backbone_config`, or the configuration that the backbone is built from.
 
     Returns:
-        Whether it has a `drop_path_rate`, as DINOv2, DINOv3, BEiT, Swin and ConvNeXt have. ViT, DeiT, CLIP and SigLIP
-        have none.
+        Whether the configuration has a `drop_path_rate`. DINOv2, DINOv3, BEiT, Swin and ConvNeXt have one; ViT, DeiT,
+        CLIP and SigLIP have none.
     """
     return isinstance(getattr(backbone_config, "drop_path_rate", None), int | float)
 
 
 def add_drop_path(model: nn.Module, rate: float) -> list[RemovableHandle]:
-    """Skip whole blocks at random in training, each image on its own, the later the block the more often.
+    """Skip whole blocks at random in training, independently for each image, with a rate that rises with depth.
 
-    Block i of L is skipped with probability p = `rate * i / (L - 1)`; where it is not, what it adds to its input is
-    divided by 1 - p: `x + mask / (1 - p) * (block(x) - x)`. The expected output is that of the block.
+    Block i of L is skipped with probability p = `rate * i / (L - 1)`. If it is not skipped, what it adds to its input
+    is divided by 1 - p: `x + mask / (1 - p) * (block(x) - x)`. The expected output is that of the block.
 
-    It is done by forward hooks: no module is added or renamed, and no state is saved. A block that changes the shape
-    of its input is never skipped, and in evaluation mode none is. The masks come from torch's generator of the
-    device, so that a replay of its state repeats them.
+    Forward hooks do this: no module is added or renamed, and no state is saved. A block that changes the shape of its
+    input is never skipped, and no block is skipped in evaluation mode. The masks are drawn from torch's generator of
+    the device, so that restoring its state repeats them.
 
     Args:
-        model: As for `transformer_blocks`.
-        rate: Probability for the last block, 0 to below 1; 0.1 is usual for a ViT-S or ViT-B.
+        model: A `ViTRetModel`, also inside a wrapper (peft, DDP, `torch.compile`); changed in place.
+        rate: Probability for the last block, from 0 to below 1; 0.1 is usual for a ViT-S or ViT-B.
 
     Returns:
-        Handles, one a block that can be skipped; `handle.remove()` takes its hook away.
+        A handle for each block that can be skipped; `handle.remove()` removes its hook.
 
     Raises:
-        ValueError: The rate is outside its domain, the backbone has no blocks, or it drops paths already.
+        ValueError: The rate is outside its domain, the backbone has no blocks, or it has a drop-path rate of its own.
 
     Reference:
-        Huang et al., "Deep Networks with Stochastic Depth", arXiv 1603.09382: Eq. 4 for the linear rise. Theirs starts
-        above 0, skips a block for the whole batch and rescales at test time; from 0 and by image is what the
-        transformers that followed do. The paper (arXiv 2102.05644) is silent on it.
+        Huang et al., "Deep Networks with Stochastic Depth", arXiv 1603.09382: Eq. 4 for the linear rise. Their rate
+        starts above 0, a block is skipped for the whole batch, and the output is rescaled at test time. Starting from
+        0 and skipping for each image is the practice of later transformers. The paper (arXiv 2102.05644) does not
+        mention it.
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"rate is a probability from 0 to below 1; got {rate}")
+        raise ValueError(f"rate must be a probability from 0 to below 1; got {rate}")
     blocks = transformer_blocks(model)
     config: Any = model.config
     if has_own_drop_path(config.backbone_config) and config.backbone_config.drop_path_rate > 0:
         raise ValueError(
-            f"the backbone ({config.backbone_config.model_type}) drops paths itself, at drop_path_rate "
-            f"{config.backbone_config.drop_path_rate}: build it with that at {rate} instead (backbone_overrides)"
+            f"expected a backbone without drop-path; got {config.backbone_config.model_type}, which has a "
+            f"drop_path_rate of {config.backbone_config.drop_path_rate}. Build it with a drop_path_rate of {rate} "
+            "instead (backbone_overrides)"
         )
     rates = [rate * index / max(1, len(blocks) - 1) for index in range(len(blocks))]
     return [
@@ -66,7 +70,7 @@ def add_drop_path(model: nn.Module, rate: float) -> list[RemovableHandle]:
 
 
 def _skip(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, rate: float) -> Any:
-    """Put a block's input in the place of its output where its image is drawn; rescale the others."""
+    """Replace the output of a block by its input for the images that skip it, and rescale it for the others."""
     if not module.training:
         return None
     block_input = args[0] if args else kwargs["hidden_states"]
@@ -74,9 +78,9 @@ def _skip(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outp
     if block_input.shape != block_output.shape:
         return None
     one_each = (len(block_output), *(1,) * (block_output.dim() - 1))
-    # Drawn in float32 whatever the block's type: the same generator state gives the same masks in every precision.
+    # Drawn in float32 for blocks of any type, so that a generator state gives the same masks in every precision.
     mask = torch.empty(one_each, device=block_output.device).bernoulli_(1 - rate)  # (B, 1, ...)
     weight = (mask / (1 - rate)).to(block_output.dtype)
-    # lerp is x + weight * (block(x) - x) in one kernel, which keeps neither of the two for the backward pass.
+    # lerp computes x + weight * (block(x) - x) in one kernel and keeps neither tensor for the backward pass.
     mixed = torch.lerp(block_input.to(block_output.dtype), block_output, weight)
     return (mixed, *output[1:]) if isinstance(output, tuple) else mixed

@@ -1,4 +1,4 @@
-"""Parameters that training leaves as they are: the first blocks, or the whole backbone."""
+"""Freezing of parameters: the first blocks of the backbone, or all of it."""
 
 from torch import nn
 
@@ -8,21 +8,23 @@ from .blocks import parameter_depths, transformer_blocks
 def freeze_blocks(model: nn.Module, num_blocks: int) -> None:
     """Freeze the embeddings and the first blocks of the backbone.
 
-    With gradient checkpointing, `use_reentrant` must be off, as it is by default: the reentrant kind lets no gradient
-    through to parameters where no input needs one.
+    With gradient checkpointing, `use_reentrant` must be off, as it is by default: reentrant checkpointing gives the
+    parameters no gradient if no input needs one.
 
     Args:
-        model: As for `transformer_blocks`; changed in place.
-        num_blocks: How many blocks. 0 freezes nothing, the embeddings neither.
+        model: A `ViTRetModel`, also inside a wrapper (peft, DDP, `torch.compile`); changed in place.
+        num_blocks: Number of blocks to freeze, counted from the input. 0 freezes nothing, not even the embeddings.
 
     Raises:
-        ValueError: The number is negative or more than the backbone has, or the backbone has no blocks.
+        ValueError: The number is negative or larger than the number of blocks, or the backbone has no blocks.
     """
     if num_blocks == 0:
         return
     count = len(transformer_blocks(model))
     if not 0 < num_blocks <= count:
-        raise ValueError(f"the backbone has {count} blocks: freeze 0 (nothing) to {count} of them; got {num_blocks}")
+        raise ValueError(
+            f"num_blocks must be 0 (freeze nothing) to {count}, the blocks of the backbone; got {num_blocks}"
+        )
     depths = parameter_depths(model)
     for name, parameter in model.named_parameters():
         if depths[name] <= num_blocks:
@@ -30,19 +32,20 @@ def freeze_blocks(model: nn.Module, num_blocks: int) -> None:
 
 
 def freeze_backbone(model: nn.Module) -> None:
-    """Freeze all but the head: the projection, and the exponent of GeM pooling where it is learnable.
+    """Freeze all parameters except those of the head: the projection and the learnable exponent of GeM pooling.
 
     Args:
         model: A `ViTRetModel`; changed in place.
 
     Raises:
-        ValueError: There would be nothing left to train.
+        ValueError: The model has no parameter outside the backbone.
     """
     backbone: nn.Module = model.backbone  # type: ignore[assignment]
     frozen = set(backbone.parameters())
     if all(parameter in frozen for parameter in model.parameters()):
         raise ValueError(
-            "with the backbone frozen this model has nothing to train: give it a projection (--embedding_dim), or GeM "
-            "pooling with a learnable exponent (--pooling gem --gem_learnable)"
+            "expected a model with parameters outside the backbone; got one without, so that a frozen backbone leaves "
+            "nothing to train. Give it a projection (--embedding_dim), or GeM pooling with a learnable exponent "
+            "(--pooling gem --gem_learnable)"
         )
     backbone.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""A loss's proxies start where their classes are, not at random."""
+"""Start values of a loss's proxies: the mean embedding of each class."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,31 +16,31 @@ from ..distributed.gathering import rank_and_world, sum_over_ranks
 if TYPE_CHECKING:
     from ..training_args import RetrievalTrainingArguments
 
-# A mean of eight is within 1 / sqrt(8) of its class's spread; more images would only take longer.
+# The standard error of a mean of eight is 1 / sqrt(8) of the spread of its class; more images would only take longer.
 IMAGES_PER_PROXY = 8
 
 
 def mean_embeddings(model: nn.Module, training_set: TrainingSet, args: "RetrievalTrainingArguments") -> torch.Tensor:
-    """Average the embeddings of the first images of each class, seen as at test time.
+    """Average the embeddings of the first images of each class, preprocessed as at test time.
 
-    Several processes embed a share each, equally many batches; the means are the same on all of them.
+    Each of several processes embeds a share of the images, with equally many batches. The means are the same on all.
 
     Args:
-        model: A `ViTRetModel`, on the device to compute on; its mode is restored.
-        training_set: The images, or the cached output of a frozen backbone.
-        args: Batch size, decoding processes and mixed precision of the run.
+        model: A `ViTRetModel`, on the device to compute on. Its mode (train or eval) is restored at the end.
+        training_set: The images, or the cached outputs of a frozen backbone.
+        args: The settings of the run: batch size, decoding processes, mixed precision and device.
 
     Returns:
-        `(num_classes, dim)` float32, on the device of `args`.
+        `(num_classes, dim)` float32 on the device of `args`.
 
     Raises:
         ValueError: An embedding is not finite.
     """
     rows = first_rows(training_set.class_ids, IMAGES_PER_PROXY)
     rank, world = rank_and_world()
-    places = np.arange(rank, -(-len(rows) // world) * world, world)  # all ranks equally many, so some row twice
-    is_own = places < len(rows)
-    share = rows[places % len(rows)]
+    positions = np.arange(rank, -(-len(rows) // world) * world, world)  # equally many on all ranks: some wrap around
+    is_own = positions < len(rows)
+    share = rows[positions % len(rows)]
     embeddings = _embed(model, training_set.examples, share, args)[torch.from_numpy(is_own)]
     class_ids = torch.from_numpy(training_set.class_ids[share[is_own]])
     sums = torch.zeros(training_set.num_classes, embeddings.shape[1])
@@ -52,7 +52,7 @@ def mean_embeddings(model: nn.Module, training_set: TrainingSet, args: "Retrieva
 
 
 def first_rows(class_ids: np.ndarray, count: int) -> np.ndarray:
-    """Return the rows of at most so many images of each class, class by class.
+    """Return the rows of the first images of each class, at most `count` of each, class by class.
 
     Example:
         >>> first_rows(np.array([1, 0, 1, 1, 0]), count=2)
@@ -60,8 +60,8 @@ def first_rows(class_ids: np.ndarray, count: int) -> np.ndarray:
     """
     order = np.argsort(class_ids, kind="stable")
     ordered = torch.from_numpy(class_ids[order])
-    place = positions_in_rows(ordered, ordered.bincount()).numpy()
-    rows: np.ndarray = order[place < count]
+    positions = positions_in_rows(ordered, ordered.bincount()).numpy()  # of each image in its class
+    rows: np.ndarray = order[positions < count]
     return rows
 
 

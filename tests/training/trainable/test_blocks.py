@@ -1,4 +1,4 @@
-"""The blocks found by structure are those that a reader of each backbone's code would name, in the order they run."""
+"""The blocks found by structure are those named in the code of each backbone, in the order in which they run."""
 
 import re
 
@@ -10,7 +10,7 @@ from torch.nn.parallel import DataParallel
 from hf_vitret.training.trainable.blocks import parameter_depths, transformer_blocks
 from tests.training.tiny_backbones import BACKBONES, pixels, tiny
 
-# Names of the blocks, read off the families' code.
+# Names of the blocks in the code of each family.
 STAGES = {"swin": "encoder.layers.{}.blocks.{}", "swinv2": "encoder.layers.{}.blocks.{}"}
 STAGES |= dict.fromkeys(["convnext", "convnextv2"], "encoder.stages.{}.layers.{}")
 STAGES |= {"dinov3_convnext": "model.stages.{}.layers.{}", "poolformer": "encoder.block.{}.{}"}
@@ -45,14 +45,14 @@ def test_blocks_run_once_and_in_this_order(kind: str) -> None:
     assert calls == blocks
 
 
-def test_a_wrapper_is_looked_through() -> None:
+def test_blocks_are_found_inside_a_wrapper() -> None:
     model = tiny()
     for wrapper in (DataParallel(model), torch.compile(model, backend="eager"), nn.Sequential(model)):
         assert transformer_blocks(wrapper) == transformer_blocks(model)
 
 
-def test_lists_of_other_things_are_not_taken_for_blocks() -> None:
-    """The largest list of equal modules wins; a list inside a block's part, as of experts, is not a stage's."""
+def test_other_lists_of_modules_are_not_taken_for_blocks() -> None:
+    """The largest list of modules of one class is taken; a list deeper inside a block is not one of a stage."""
 
     class Block(nn.Module):
         def __init__(self) -> None:
@@ -70,14 +70,16 @@ def test_lists_of_other_things_are_not_taken_for_blocks() -> None:
 def test_no_blocks() -> None:
     model = nn.Module()
     model.backbone = nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"list \(nn.ModuleList\) of blocks of one class; Sequential has none"):
+    with pytest.raises(
+        ValueError, match=r"list \(nn.ModuleList\) of blocks of one class; Sequential has none\. Train it without"
+    ):
         transformer_blocks(model)
-    with pytest.raises(ValueError, match="expected a ViTRetModel, which has a backbone; got Linear"):
+    with pytest.raises(ValueError, match=r"expected a ViTRetModel, which has a backbone; got Linear\. Load"):
         transformer_blocks(nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_every_parameter_has_the_depth_that_its_name_says(kind: str) -> None:
+def test_every_parameter_has_the_depth_of_its_name(kind: str) -> None:
     model = tiny(kind, pooling="gem", gem_learnable=True, embedding_dim=4)
     names = block_names(kind)
     depths = parameter_depths(model)
@@ -90,7 +92,7 @@ def test_every_parameter_has_the_depth_that_its_name_says(kind: str) -> None:
             assert depth == len(names) + 1, name
         elif re.search(r"embed|pre_layrnorm|stages\.0\.downsample_layers", name):
             assert depth == 0, name
-        else:  # between two stages
+        else:  # a reduction between two stages
             stage = int(re.search(r"(?:layers|stages)\.(\d+)\.downsampl", name)[1])  # type: ignore[index]
             after = stage + 1 if kind.startswith("swin") else stage
             assert depth == sum(BACKBONES[kind]["depths"][:after]) + 1, name

@@ -1,4 +1,4 @@
-"""Stochastic depth against masks drawn beside it, against its expectation, and against the model without it."""
+"""Drop-path against masks drawn separately, against its expectation, and against the model without it."""
 
 import copy
 import io
@@ -20,7 +20,7 @@ def seeded(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def masks(rate: float, num_blocks: int, num_images: int) -> list[torch.Tensor]:
-    """Draw what the hooks draw from the same state: one value an image, block after block, none for the first."""
+    """Draw what the hooks draw from the same state: one value for each image, block after block, but for the first."""
     torch.manual_seed(SEED)
     rates = [rate * index / (num_blocks - 1) for index in range(1, num_blocks)]
     return [torch.ones(num_images), *(torch.empty(num_images).bernoulli_(1 - block_rate) for block_rate in rates)]
@@ -29,7 +29,7 @@ def masks(rate: float, num_blocks: int, num_images: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kind", ["vit", "siglip_vision_model", "clip_vision_model", "poolformer"])
 @torch.no_grad()
 def test_equals_the_backbone_run_image_by_image_with_its_blocks_taken_out(kind: str) -> None:
-    """Oracle: each image alone, with its skipped blocks replaced by nothing and the others rescaled by hand."""
+    """Reference: each image alone, with its skipped blocks removed and the others rescaled by hand."""
     images = pixels(8)
     model = tiny(kind).train()
     drawn = masks(0.6, 4 if kind != "poolformer" else 5, len(images))
@@ -58,7 +58,7 @@ def by_hand(is_kept: float, keep: float):
 
 @torch.no_grad()
 def test_expected_output_is_the_blocks_and_the_rates_rise_linearly() -> None:
-    """Replace the blocks by additions of powers of two: an image's output spells its masks."""
+    """The blocks are replaced by additions of powers of two, so that the output of an image shows its masks."""
     model = tiny("vit")
     blocks = transformer_blocks(model)
     for index, block in enumerate(blocks):
@@ -71,7 +71,7 @@ def test_expected_output_is_the_blocks_and_the_rates_rise_linearly() -> None:
         added = (block(hidden) - hidden).flatten()
         keep = 1 - 0.6 * index / 3
         assert set(added.unique().tolist()) <= {0.0, torch.tensor(2**index / keep).item()}
-        # Four standard deviations of a share of 40,000 draws, and of the mean of the rescaled additions.
+        # A tolerance of four standard deviations of a share of 40,000 draws, and of the mean of the rescaled additions.
         share, error = (added > 0).double().mean().item(), 4 * (keep * (1 - keep) / 40_000) ** 0.5
         assert share == pytest.approx(keep, abs=error)
         assert added.double().mean().item() == pytest.approx(2**index, abs=2**index * error / keep + 1e-6)
@@ -79,7 +79,7 @@ def test_expected_output_is_the_blocks_and_the_rates_rise_linearly() -> None:
 
 @pytest.mark.parametrize("kind", ["vit", "clip_vision_model"])
 @torch.no_grad()
-def test_evaluation_is_untouched_and_handles_undo_it(kind: str) -> None:
+def test_evaluation_is_unchanged_and_handles_remove_it(kind: str) -> None:
     model, plain = tiny(kind), tiny(kind)
     names = [name for name, _ in model.named_modules()]
     handles = add_drop_path(model, 0.9)
@@ -124,7 +124,7 @@ def test_gradient_checkpointing_gives_equal_gradients(kind: str, use_reentrant: 
         model = tiny(kind).train()
         add_drop_path(model, 0.6)
         if is_checkpointed:
-            # transformers renamed it within version 5, and warns of the old name.
+            # transformers renamed it within version 5, and warns about the old name.
             enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
             enable({"use_reentrant": use_reentrant})
         one_number(seeded(model, pixels(8))).backward()
@@ -136,7 +136,7 @@ def test_gradient_checkpointing_gives_equal_gradients(kind: str, use_reentrant: 
 
 
 def test_checkpointing_around_the_hooks_replays_the_masks() -> None:
-    """Older transformers, and FSDP's wrapper, run the hooks a second time in the backward pass."""
+    """Older transformers and the wrapper of FSDP run the hooks a second time in the backward pass."""
     model = tiny("vit").train()
     add_drop_path(model, 0.6)
     block = transformer_blocks(model)[3]
@@ -145,7 +145,7 @@ def test_checkpointing_around_the_hooks_replays_the_masks() -> None:
     (expected,) = torch.autograd.grad(one_number(block(hidden)), hidden)
     torch.manual_seed(SEED)
     recomputed = torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=False)
-    torch.rand(7)  # the generator has moved on by the time of the backward pass
+    torch.rand(7)  # the generator has advanced before the backward pass
     (actual,) = torch.autograd.grad(one_number(recomputed), hidden)
     torch.testing.assert_close(actual, expected)
 
@@ -235,14 +235,17 @@ def test_neither_tensor_is_kept_for_the_backward_pass() -> None:
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_own_drop_path_is_where_the_backbone_has_the_module(kind: str) -> None:
+def test_own_drop_path_is_reported_where_the_backbone_has_the_module(kind: str) -> None:
     model = tiny(kind, backbone={"drop_path_rate": 0.5} if has_own_drop_path(tiny(kind).config.backbone_config) else {})
     is_there = any("droppath" in type(module).__name__.lower() for module in model.modules())
     assert has_own_drop_path(model.config.backbone_config) == is_there
 
 
-def test_a_backbone_that_drops_paths_already_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(swin\) drops paths itself, at drop_path_rate 0.3: build it with that at"):
+def test_a_backbone_with_a_drop_path_rate_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"got swin, which has a drop_path_rate of 0\.3\. Build it with a drop_path_rate of 0\.1 instead",
+    ):
         add_drop_path(tiny("swin", backbone={"drop_path_rate": 0.3}), 0.1)
 
 

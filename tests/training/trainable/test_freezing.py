@@ -1,4 +1,4 @@
-"""What is frozen stays as it is in a step, and all else moves, with gradient checkpointing too."""
+"""A step changes the parameters that are not frozen and no others, also with gradient checkpointing."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.training.tiny_backbones import BACKBONES, one_number, pixels, tiny
 
 
 def moved_by_a_step(model: nn.Module) -> set[str]:
-    """Take a step with all that is trainable; give the names of what it changed."""
+    """Take a step with the trainable parameters; return the names of the parameters that it changed."""
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     one_number(model.train()(pixels()).embeddings).backward()
     torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1.0).step()
@@ -33,17 +33,17 @@ def test_embeddings_and_first_blocks_stay(is_checkpointed: bool) -> None:
     freeze_blocks(model, 2)
     assert trainable(model) == moving
     if is_checkpointed:
-        # transformers renamed it within version 5, and warns of the old name.
+        # transformers renamed it within version 5, and warns about the old name.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable()
     moved = moved_by_a_step(model)
     assert moved <= moving
-    # Softmax does not see a bias that all keys share.
+    # Softmax is invariant to a bias that is the same for all keys.
     assert moved >= {name for name in moving if not name.endswith("k_proj.bias")}
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_as_many_blocks_as_asked_in_every_family(kind: str) -> None:
+def test_the_given_number_of_blocks_in_every_family(kind: str) -> None:
     model = tiny(kind, embedding_dim=4)
     freeze_blocks(model, 2)
     for index, block in enumerate(transformer_blocks(model)):
@@ -61,7 +61,7 @@ def test_a_reduction_between_stages_is_as_frozen_as_the_block_after_it() -> None
         assert {parameter.requires_grad for parameter in reduction.parameters()} == {is_trained}
 
 
-def test_zero_freezes_nothing_and_all_leaves_what_follows() -> None:
+def test_zero_freezes_nothing_and_all_blocks_leave_what_follows_them() -> None:
     model = tiny("vit")
     freeze_blocks(model, 0)
     assert trainable(model) == names_with(model, "")
@@ -70,8 +70,10 @@ def test_zero_freezes_nothing_and_all_leaves_what_follows() -> None:
 
 
 @pytest.mark.parametrize("num_blocks", [-1, 5])
-def test_a_number_that_the_backbone_has_not(num_blocks: int) -> None:
-    with pytest.raises(ValueError, match=rf"has 4 blocks: freeze 0 \(nothing\) to 4 of them; got {num_blocks}"):
+def test_a_number_of_blocks_that_the_backbone_does_not_have(num_blocks: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"num_blocks must be 0 \(freeze nothing\) to 4, the blocks of the backbone; got {num_blocks}"
+    ):
         freeze_blocks(tiny("vit"), num_blocks)
 
 
@@ -97,6 +99,6 @@ def test_only_the_head_is_trained(kind: str, fields: dict, head: set[str]) -> No
 @pytest.mark.parametrize("fields", [{}, {"pooling": "gem"}])
 def test_a_model_that_is_all_backbone_has_no_head_to_train(fields: dict) -> None:
     model = tiny("vit", **fields)
-    with pytest.raises(ValueError, match=r"nothing to train: give it a projection \(--embedding_dim"):
+    with pytest.raises(ValueError, match=r"leaves nothing to train\. Give it a projection \(--embedding_dim"):
         freeze_backbone(model)
-    assert trainable(model) == names_with(model, ""), "left as it was"
+    assert trainable(model) == names_with(model, ""), "the model is unchanged"

@@ -1,4 +1,4 @@
-"""LoRA against its equation, and a merged model against the adapted one, through the files of both."""
+"""LoRA against its equation, and a merged model against the adapted one, also after saving and loading both."""
 
 import copy
 import sys
@@ -23,7 +23,7 @@ HEAD = {"pooling": "gem", "gem_learnable": True, "embedding_dim": 5}
 
 
 def trained(model: nn.Module, num_steps: int = 3) -> nn.Module:
-    """Train for a few steps, so that the matrices are no longer at their start, where their product is 0."""
+    """Train for a few steps, because the product of the matrices is 0 before training."""
     model.train()
     optimizer = torch.optim.Adam([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.02)
     for _ in range(num_steps):
@@ -40,7 +40,7 @@ def adapted(kind: str = "vit", rank: int = 2, **fields: object) -> nn.Module:
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_starts_as_the_model_and_trains_matrices_and_head_alone(kind: str) -> None:
+def test_starts_as_the_model_and_trains_only_matrices_and_head(kind: str) -> None:
     model, plain = adapted(kind, **HEAD), tiny(kind, **HEAD)
     torch.testing.assert_close(model(pixels()).embeddings, plain(pixels()).embeddings)
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -64,7 +64,7 @@ def test_without_a_head_only_matrices_are_trained() -> None:
 
 @torch.no_grad()
 def test_equation_3() -> None:
-    """Each weight plus alpha / rank times the product of its two matrices, written into an ordinary model."""
+    """The reference adds alpha / rank times the product of the two matrices to each weight of an ordinary model."""
     torch.manual_seed(0)
     model = add_lora(tiny("vit"), rank=2, alpha=6)
     with torch.enable_grad():
@@ -122,7 +122,7 @@ def test_adapter_is_saved_alone_as_safetensors_and_comes_back(kind: str, tmp_pat
     }
     loaded = PeftModel.from_pretrained(tiny(kind, **HEAD), tmp_path).eval()
     torch.testing.assert_close(loaded(pixels()).embeddings, expected)
-    # As Trainer resumes: the same adapter of a model that has moved on, and it goes on training.
+    # As Trainer resumes: the adapter is loaded into a model that was trained differently, and stays trainable.
     other = trained(adapted(kind, **HEAD), num_steps=1)
     trainable = {name for name, parameter in other.named_parameters() if parameter.requires_grad}
     other.load_adapter(tmp_path, "default", is_trainable=True)
@@ -193,7 +193,7 @@ def test_gradient_checkpointing_reaches_every_matrix() -> None:
     def gradients(is_checkpointed: bool) -> dict[str, torch.Tensor]:
         model = trained(adapted("vit"), num_steps=1).train()
         if is_checkpointed:
-            # transformers renamed it within version 5, and warns of the old name.
+            # transformers renamed it within version 5, and warns about the old name.
             enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
             enable()
         one_number(model(pixels()).embeddings).backward()
@@ -204,7 +204,7 @@ def test_gradient_checkpointing_reaches_every_matrix() -> None:
         torch.testing.assert_close(actual[name], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_merging_leaves_a_copy_of_the_adapted_model_alone() -> None:
+def test_merging_a_copy_does_not_change_the_adapted_model() -> None:
     model = trained(adapted("vit"))
     expected = model(pixels()).embeddings
     merge_lora(copy.deepcopy(model))
@@ -225,11 +225,13 @@ def test_settings_outside_their_domain(settings: dict, message: str) -> None:
 
 
 def test_blocks_without_linear_layers() -> None:
-    with pytest.raises(ValueError, match="linear layers in the backbone's blocks; there are none"):
+    with pytest.raises(
+        ValueError, match=r"linear layers in the blocks of the backbone; there are none\. Name target_modules"
+    ):
         add_lora(tiny("poolformer"), rank=2)
 
 
 def test_without_peft_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r'pip install "hf_vitret\[lora\]"'):
+    with pytest.raises(ImportError, match=r'LoRA needs the package peft, .*: pip install "hf_vitret\[lora\]"'):
         add_lora(tiny(), rank=2)

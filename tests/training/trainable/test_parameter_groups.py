@@ -1,4 +1,4 @@
-"""Layer-wise decay against the formula written out, and against the optimizer that Trainer makes."""
+"""Layer-wise decay against its formula, and against the optimizer that Trainer builds."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def decay_names(model: nn.Module) -> list[str]:
 
 
 def settings_by_name(model: nn.Module, groups: list[dict]) -> dict[str, tuple[float, float]]:
-    """Look up rate and weight decay of each parameter; fail where one stands in two groups."""
+    """Return the rate and weight decay of each parameter; fail if a parameter is in two groups."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     listed = [(names[parameter], group) for group in groups for parameter in group["params"]]
     assert len({name for name, _ in listed}) == len(listed)
@@ -39,7 +39,7 @@ def test_rates_fall_by_the_factor_from_block_to_block() -> None:
     assert settings["backbone.embeddings.cls_token"] == pytest.approx((0.1 / 32, 0.3))
     assert settings["backbone.embeddings.patch_embeddings.projection.bias"] == pytest.approx((0.1 / 32, 0.0))
     assert settings.keys() == dict(model.named_parameters()).keys()
-    assert groups[0]["lr"] == 0.1, "the rate that a schedule reports is the nominal one"
+    assert groups[0]["lr"] == 0.1, "a schedule reports the rate of the first group, which should be learning_rate"
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
@@ -63,7 +63,7 @@ def test_a_backbone_that_ends_with_its_last_block_has_the_rate_of_a_block_there(
     assert settings_by_name(model, groups)["backbone.layers.3.lambda_1"][0] == 0.5
 
 
-def test_without_layer_decay_the_groups_are_trainers_own(tmp_path: Path) -> None:
+def test_without_layer_decay_the_groups_are_those_of_trainer(tmp_path: Path) -> None:
     model = tiny("vit", embedding_dim=4)
     trainer = Trainer(model, TrainingArguments(str(tmp_path), learning_rate=0.1, weight_decay=0.3, use_cpu=True))
     theirs = trainer.create_optimizer().param_groups
@@ -77,7 +77,7 @@ def test_without_layer_decay_the_groups_are_trainers_own(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("schedule", "factor"), [("constant", 1.0), ("linear", 0.75)])
-def test_schedules_scale_each_groups_own_rate(schedule: str, factor: float) -> None:
+def test_schedules_scale_the_rate_of_each_group(schedule: str, factor: float) -> None:
     model = tiny()
     groups = parameter_groups(
         model, learning_rate=0.1, weight_decay=0.3, decay_names=decay_names(model), layer_decay=0.5
@@ -126,5 +126,5 @@ def test_layer_decay_outside_its_domain(layer_decay: float) -> None:
 
 def test_nothing_to_train() -> None:
     model = tiny().requires_grad_(False)
-    with pytest.raises(ValueError, match="all are frozen"):
+    with pytest.raises(ValueError, match=r"a trainable parameter; got one with all frozen\. Freeze fewer blocks"):
         parameter_groups(model, learning_rate=1.0, weight_decay=0.0, decay_names=())

@@ -1,4 +1,4 @@
-"""Proxies start at the mean embedding of each class: of images, of cached features, and never where they were given."""
+"""Proxies start at the mean embedding of each class, of images or cached features, unless the loss was given."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def test_proxies_start_at_class_means(tmp_path: Path) -> None:
     torch.testing.assert_close(started[0], torch.nn.functional.normalize(means), atol=1e-6, rtol=0)
 
 
-def test_proxies_of_a_loss_that_is_given_stay(tmp_path: Path) -> None:
+def test_proxies_of_a_loss_that_is_given_are_not_moved(tmp_path: Path) -> None:
     own = RetrievalLoss(pair_loss=NormalizedSoftmaxLoss(num_classes=6, embedding_dim=16))
     before = own.pair_loss.proxies.detach().clone()
     trainer = runs.new_trainer(tmp_path, **ALONE, loss=own, learning_rate=0.0, loss_learning_rate=0.0)
