@@ -1,4 +1,4 @@
-"""Exact evaluation of retrieval models."""
+"""Exact evaluation of retrieval models: metrics, evaluators, protocols, confidence intervals and reports."""
 
 from hf_vitret.evaluation.metrics.retrieval import retrieval_metrics
 

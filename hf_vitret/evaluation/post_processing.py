@@ -14,7 +14,7 @@ from ..search.reranking.diffusion import Diffusion
 from ..search.reranking.query_expansion import augment_database, expand_queries
 from ..search.reranking.reciprocal_reranking import rerank_reciprocal
 from .evaluator import RetrievalEvaluator
-from .metrics.query_values import place_values, rank_values
+from .metrics.query_values import rank_values, values_by_query
 from .metrics.ranked_lists import NO_ITEM, ranks_of_lists
 from .metrics.retrieval import query_metrics
 from .ranking.ranked_block import PositiveRanks
@@ -82,7 +82,7 @@ class PostProcessedSearch:
         if self._gives_lists:
             blocks = self._ranks(query_embeddings, gallery, *ids)
             values = rank_values(choice, blocks)
-            return place_values(choice.keys, values, len(query_embeddings), query_embeddings.device)
+            return values_by_query(choice.keys, values, len(query_embeddings), query_embeddings.device)
         queries = query_embeddings
         if self.method == "query_expansion":
             near = nearest_neighbors(queries, gallery, self.num_neighbors, query_ids=ids[0], gallery_ids=ids[1])

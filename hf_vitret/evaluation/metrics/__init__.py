@@ -1,1 +1,1 @@
-"""Metrics as pure functions of ranks."""
+"""Retrieval metrics of embeddings with labels, of embeddings with graded relevance, and of ranked lists."""

@@ -1,4 +1,4 @@
-"""Expected values of retrieval metrics where items that tie come in random order, in closed form."""
+"""Expected values of retrieval metrics over all orders of the items that tie, in closed form."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import torch
 
 from hf_vitret.evaluation.metrics.metric_sums import row_sums
 
-# Harmonic numbers as multiples of 2**-58: differences of neighbours lose nothing, and 2**5 of them fit an int64.
+# Harmonic numbers are integer multiples of 2**-58, so that the differences of neighbouring ones lose no digits; 2**5 of
+# these units fit an int64.
 _HARMONIC_BITS = 58
-# Chances of the places of a best positive held at once, in float64: 2M are 16 MB.
+# Number of probabilities of the position of a best positive held at once, in float64: 2M are 16 MB.
 _MAX_CHANCES = 2_000_000
 
 
 @dataclass(frozen=True)
 class TieGroups:
-    """The right items of each query with what they tie with; every tensor is `(num_queries, max_positives)` int64.
+    """The positives of each query, grouped with the negatives that they tie with.
 
-    A group is right items with the same wrong items strictly ahead of them and the same wrong items level with them;
-    its items, right and wrong, come in random order. It stands in the column of its first right item. A right item
-    that ties with no wrong one is a group of its own.
+    A group consists of the positives that have the same number of negatives strictly ahead of them and tie with the
+    same negatives. The positives and negatives of a group are taken to be in random order. Each tensor is
+    `(num_queries, max_positives)` int64; a group is stored in the column of its first positive. A positive that ties
+    with no negative is a group by itself.
 
-    Two items within the tolerance of a third need not be within that of each other. Right items whose ties overlap in
-    part are groups of their own: each is spread over the wrong items that it ties with itself. A value is therefore
-    never above that of the best order, nor below that of the worst.
+    Ties are not transitive: two items that tie with a third need not tie with each other. Positives whose sets of tied
+    negatives overlap only in part are separate groups, and each is spread over the negatives that it ties with itself.
+    An expected value is therefore never above that of the best order, nor below that of the worst order.
 
     Attributes:
-        num_right: Right items of the group; 0 where no group starts.
-        num_wrong: Wrong items that tie with them.
-        num_ahead: Items ahead of the whole group, right and wrong.
+        num_right: Number of positives in the group; 0 in columns where no group starts.
+        num_wrong: Number of negatives that tie with them.
+        num_ahead: Number of items, positives and negatives, ahead of the whole group.
 
     Reference:
         McSherry and Najork, Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
@@ -37,7 +39,7 @@ class TieGroups:
 
     Example:
         >>> groups = TieGroups.between(torch.tensor([[0, 1]]), torch.tensor([[2, 3]]), torch.tensor([2]))
-        >>> groups.num_right, groups.num_wrong, groups.num_ahead  # two right and two wrong items, all level
+        >>> groups.num_right, groups.num_wrong, groups.num_ahead  # two positives and two negatives, all tied
         (tensor([[2, 0]]), tensor([[2, 0]]), tensor([[0, 0]]))
     """
 
@@ -47,17 +49,19 @@ class TieGroups:
 
     @classmethod
     def between(cls, optimistic: torch.Tensor, pessimistic: torch.Tensor, num_positives: torch.Tensor) -> TieGroups:
-        """Find the groups from the ranks with all ties won and with all ties lost.
+        """Find the groups from the ranks of the positives under both rules for ties.
 
         Args:
-            optimistic: `(num_queries, max_positives)` int64, 0-based, ascending, all resolved.
-            pessimistic: The same, none below the optimistic one.
-            num_positives: `(num_queries,)` int64; what is beyond in a row is padding.
+            optimistic: `(num_queries, max_positives)` int64, the 0-based ranks if positives rank ahead of the negatives
+                that they tie with; ascending along a row, all resolved.
+            pessimistic: `(num_queries, max_positives)` int64, the ranks if positives rank behind these negatives; none
+                is below the optimistic one.
+            num_positives: `(num_queries,)` int64, the number of positives; the columns from there on are padding.
         """
         columns = torch.arange(optimistic.shape[1], device=optimistic.device)
         is_right = columns < num_positives.unsqueeze(1)
         num_wrong = (pessimistic - optimistic).masked_fill(~is_right, 0)
-        num_before = (optimistic - columns).masked_fill(~is_right, 0)  # wrong items strictly ahead
+        num_before = (optimistic - columns).masked_fill(~is_right, 0)  # negatives strictly ahead
         is_first = torch.ones_like(is_right)
         is_first[:, 1:] = (num_wrong.diff(dim=1) != 0) | (num_before.diff(dim=1) != 0) | (num_wrong[:, 1:] == 0)
         first = torch.where(is_first, columns, 0).cummax(dim=1).values
@@ -66,28 +70,32 @@ class TieGroups:
         return cls(num_right, num_wrong * starts, (num_before + columns) * starts)
 
     def head(self, k: int) -> TieGroups:
-        """Return all groups that can reach the first k places: the right item of column j has j others ahead."""
+        """Return the groups that can reach the first k ranks: the positive in column j has j others ahead of it."""
         return TieGroups(self.num_right[:, :k], self.num_wrong[:, :k], self.num_ahead[:, :k])
 
 
 def expected_recall_at_k(groups: TieGroups, k: int) -> torch.Tensor:
-    """Compute for each query the chance that a right item is among the first k.
+    """Compute for each query the probability that a positive is among its first k items.
 
-    That is one less the chance that all right items of the first group fall behind: C(wrong, c) / C(all, c), where c
-    of the group's places are among the first k.
+    It is 1 minus the probability that all positives of the first group are behind rank k, which is C(wrong, c) / C(all,
+    c) if c positions of the group are among the first k.
+
+    Args:
+        groups: The tie groups of the queries.
+        k: The cut-off, at least 1.
 
     Returns:
         `(num_queries,)` float64 in [0, 1].
 
     Example:
         >>> groups = TieGroups.between(torch.tensor([[0, 1]]), torch.tensor([[2, 3]]), torch.tensor([2]))
-        >>> expected_recall_at_k(groups, k=1)  # two of the four that tie are right
+        >>> expected_recall_at_k(groups, k=1)  # two of the four items that tie are positives
         tensor([0.5000], dtype=torch.float64)
     """
     num_right, num_wrong, num_ahead = (each[:, 0] for each in (groups.num_right, groups.num_wrong, groups.num_ahead))
     size = num_right + num_wrong
     num_within = (k - num_ahead).clamp(min=0).minimum(size)
-    # C(wrong, c) / C(size, c) = C(size - c, right) / C(size, right): the one of fewer factors.
+    # C(wrong, c) / C(size, c) = C(size - c, right) / C(size, right): take the form with fewer factors.
     num_factors = torch.minimum(num_right, num_within)
     left = size - torch.maximum(num_right, num_within)
     chance_of_none = torch.ones_like(size, dtype=torch.float64)
@@ -98,18 +106,18 @@ def expected_recall_at_k(groups: TieGroups, k: int) -> torch.Tensor:
 
 
 def expected_precision_at_k(groups: TieGroups, k: int) -> torch.Tensor:
-    """Compute for each query the expected share of right items among its first k, `(num_queries,)` float64.
+    """Compute for each query the expected share of positives among its first k items, `(num_queries,)` float64.
 
     Example:
         >>> groups = TieGroups.between(torch.tensor([[0, 1]]), torch.tensor([[2, 3]]), torch.tensor([2]))
-        >>> expected_precision_at_k(groups, k=3)  # 3 * 2 / 4 right items in 3 places
+        >>> expected_precision_at_k(groups, k=3)  # 3 * 2 / 4 positives in 3 positions
         tensor([0.5000], dtype=torch.float64)
     """
     return _expected_precision(groups.head(k), torch.full_like(groups.num_right[:, 0], k))
 
 
 def expected_r_precision(groups: TieGroups, num_positives: torch.Tensor) -> torch.Tensor:
-    """Compute for each query the expected share of right items among its first R, `(num_queries,)` float64.
+    """Compute for each query the expected share of positives among its first R items, `(num_queries,)` float64.
 
     Example:
         >>> groups = TieGroups.between(torch.tensor([[0, 1]]), torch.tensor([[2, 3]]), torch.tensor([2]))
@@ -153,9 +161,13 @@ def expected_map_at_k(groups: TieGroups, num_positives: torch.Tensor, k: int) ->
 
 
 def expected_reciprocal_rank(groups: TieGroups) -> torch.Tensor:
-    """Compute for each query the expected value of 1 over the 1-based rank of its best right item.
+    """Compute for each query the expected value of 1 divided by the 1-based rank of its best positive.
 
-    The best of n right items among N that tie stands at place t with chance C(N - 1 - t, n - 1) / C(N, n).
+    The best of n positives in a group of N items is at position t of the group, from 0, with probability C(N - 1 - t, n
+    - 1) / C(N, n).
+
+    Args:
+        groups: The tie groups of the queries.
 
     Returns:
         `(num_queries,)` float64 in [0, 1].
@@ -166,29 +178,39 @@ def expected_reciprocal_rank(groups: TieGroups) -> torch.Tensor:
         tensor([0.8333], dtype=torch.float64)
     """
     firsts = torch.stack([groups.num_wrong[:, 0], groups.num_right[:, 0], groups.num_ahead[:, 0]])
-    # Many queries share one case, where a model has collapsed above all; sorted by the wrong items. On a CPU, where a
-    # running product is taken in order: on CUDA it depends on its length.
+    # Many queries share one case, above all if a model has collapsed. The cases are sorted by the number of negatives.
+    # They are computed on a CPU, where a running product multiplies in order; on CUDA its result depends on its length.
     cases, case_of_query = torch.unique(firsts, dim=1, return_inverse=True)
     cases = cases.cpu()
     num_wrong, num_right, num_ahead = cases.double().unsqueeze(2)
     values = torch.zeros(cases.shape[1], dtype=torch.float64)
     stop = cases.shape[1]
     while stop:
-        width = int(cases[0, stop - 1]) + 1  # places of the best right item
+        width = int(cases[0, stop - 1]) + 1  # positions that the best positive can have
         start = max(0, stop - max(1, _MAX_CHANCES // width))
         wrong, right, ahead = num_wrong[start:stop], num_right[start:stop], num_ahead[start:stop]
-        places = torch.arange(width, dtype=torch.float64)
+        positions = torch.arange(width, dtype=torch.float64)
         chances = torch.empty(stop - start, width, dtype=torch.float64)
         chances[:, :1] = right / (right + wrong).clamp(min=1)
-        num_left = (wrong + right - places[1:]).clamp(min=1)  # of the group, once a place is taken
-        chances[:, 1:] = (wrong - places[:-1]).clamp(min=0) / num_left
-        values[start:stop] = row_sums(chances.cumprod(dim=1) / (ahead + 1 + places))
+        num_left = (wrong + right - positions[1:]).clamp(min=1)  # items of the group from the position on
+        chances[:, 1:] = (wrong - positions[:-1]).clamp(min=0) / num_left
+        values[start:stop] = row_sums(chances.cumprod(dim=1) / (ahead + 1 + positions))
         stop = start
     return values.to(firsts.device)[case_of_query]
 
 
 def _expected_precision(groups: TieGroups, cutoffs: torch.Tensor) -> torch.Tensor:
-    """Share a group's right items evenly over its places; `cutoffs` is `(num_queries,)` int64."""
+    """Compute the expected precision of each query at its cut-off.
+
+    Each position of a group holds a positive with the same probability.
+
+    Args:
+        groups: The tie groups of the queries.
+        cutoffs: `(num_queries,)` int64.
+
+    Returns:
+        `(num_queries,)` float64 in [0, 1].
+    """
     size = (groups.num_right + groups.num_wrong).clamp(min=1)
     num_within = (cutoffs.unsqueeze(1) - groups.num_ahead).clamp(min=0).minimum(size)
     shares = (groups.num_right * num_within).double() / (size * cutoffs.unsqueeze(1))
@@ -196,11 +218,20 @@ def _expected_precision(groups: TieGroups, cutoffs: torch.Tensor) -> torch.Tenso
 
 
 def _expected_map(groups: TieGroups, cutoffs: torch.Tensor | None, divisors: torch.Tensor) -> torch.Tensor:
-    """Add the expected precisions at the right items up to a cut-off, `(num_queries,)` int64, or at all.
+    """Sum the expected precisions at the positives up to a cut-off, and divide the sums.
 
-    In a group of N items, n of them right, with h - 1 items ahead, p of them right, place t (from 0) is right with
-    chance n / N, and then the expected precision there is (p + 1 + t b) / (h + t), where b = (n - 1) / (N - 1). The
-    sum over t < T is b T + (p + 1 - b h) (H(h + T - 1) - H(h - 1)), where H are the harmonic numbers.
+    In a group of N items with n positives, let h - 1 items be ahead of the group, p of them positives. The item at
+    position t of the group (from 0) is a positive with probability n / N, and the expected precision there is then (p +
+    1 + t b) / (h + t), where b = (n - 1) / (N - 1). The sum over t < T is b T + (p + 1 - b h) (H(h + T - 1) - H(h -
+    1)), where H are the harmonic numbers.
+
+    Args:
+        groups: The tie groups of the queries.
+        cutoffs: `(num_queries,)` int64; `None` sums over the whole list.
+        divisors: `(num_queries,)` int64.
+
+    Returns:
+        `(num_queries,)` float64 in [0, 1].
     """
     right, ahead = groups.num_right, groups.num_ahead
     size = (right + groups.num_wrong).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Retrieval metrics where relevance has grades, images have several labels, or pairs of images do not count."""
+"""Retrieval metrics for graded relevance, for images with several labels, and for pairs of images that do not count."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from hf_vitret.evaluation.metrics.metric_choice import (
     expand,
 )
 from hf_vitret.evaluation.metrics.ndcg import expected_ndcg_at_k, ndcg_at_k
-from hf_vitret.evaluation.metrics.query_values import QueryValues, place_values, sum_values
+from hf_vitret.evaluation.metrics.query_values import QueryValues, sum_values, values_by_query
 from hf_vitret.evaluation.metrics.relevance import Pairs, Relevance, checked_pairs
 from hf_vitret.evaluation.metrics.scored_queries import ScoredQueries
 from hf_vitret.evaluation.ranking.exact_scores import ExactScores, row_norms
 from hf_vitret.evaluation.ranking.search_codes import absent_ids
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE
+from hf_vitret.evaluation.shared_docs import same_arguments
 from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import check_embeddings, check_same_dim
 
@@ -28,7 +29,8 @@ _NDCG = "ndcg_at_k"
 GRADED_METRICS = (*METRICS, _NDCG)
 DEFAULT_GRADED_METRICS = (*DEFAULT_METRICS, _NDCG)
 
-# Scores held at once, with what belongs to each: 2M took 110 MB where few items are right, 560 MB where most are.
+# Number of scores held at once, and the bytes that a score takes with all that is stored beside it: 2M scores took 110
+# MB where few items are positives, 560 MB where most are.
 _MAX_SCORES, _BYTES_OF_SCORE = 2_000_000, 280
 _MAX_QUERIES = 1_024
 
@@ -46,39 +48,56 @@ def graded_metrics(
     ties: str = "pessimistic",
     memory_budget: int | None = None,
 ) -> dict[str, float | int]:
-    """Compute retrieval metrics by any relevance, exactly, a block of queries at a time.
+    """Compute retrieval metrics and nDCG@k for graded relevance, by exact search, a block of queries at a time.
 
-    The metrics without grades take every item of a grade above 0 for right. Where each image has one label, they are
-    those of `retrieval_metrics`, which is many times faster.
+    A gallery item is a positive of a query if its grade is above 0, and a negative otherwise. Only `ndcg_at_k` uses the
+    grades; all other metrics use positives and negatives. If each image has one label, the values are those of
+    `retrieval_metrics`, which is many times faster.
 
-    Two items tie where their scores are within 2e-6 of each other. Pessimistic: a less relevant item that ties with a
-    more relevant one ranks ahead of it. Expected: what ties comes in random order.
+    The score of two items is the inner product of their rows as given. Two items tie if their scores differ by at most
+    2e-6 (times the norms of both rows, if these are not 1). With `ties="pessimistic"`, an item that ties with one of a
+    higher grade ranks ahead of it. With `ties="expected"`, a value is its mean over all orders of the items that tie.
 
     Args:
-        embeddings: `(num_queries, dim)` float, on CPU or CUDA. Scores are inner products of the rows as given.
-        relevance: `SharedLabels` (several labels an image), `GradedPairs`, or any object with their attributes.
-        gallery_embeddings: `(num_gallery, dim)` float. None: leave-one-out, every item queries all the others.
-        query_ids: `(num_queries,)` integers, strings or tuples. A gallery item with the id of the query is left out
-            of its list; ids may repeat. See `retrieval_metrics`.
-        gallery_ids: `(num_gallery,)`, of the same kind. Both or neither, and only with a gallery.
-        ignored: `(num_pairs, 2)` integers, row of the query and row of the gallery item that is neither right nor
-            wrong to it (junk): it is left out of the list.
-        ks: As for `retrieval_metrics`.
-        metrics: As for `retrieval_metrics`, and `ndcg_at_k`.
-        ties: `"pessimistic"` or `"expected"`.
-        memory_budget: Bytes that what is held at once of scores and relevance may take; one query with the whole
-            gallery at least. None: at most 560 MB.
+        embeddings: `(num_queries, dim)` float, the embeddings of the queries, on CPU or CUDA. bf16 and fp16 are scored
+            in float32.
+        relevance: The grade of each gallery item for each query: `SharedLabels` for images with several labels,
+            `GradedPairs` for grades given by pair, or any object with their attributes `num_queries` and `num_gallery`
+            and their method `rows`.
+        gallery_embeddings: `(num_gallery, dim)` float, the embeddings of the items to search. `None` evaluates
+            leave-one-out: each item is a query, and searches all the others.
+        query_ids: `(num_queries,)` integers, strings or tuples. A gallery item whose id equals that of the query is
+            left out of the query's list. Ids may repeat: with the burst as id, a query does not search its own burst.
+            `None` leaves no item out.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Required with `query_ids`, and only with a
+            gallery.
+        ignored: `(num_pairs, 2)` integers: the row of a query and the row of a gallery item that is left out of this
+            query's list, because it is neither right nor wrong (junk). `None` ignores no pair.
+        ks: The cut-offs k of the metrics at k, each at least 1. A k larger than the gallery counts every item.
+        metrics: Names of metrics. `recall_at_k`, `precision_at_k`, `map_at_k` and `ndcg_at_k` (normalised discounted
+            cumulative gain) are computed at each cut-off. `map_at_r` (MAP@R), `r_precision` (R-precision), `map` (mean
+            average precision over the whole list) and `mrr` (mean reciprocal rank) are computed once. R is the number
+            of positives of a query.
+        ties: `"pessimistic"` or `"expected"`, the rule for items that tie.
+        memory_budget: Bytes that the scores and the relevance held at once may take, at least 1. One query with the
+            whole gallery is held in any case. `None` takes at most 560 MB.
 
     Returns:
-        As `retrieval_metrics`, with `ndcg_at_{k}`.
+        The metrics by name, in the order of `metrics`. By default they are `recall_at_{k}` for each k, `map_at_r`,
+        `r_precision` and `ndcg_at_{k}` for each k. Each is the mean over the queries that have a positive, in [0, 1],
+        or nan if no query has one. `num_queries` counts all queries; `num_queries_without_positive` counts those that
+        are left out of the means.
 
     Raises:
-        TypeError: Embeddings or ids are of the wrong kind.
-        ValueError: Shapes do not match, an embedding is not finite, a pair is out of range, a k is below 1, or a
-            metric or a rule for ties is unknown.
+        TypeError: Embeddings are not floats, ids are floats or of different kinds in queries and gallery, or the
+            ignored pairs are not integers.
+        ValueError: Shapes do not match, an embedding is NaN or infinite, ids come without their counterpart or without
+            a gallery, an ignored pair is out of range, a k is below 1, a metric or a rule for ties is unknown, or the
+            memory budget is below 1.
 
     Reference:
-        nDCG: Järvelin and Kekäläinen, 2002. Expected values: McSherry and Najork, ECIR 2008.
+        nDCG: Järvelin and Kekäläinen, Cumulated Gain-based Evaluation of IR Techniques, 2002. Expected values: McSherry
+        and Najork, ECIR 2008.
 
     Example:
         >>> from hf_vitret.evaluation.metrics.relevance import SharedLabels
@@ -93,6 +112,7 @@ def graded_metrics(
     return sum_values(keys, blocks).metrics()
 
 
+@same_arguments(graded_metrics)
 def graded_query_metrics(
     embeddings: torch.Tensor,
     relevance: Relevance,
@@ -106,19 +126,22 @@ def graded_query_metrics(
     ties: str = "pessimistic",
     memory_budget: int | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Compute the metrics of each query by any relevance; arguments and errors are those of `graded_metrics`.
+    """Compute the metrics of each query for graded relevance: the values whose means `graded_metrics` returns.
 
     Returns:
-        For each metric `(num_queries,)` float64 in the order of the queries; nan where a query has no positive.
+        For each metric, by its name, a `(num_queries,)` float64 tensor in [0, 1], in the order of the queries and on
+        their device; nan for a query without a positive.
     """
     ids, size = (query_ids, gallery_ids), _max_scores(memory_budget)
     blocks, keys = _values(embeddings, relevance, gallery_embeddings, ids, ignored, ks, metrics, ties, size)
-    return place_values(keys, blocks, len(embeddings), embeddings.device)
+    return values_by_query(keys, blocks, len(embeddings), embeddings.device)
 
 
 def _max_scores(memory_budget: int | None) -> int:
     if memory_budget is not None and memory_budget < 1:
-        raise ValueError(f"memory_budget must be at least 1 byte, got {memory_budget}.")
+        raise ValueError(
+            f"memory_budget must be at least 1 byte, got {memory_budget}. None takes at most 560 MB of memory."
+        )
     return _MAX_SCORES if memory_budget is None else memory_budget // _BYTES_OF_SCORE
 
 
@@ -144,7 +167,7 @@ def _values(
     if (relevance.num_queries, relevance.num_gallery) != sizes:
         raise ValueError(
             f"relevance must be of the {sizes[0]} queries and the {sizes[1]} gallery embeddings, got "
-            f"{relevance.num_queries} and {relevance.num_gallery}."
+            f"{relevance.num_queries} and {relevance.num_gallery}. Build it for the same images as the embeddings."
         )
     codes = absent_ids(embeddings, gallery_embeddings, *ids)
     pairs = checked_pairs([] if ignored is None else ignored, *sizes, "ignored")
@@ -163,7 +186,7 @@ def _blocks(
     keys: Sequence[str],
     max_scores: int,
 ) -> Iterator[QueryValues]:
-    """Score the queries with the whole gallery, a block at a time."""
+    """Yield the metrics of the queries, a block at a time, from their scores with the whole gallery."""
     exact, device = ExactScores(embeddings, gallery), embeddings.device
     norms, gallery_norms = row_norms(embeddings), row_norms(gallery)
     ignored = ignored[ignored[:, 0].argsort(stable=True)].to(device)
@@ -190,18 +213,18 @@ def _blocks(
 def _values_of(
     scored: ScoredQueries, has_positive: torch.Tensor, choice: MetricChoice, keys: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    """Return the metrics of the queries of a block that have a positive."""
+    """Compute the metrics of the queries of a block that have a positive."""
     best = scored.ranks(is_optimistic=True)[has_positive] if choice.is_expected else None
     values = choice.values(scored.num_positives[has_positive], scored.ranks()[has_positive], best)
     gains = scored.grades[has_positive]
-    places: list[torch.Tensor] = []
+    positions: list[torch.Tensor] = []
     for key, k in zip(expand(_NDCG, choice.ks), choice.ks, strict=True):
         if key not in keys:
             continue
         if choice.is_expected:
-            places = places or [each[has_positive] for each in scored.tied_places()]
-            values[key] = expected_ndcg_at_k(places[0], places[1], gains, k)
+            positions = positions or [each[has_positive] for each in scored.num_ahead_and_tied()]
+            values[key] = expected_ndcg_at_k(positions[0], positions[1], gains, k)
         else:
-            places = places or [scored.graded_ranks()[has_positive]]
-            values[key] = ndcg_at_k(places[0], gains, k)
+            positions = positions or [scored.graded_ranks()[has_positive]]
+            values[key] = ndcg_at_k(positions[0], gains, k)
     return values

@@ -1,4 +1,4 @@
-"""Which metrics to compute, at which cut-offs and under which rule for ties; and their values for some queries."""
+"""`MetricChoice`: the metrics to compute, their cut-offs and the rule for ties; it computes the values from ranks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ from hf_vitret.evaluation.metrics.rank_metrics import (
 )
 
 DEFAULT_KS = (1, 10, 100, 1000)
-"""The ranks that the paper reports on Stanford Online Products."""
+"""The cut-offs k that El-Nouby et al., arXiv 2102.05644, report on Stanford Online Products."""
 DEFAULT_METRICS = ("recall_at_k", "map_at_r", "r_precision")
 TIES = ("pessimistic", "expected")
 
-# From the ranks and the number of positives, and from the tie groups and that number; at each k, and once.
+# Two functions for each metric: of the ranks and the number of positives, and of the tie groups and that number. The
+# metrics in the first table are computed at each k, those in the second once.
 _AT_K: dict[
     str,
     tuple[
@@ -61,7 +62,7 @@ METRICS = (*_AT_K, *_ONCE)
 
 
 class WantedRanks(TypedDict):
-    """Arguments of `positive_ranks` and `ShardedRanks`."""
+    """The arguments of `positive_ranks` and `ShardedRanks` that select which ranks are resolved."""
 
     every_rank: bool
     best_only: bool
@@ -70,17 +71,17 @@ class WantedRanks(TypedDict):
 
 @dataclass(frozen=True)
 class MetricChoice:
-    """Metrics of ranks by their names.
+    """Names of metrics, their cut-offs and the rule for ties.
 
     Attributes:
-        metrics: Names out of `METRICS`, each once; those that end in `_at_k` stand for one metric a cut-off.
-        ks: The cut-offs, each at least 1; sorted, each once.
-        ties: `"pessimistic"`: a wrong item that ties with a right one ranks ahead of it. `"expected"`: the expected
-            value over random order of what ties.
+        metrics: Names out of `METRICS`, each once. A name that ends in `_at_k` stands for one metric at each cut-off.
+        ks: The cut-offs, each at least 1. They are sorted, and duplicates are removed.
+        ties: `"pessimistic"`: a negative that ties with a positive ranks ahead of it. `"expected"`: a value is its mean
+            over all orders of the items that tie.
 
     Raises:
-        ValueError: A name or a rule is unknown, a metric comes twice or none at all, or a cut-off is not an integer of
-            at least 1.
+        ValueError: A name or a rule is unknown, a metric occurs twice, there is no metric, or a cut-off is not an
+            integer of at least 1.
 
     Example:
         >>> MetricChoice(("recall_at_k", "mrr"), (10, 1)).keys
@@ -92,15 +93,15 @@ class MetricChoice:
     ties: str = "pessimistic"
 
     def __post_init__(self) -> None:
-        """Check the fields and bring them into order."""
+        """Check the fields and put them in order."""
         object.__setattr__(self, "metrics", check_metrics(self.metrics, METRICS))
         object.__setattr__(self, "ks", check_ks(self.ks))
         if self.ties not in TIES:
-            raise ValueError(f"ties must be one of {', '.join(TIES)}; got {self.ties!r}.")
+            raise ValueError(f"ties must be one of {', '.join(TIES)}; got {self.ties!r}. Choose one of these rules.")
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The names of the values: `recall_at_1`, `recall_at_10`, `map_at_r`."""
+        """Names of the values, in the order of `metrics`: `recall_at_1`, `recall_at_10`, `map_at_r`."""
         return tuple(key for name in self.metrics for key in expand(name, self.ks))
 
     @property
@@ -110,11 +111,11 @@ class MetricChoice:
 
     @property
     def wanted_ranks(self) -> WantedRanks:
-        """The ranks that the values are made of, for `positive_ranks`: what is not asked for need not be counted.
+        """The ranks that the values need, as arguments of `positive_ranks`, which does not count the others.
 
-        Ranks at or beyond R count, other than the best positive's, in the average over the whole list, and in what
-        counts hits up to a k that may be above R; whether the first place is a hit the best positive says. Under
-        expected values any of them may belong to a tie.
+        The rank of the best positive gives R@k, MRR and the value at k = 1. Other ranks at or beyond R matter only for
+        the average over the whole list, and for metrics that count hits up to a k above 1, which may be larger than R.
+        Expected values need all ranks, because any of them may belong to a tie.
         """
         names = set(self.metrics)
         counts_hits = not names.isdisjoint({"precision_at_k", "map_at_k"})
@@ -134,12 +135,13 @@ class MetricChoice:
         """Compute the metrics of some queries.
 
         Args:
-            num_positives: `(num_queries,)` int64, at least 1.
-            ranks: `(num_queries, max_positives)` int64, with all ties lost; see `PositiveRanks`.
-            optimistic: The same with all ties won, every rank of both resolved: for `ties="expected"`, and only then.
+            num_positives: `(num_queries,)` int64, the number of positives of each query, at least 1.
+            ranks: `(num_queries, max_positives)` int64, the pessimistic ranks of the positives; see `PositiveRanks`.
+            optimistic: `(num_queries, max_positives)` int64, the optimistic ranks, required for expected values and
+                only for them. All ranks of both tensors must then be resolved.
 
         Returns:
-            For each of `keys` `(num_queries,)` float64 in [0, 1].
+            For each of `keys`, `(num_queries,)` float64 in [0, 1].
         """
         values: dict[str, torch.Tensor] = {}
         groups = None if optimistic is None else TieGroups.between(optimistic, ranks, num_positives)
@@ -158,7 +160,7 @@ class MetricChoice:
 
 
 def expand(name: str, ks: Sequence[int]) -> list[str]:
-    """Name a metric at each cut-off, or once if it has none.
+    """Return the names of a metric at each cut-off, or its one name if it has no cut-off.
 
     Example:
         >>> expand("recall_at_k", (1, 10)), expand("map_at_r", (1, 10))
@@ -168,27 +170,31 @@ def expand(name: str, ks: Sequence[int]) -> list[str]:
 
 
 def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of metrics as a tuple.
+    """Check the names of metrics and return them as a tuple.
+
+    Args:
+        metrics: One name, or a sequence of names.
+        known: The names to choose from.
 
     Raises:
-        ValueError: One is not known, one comes twice, or there is none.
+        ValueError: A name is unknown, a name occurs twice, or there is none.
     """
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(
             f"metrics must be some of {', '.join(known)}, each once; got {', '.join(map(str, names)) or 'none'}. "
-            "The cut-offs of those at k are ks."
+            "Pass the cut-offs of the metrics at k as ks."
         )
     return names
 
 
 def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
-    """Return the cut-offs sorted, each once.
+    """Check the cut-offs and return them sorted, without duplicates.
 
     Raises:
         ValueError: A cut-off is not an integer of at least 1.
     """
     if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in ks):
-        raise ValueError(f"ks must be integers of at least 1, got {tuple(ks)}. The nearest neighbour alone is k=1.")
+        raise ValueError(f"ks must be integers of at least 1, got {tuple(ks)}. Pass 1 for the nearest neighbour alone.")
     return tuple(sorted(set(ks)))

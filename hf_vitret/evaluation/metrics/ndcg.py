@@ -1,4 +1,4 @@
-"""Normalised discounted cumulative gain of each query as a pure function of the ranks and gains of its right items."""
+"""Normalised discounted cumulative gain (nDCG) of each query, from the ranks and the gains of its positives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from hf_vitret.evaluation.metrics.metric_sums import row_sums
 
 
 def ndcg_at_k(ranks: torch.Tensor, gains: torch.Tensor, k: int) -> torch.Tensor:
-    """Compute nDCG@k for each query: its discounted gain up to k over that of the best order.
+    """Compute nDCG@k of each query: its discounted gain up to k, divided by that of the best possible order.
 
-    An item at 0-based rank r < k adds its gain over log2(r + 2). The gain is the grade itself, as in scikit-learn and
-    trec_eval; for the exponential gain of web search pass `2**grade - 1`.
+    An item at 0-based rank r < k adds its gain divided by log2(r + 2). The gain is the grade itself, as in scikit-learn
+    and trec_eval. For the exponential gain of web search, pass `2**grade - 1`.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, in any order; the largest int64 fills.
-        gains: `(num_queries, max_positives)` float64, above 0; 0 fills.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives in any order; the largest int64
+            fills the rest of a row.
+        gains: `(num_queries, max_positives)` float64, the gains of the same items, above 0; zeros fill the rest of a
+            row.
         k: The cut-off, at least 1.
 
     Returns:
@@ -38,12 +40,14 @@ def ndcg_at_k(ranks: torch.Tensor, gains: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def expected_ndcg_at_k(num_ahead: torch.Tensor, num_tied: torch.Tensor, gains: torch.Tensor, k: int) -> torch.Tensor:
-    """Compute the expected nDCG@k of each query where items that tie come in random order.
+    """Compute the expected nDCG@k of each query, over all orders of the items that tie.
 
     Args:
-        num_ahead: `(num_queries, max_positives)` int64, the items strictly ahead of each right one.
-        num_tied: `(num_queries, max_positives)` int64, those that tie with it, itself included.
-        gains: `(num_queries, max_positives)` float64, above 0; 0 fills.
+        num_ahead: `(num_queries, max_positives)` int64, the number of items strictly ahead of each positive.
+        num_tied: `(num_queries, max_positives)` int64, the number of items that tie with each positive, itself
+            included.
+        gains: `(num_queries, max_positives)` float64, the gains of the positives, above 0; zeros fill the rest of a
+            row.
         k: The cut-off, at least 1.
 
     Returns:
@@ -61,20 +65,31 @@ def expected_ndcg_at_k(num_ahead: torch.Tensor, num_tied: torch.Tensor, gains: t
     num_ahead, num_tied = num_ahead.where(is_item, 0), num_tied.where(is_item, 1)
     ends = (num_ahead + num_tied).clamp(max=k)
     discounts = _discounts(int(ends.max()) if ends.numel() else 0, torch.device("cpu"))
-    # Of the places up to each, and no further; on a CPU one after another, whatever the device.
+    # Sums of the discounts of the first ranks. They are computed on a CPU, whatever the device, so that the additions
+    # run in one fixed order.
     sums = torch.nn.functional.pad(discounts[:-1].cumsum(dim=0), (1, 0)).to(gains.device)
     return _normalised(gains, (sums[ends] - sums[num_ahead.clamp(max=k).minimum(ends)]) / num_tied, k)
 
 
 def _discounts(length: int, device: torch.device) -> torch.Tensor:
-    """Return the discounts of the first places and a 0 for all beyond, `(length + 1,)` float64."""
-    values = [1 / math.log2(rank + 2) for rank in range(length)]  # one by one: vector units round otherwise
+    """Return the discounts of the ranks below `length`, and a 0 for all ranks beyond, `(length + 1,)` float64."""
+    # One by one, because a vectorised log2 rounds differently.
+    values = [1 / math.log2(rank + 2) for rank in range(length)]
     return torch.tensor([*values, 0.0], dtype=torch.float64, device=device)
 
 
 def _normalised(gains: torch.Tensor, discounts: torch.Tensor, k: int) -> torch.Tensor:
-    """Divide the discounted gains of each query, `(num_queries, max_positives)` both, by those of the best order."""
-    shares = gains / gains.max(dim=1, keepdim=True).values  # within [0, 1], for exact sums
+    """Divide the discounted gains of each query by those of the best order.
+
+    Args:
+        gains: `(num_queries, max_positives)` float64, the gains of the positives.
+        discounts: `(num_queries, max_positives)` float64, the discounts at their ranks.
+        k: The cut-off.
+
+    Returns:
+        `(num_queries,)` float64 in [0, 1].
+    """
+    shares = gains / gains.max(dim=1, keepdim=True).values  # in [0, 1], as row_sums expects
     best = shares.sort(dim=1, descending=True).values[:, :k]
     ideal = row_sums(best * _discounts(best.shape[1], gains.device)[:-1])
     return row_sums(shares * discounts) / ideal

@@ -1,4 +1,4 @@
-"""Metrics of each query, block by block, and what becomes of them: exact means, or one value a query."""
+"""Metrics of the queries, block by block, and their exact means or one tensor of values for each metric."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class QueryValues:
     """The metrics of a block of queries.
 
     Attributes:
-        num_queries: Queries of the block.
-        queries: `(num_evaluated,)` int64, the caller's rows of those that have a positive.
-        values: For each metric `(num_evaluated,)` float64 in [0, 1].
+        num_queries: Number of queries in the block.
+        queries: `(num_evaluated,)` int64, the rows of the queries that have a positive, in the query embeddings.
+        values: For each metric, `(num_evaluated,)` float64 in [0, 1].
     """
 
     num_queries: int
@@ -30,13 +30,13 @@ class QueryValues:
 def rank_values(
     choice: MetricChoice, blocks: Iterable[PositiveRanks], optimistic: Iterable[PositiveRanks] | None = None
 ) -> Iterator[QueryValues]:
-    """Yield the metrics of all queries that have a positive.
+    """Yield the metrics of the queries that have a positive, block by block.
 
     Args:
-        choice: Which metrics.
-        blocks: Ranks of the positives, as `positive_ranks` yields them; may be none.
-        optimistic: The same queries' ranks with all ties won, in the same blocks, where the choice is of expected
-            values.
+        choice: The metrics to compute.
+        blocks: The pessimistic ranks of the positives, as `positive_ranks` yields them; there may be no block.
+        optimistic: The optimistic ranks of the same queries, in the same blocks; required for expected values and only
+            for them.
     """
     pairs: Iterable[tuple[PositiveRanks, PositiveRanks | None]]
     pairs = ((block, None) for block in blocks) if optimistic is None else zip(blocks, optimistic, strict=True)
@@ -51,7 +51,7 @@ def rank_values(
 
 
 def sum_values(keys: Sequence[str], blocks: Iterable[QueryValues]) -> MetricSums:
-    """Sum the metrics `keys` of all queries, exactly: in whatever blocks they come, and added to those of others."""
+    """Sum the metrics `keys` over all queries exactly, whatever blocks they come in."""
     sums = MetricSums(0, 0, dict.fromkeys(keys, 0))
     for block in blocks:
         totals = {key: fixed_point_sum(block.values[key]) for key in keys}
@@ -59,11 +59,11 @@ def sum_values(keys: Sequence[str], blocks: Iterable[QueryValues]) -> MetricSums
     return sums
 
 
-def sum_placed(values: Mapping[str, torch.Tensor]) -> MetricSums:
-    """Sum what `place_values` returned, of at least one metric.
+def sum_values_by_query(values: Mapping[str, torch.Tensor]) -> MetricSums:
+    """Sum the values that `values_by_query` returned, for at least one metric.
 
     Example:
-        >>> sum_placed({"mrr": torch.tensor([1.0, torch.nan, 0.5], dtype=torch.float64)}).metrics()
+        >>> sum_values_by_query({"mrr": torch.tensor([1.0, torch.nan, 0.5], dtype=torch.float64)}).metrics()
         {'mrr': 0.75, 'num_queries': 3, 'num_queries_without_positive': 1}
     """
     is_evaluated = ~next(iter(values.values())).isnan()
@@ -71,16 +71,22 @@ def sum_placed(values: Mapping[str, torch.Tensor]) -> MetricSums:
     return MetricSums(len(is_evaluated), int(is_evaluated.sum()), totals)
 
 
-def place_values(
+def values_by_query(
     keys: Sequence[str], blocks: Iterable[QueryValues], num_queries: int, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Put the metrics `keys` of all queries into the caller's order.
+    """Return the metrics `keys` of all queries, in the order of the queries.
+
+    Args:
+        keys: Names of the metrics.
+        blocks: The values, in blocks that cover each query once.
+        num_queries: Number of all queries.
+        device: Device of the results.
 
     Returns:
-        For each metric `(num_queries,)` float64, nan where a query has no positive.
+        For each metric, `(num_queries,)` float64; nan for a query without a positive.
     """
-    placed = {key: torch.full((num_queries,), torch.nan, dtype=torch.float64, device=device) for key in keys}
+    found = {key: torch.full((num_queries,), torch.nan, dtype=torch.float64, device=device) for key in keys}
     for block in blocks:
         for key in keys:
-            placed[key][block.queries] = block.values[key]
-    return placed
+            found[key][block.queries] = block.values[key]
+    return found

@@ -1,4 +1,4 @@
-"""Retrieval metrics of each query as pure functions of the ranks of its right items."""
+"""Retrieval metrics of each query, from the ranks of its positives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hf_vitret.evaluation.ranking.wanted_ranks import UNRESOLVED
 
 
 def recall_at_k(ranks: torch.Tensor, k: int) -> torch.Tensor:
-    """Tell for each query whether its best positive is among the first k items.
+    """Return 1 for each query whose best positive is among the first k items, and 0 for the others.
 
-    This is recall in the metric-learning sense. Elsewhere it is accuracy@k, hit rate or success@k.
+    This is recall@k as in the metric-learning literature. Elsewhere it is called accuracy@k, hit rate or success@k.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending along a row.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row.
         k: The cut-off, at least 1.
 
     Returns:
@@ -31,12 +31,14 @@ def recall_at_k(ranks: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def precision_at_k(ranks: torch.Tensor, k: int) -> torch.Tensor:
-    """Compute for each query the share of correct items among its first k.
+    """Compute for each query the share of positives among its first k items.
 
-    The divisor is k, also where the query has fewer positives or the gallery fewer items: then 1 is out of reach.
+    The divisor is k, even if the query has fewer positives or the gallery has fewer items; the value 1 is then out of
+    reach.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; all below k resolved.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row; all ranks
+            below k must be resolved.
         k: The cut-off, at least 1.
 
     Returns:
@@ -53,12 +55,12 @@ def precision_at_k(ranks: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def r_precision(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tensor:
-    """Compute for each query the share of correct items among its first R, its number of positives.
+    """Compute R-precision of each query: the share of positives among its first R items, for its R positives.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; rows with fewer end in ranks of at
-            least R.
-        num_positives: `(num_queries,)` int64, at least 1: R.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row; ranks of at
+            least R fill the rest of a row.
+        num_positives: `(num_queries,)` int64, R, at least 1.
 
     Returns:
         `(num_queries,)` float64 in [0, 1].
@@ -74,13 +76,14 @@ def r_precision(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tenso
 
 
 def reciprocal_rank(ranks: torch.Tensor) -> torch.Tensor:
-    """Compute for each query 1 over the 1-based rank of its best positive; its mean is the MRR.
+    """Compute for each query 1 divided by the 1-based rank of its best positive; the mean over queries is the MRR.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; `UNRESOLVED` where nothing was found.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row; `UNRESOLVED`
+            if no positive was found.
 
     Returns:
-        `(num_queries,)` float64 in [0, 1], 0 where nothing was found.
+        `(num_queries,)` float64 in [0, 1], 0 if no positive was found.
 
     Reference:
         Voorhees, The TREC-8 Question Answering Track Report, 1999.
@@ -94,15 +97,15 @@ def reciprocal_rank(ranks: torch.Tensor) -> torch.Tensor:
 
 
 def map_at_r(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tensor:
-    """Compute MAP@R for each query: the sum of P(i) over the correct items i <= R, divided by R.
+    """Compute MAP@R of each query: the sum of P(i) over the positives at 1-based ranks i <= R, divided by R.
 
-    P(i) is the precision of the first i items, and R the number of positives.
-    The j-th correct item at 0-based rank r (j from 0) has precision (j + 1) / (r + 1).
+    P(i) is the precision of the first i items, and R is the number of positives. The positive with j others ahead of
+    it, at 0-based rank r, has precision (j + 1) / (r + 1).
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; rows with fewer end in ranks of at
-            least R.
-        num_positives: `(num_queries,)` int64, at least 1: R.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row; ranks of at
+            least R fill the rest of a row.
+        num_positives: `(num_queries,)` int64, R, at least 1.
 
     Returns:
         `(num_queries,)` float64 in [0, 1].
@@ -118,14 +121,16 @@ def map_at_r(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tensor:
 
 
 def map_at_k(ranks: torch.Tensor, num_positives: torch.Tensor, k: int) -> torch.Tensor:
-    """Compute mAP@k for each query: the sum of P(i) over the correct items i <= k, divided by min(k, R).
+    """Compute mAP@k of each query: the sum of P(i) over the positives at 1-based ranks i <= k, divided by min(k, R).
 
-    The divisor is the number of correct items that k places can hold, so that a perfect list scores 1 and a positive
-    that is missed counts as missed. Dividing by those found, as some libraries do, scores 1 for one hit of ten.
+    P(i) is the precision of the first i items, and R is the number of positives. The divisor is the largest number of
+    positives that the first k items can contain, so that a perfect list scores 1 and a missed positive lowers the
+    value. Some libraries divide by the number of positives found, which gives one hit out of ten a value of 1.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; all below k resolved.
-        num_positives: `(num_queries,)` int64, at least 1: R.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row; all ranks
+            below k must be resolved.
+        num_positives: `(num_queries,)` int64, R, at least 1.
         k: The cut-off, at least 1.
 
     Returns:
@@ -138,19 +143,20 @@ def map_at_k(ranks: torch.Tensor, num_positives: torch.Tensor, k: int) -> torch.
         >>> map_at_k(torch.tensor([[0, 2, 3]]), torch.tensor([3]), k=2)  # 1/1 of min(2, 3)
         tensor([0.5000], dtype=torch.float64)
     """
-    ranks = ranks[:, :k]  # column j has j others ahead
+    ranks = ranks[:, :k]  # the positive in column j has j others ahead of it
     return _sum_of_precisions(ranks, ranks < k) / num_positives.clamp(max=k)
 
 
 def average_precision(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch.Tensor:
-    """Compute the average precision of each query over its whole list; its mean is the mAP.
+    """Compute the average precision of each query over its whole list; the mean over queries is the mAP.
 
-    It is the sum over steps, not the area under trapezia that Oxford's evaluation of landmarks takes.
+    It is a sum over the positives (uninterpolated), not the area of trapezoids that the Oxford landmark benchmark
+    measures.
 
     Args:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending, all resolved; `UNRESOLVED` where a positive
-            is not in the list at all, which counts as never found.
-        num_positives: `(num_queries,)` int64, at least 1: R.
+        ranks: `(num_queries, max_positives)` int64, 0-based ranks of the positives, ascending along a row, all
+            resolved. `UNRESOLVED` stands for a positive that is not in the list; it adds nothing to the sum.
+        num_positives: `(num_queries,)` int64, R, at least 1.
 
     Returns:
         `(num_queries,)` float64 in [0, 1].
@@ -166,7 +172,7 @@ def average_precision(ranks: torch.Tensor, num_positives: torch.Tensor) -> torch
 
 
 def _sum_of_precisions(ranks: torch.Tensor, is_counted: torch.Tensor) -> torch.Tensor:
-    """Add for each query the precisions at its correct items that count, `(num_queries, max_positives)` bool."""
-    places = torch.arange(1, ranks.shape[1] + 1, dtype=torch.float64, device=ranks.device)
-    precisions = places / (ranks.double() + 1.0)  # (num_queries, max_positives)
+    """Sum for each query the precisions at the positives where `is_counted`, `(num_queries, max_positives)` bool."""
+    num_hits = torch.arange(1, ranks.shape[1] + 1, dtype=torch.float64, device=ranks.device)
+    precisions = num_hits / (ranks.double() + 1.0)  # (num_queries, max_positives)
     return row_sums(precisions.masked_fill(~is_counted, 0.0))

@@ -1,4 +1,4 @@
-"""The same metrics for the ranked lists of any search engine."""
+"""Retrieval metrics of ranked lists of ids, from any search engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_vitret.search.exact_codes import exact_codes
 IdLists: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Sequence[Iterable[Hashable]]"
 
 NO_ITEM = -1
-"""Fills a list that is shorter, as faiss and `nearest_neighbors` do."""
+"""The id that fills the end of a shorter list, as in faiss and `nearest_neighbors`."""
 
 
 def ranked_list_metrics(
@@ -31,29 +31,46 @@ def ranked_list_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     metrics: Sequence[str] = DEFAULT_METRICS,
 ) -> dict[str, float | int]:
-    """Compute retrieval metrics of ranked lists, the order of each taken as it stands.
+    """Compute retrieval metrics of ranked lists of ids, whose order is taken as given.
 
-    A relevant item that is not in its list counts as never found: with lists of length L, recall at a k above L is
-    that at L, and `map` is the mAP truncated at L. Lists of at least R items give R-precision and MAP@R in full.
+    A relevant item that is not in its list counts as not found. With lists of length L, recall at a k above L equals
+    recall at L, and `map` is the mAP truncated at L. R-precision and MAP@R are complete if the lists have at least R
+    items, where R is the number of relevant items of a query.
 
     Args:
-        ranked_ids: As for `ranks_of_lists`.
-        relevant_ids: As there.
-        ignored_ids: As there.
-        ks: As for `retrieval_metrics`.
-        metrics: As there.
+        ranked_ids: The ranked list of each query, best item first: a `(num_queries, length)` tensor or array of
+            integers, in which -1 stands for no item, or a sequence with one sequence of integers or strings for each
+            query. The sequences may have different lengths.
+        relevant_ids: The ids of all relevant items of each query, whether its list has them or not, in one of the same
+            forms and in any order; -1 fills the rows of a tensor or array.
+        ignored_ids: The ids that are neither right nor wrong for each query (junk, or the query itself), in one of the
+            same forms. They are removed from the list of the query before the ranks are counted. `None` ignores no id.
+        ks: The cut-offs k of the metrics at k, each at least 1.
+        metrics: Names of metrics. `recall_at_k` (the share of queries with a relevant item among the first k),
+            `precision_at_k` and `map_at_k` are computed at each cut-off. `map_at_r` (MAP@R), `r_precision`
+            (R-precision), `map` (mean average precision over the whole list) and `mrr` (mean reciprocal rank) are
+            computed once.
 
     Returns:
-        What `retrieval_metrics` returns.
+        The metrics by name, in the order of `metrics`. By default they are `recall_at_{k}` for each k, `map_at_r` and
+        `r_precision`. Each is the mean over the queries that have a relevant item, in [0, 1], or nan if no query has
+        one. `num_queries` counts all queries; `num_queries_without_positive` counts those that are left out of the
+        means.
 
     Raises:
-        TypeError: As for `ranks_of_lists`.
-        ValueError: As there, and as for `retrieval_metrics`.
+        TypeError: Ids are floats, integers in one argument and strings in another, or one string in place of a list.
+        ValueError: The numbers of queries differ, an id occurs twice in a list or among the relevant ids of a query, an
+            id is both relevant and ignored, a tensor is not two-dimensional, a k is below 1, or a metric is unknown.
+
+    Reference:
+        Musgrave, Belongie and Lim, A Metric Learning Reality Check, arXiv 2003.08505, section 3.2 (R-precision and
+        MAP@R). Recall@k: Oh Song et al., arXiv 1511.06452.
 
     Example:
-        >>> ranked_list_metrics([[7, 3, 9], [3, 9, 7]], [[3], [7, 8]], ks=(1, 2), metrics=["recall_at_k", "map"])
-        {'recall_at_1': 0.0, 'recall_at_2': 0.5, 'map': 0.3333333333333333, 'num_queries': 2, \
-'num_queries_without_positive': 0}
+        >>> ranked, relevant = [[7, 3, 9], [3, 9, 7]], [[3], [7, 8]]
+        >>> metrics = ranked_list_metrics(ranked, relevant, ks=(1, 2), metrics=["recall_at_k", "map"])
+        >>> {name: round(value, 4) for name, value in metrics.items()}  # doctest: +NORMALIZE_WHITESPACE
+        {'recall_at_1': 0.0, 'recall_at_2': 0.5, 'map': 0.3333, 'num_queries': 2, 'num_queries_without_positive': 0}
     """
     choice = MetricChoice(metrics, ks)
     ranks, num_positives = ranks_of_lists(ranked_ids, relevant_ids, ignored_ids)
@@ -64,24 +81,26 @@ def ranked_list_metrics(
 def ranks_of_lists(
     ranked_ids: IdLists, relevant_ids: IdLists, ignored_ids: IdLists | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the ranks of each query's relevant items in its list, for the functions of `rank_metrics`.
+    """Find the ranks of the relevant items of each query in its list, for the functions of `rank_metrics`.
 
     Args:
-        ranked_ids: `(num_queries, length)` integers, best first, where -1 is no item; or a sequence with one sequence
-            of integers or strings a query, which may differ in length.
-        relevant_ids: For each query the ids of all its relevant items, found or not; a tensor or array may be filled
-            with -1.
-        ignored_ids: For each query the ids that are neither right nor wrong (junk, the query itself): they are taken
-            out of its list before ranks are counted.
+        ranked_ids: The ranked list of each query, best item first: a `(num_queries, length)` tensor or array of
+            integers, in which -1 stands for no item, or a sequence with one sequence of integers or strings for each
+            query. The sequences may have different lengths.
+        relevant_ids: The ids of all relevant items of each query, whether its list has them or not, in one of the same
+            forms.
+        ignored_ids: The ids that are removed from the list of each query before the ranks are counted, in one of the
+            same forms. `None` ignores no id.
 
     Returns:
-        ranks: `(num_queries, max_positives)` int64, 0-based, ascending; `UNRESOLVED` for what is not in the list.
-        num_positives: `(num_queries,)` int64, the relevant items of each query.
+        ranks: `(num_queries, max_positives)` int64, 0-based, ascending along a row; `UNRESOLVED` stands for an item
+            that is not in the list.
+        num_positives: `(num_queries,)` int64, the number of relevant items of each query.
 
     Raises:
-        TypeError: Ids are floats, or integers on one side and strings on another.
-        ValueError: The numbers of queries differ; an id comes twice in a list or among the relevant ones; or it is
-            both relevant and ignored.
+        TypeError: Ids are floats, integers in one argument and strings in another, or one string in place of a list.
+        ValueError: The numbers of queries differ, an id occurs twice in a list or among the relevant ids of a query, an
+            id is both relevant and ignored, or a tensor is not two-dimensional.
 
     Example:
         >>> ranks_of_lists([[7, 3, 9], [3, 9, -1]], [[3, 9], [7]], ignored_ids=[[7], []])[0].tolist()
@@ -96,11 +115,16 @@ def ranks_of_lists(
     for name, each in (("relevant_ids", relevant), ("ignored_ids", ignored)):
         if each.num_queries != num_queries:
             raise ValueError(
-                f"{name} must have one list for each of the {num_queries} queries, got {each.num_queries}."
+                f"{name} must have one list for each of the {num_queries} queries, got {each.num_queries}. Pass an "
+                "empty list for a query without any."
             )
-    ranked.refuse(ranked.repeated(), "ranked_ids must hold an id once in each list")
-    relevant.refuse(relevant.repeated(), "relevant_ids must hold an id once for each query")
-    relevant.refuse(torch.isin(relevant.keys, ignored.keys), "an id must be relevant or ignored to a query, not both")
+    ranked.refuse(ranked.repeated(), "ranked_ids must hold an id once in each list", "Remove the later ones.")
+    relevant.refuse(relevant.repeated(), "relevant_ids must hold an id once for each query", "Remove the duplicates.")
+    relevant.refuse(
+        torch.isin(relevant.keys, ignored.keys),
+        "an id must be relevant or ignored to a query, not both",
+        "Remove it from one of them.",
+    )
 
     is_kept = ~torch.isin(ranked.keys, ignored.keys)
     queries, keys = ranked.queries[is_kept], ranked.keys[is_kept]
@@ -109,45 +133,52 @@ def ranks_of_lists(
     width = max(1, int(num_positives.max())) if num_queries else 1
     ranks = torch.full((num_queries, width), UNRESOLVED, device=device)
     right = queries[is_right]
-    places = positions_in_rows(queries, queries.bincount(minlength=num_queries))
-    ranks[right, positions_in_rows(right, right.bincount(minlength=num_queries))] = places[is_right]
+    ranks_of_kept = positions_in_rows(queries, queries.bincount(minlength=num_queries))
+    ranks[right, positions_in_rows(right, right.bincount(minlength=num_queries))] = ranks_of_kept[is_right]
     return ranks, num_positives
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """The entries of all lists in one row, without what is no item.
+    """The entries of the lists of all queries in one row, without the entries that stand for no item.
 
     Attributes:
         ids: The ids as given, in one row.
-        places: `(num_entries,)` int64, of each entry in that row.
-        queries: `(num_entries,)` int64, ascending.
-        keys: `(num_entries,)` int64, equal where both the query and the id are.
-        num_queries: Lists.
+        positions: `(num_entries,)` int64, the position of each entry in `ids`.
+        queries: `(num_entries,)` int64, the query of each entry, ascending.
+        keys: `(num_entries,)` int64, equal for entries with the same query and the same id.
+        num_queries: Number of lists.
     """
 
     ids: Any
-    places: torch.Tensor
+    positions: torch.Tensor
     queries: torch.Tensor
     keys: torch.Tensor
     num_queries: int
 
     def repeated(self) -> torch.Tensor:
-        """Tell which entries come again for the same query, `(num_entries,)` bool."""
+        """Return which entries repeat an earlier one of the same query, `(num_entries,)` bool."""
         order = self.keys.argsort(stable=True)
         is_again = torch.zeros_like(order, dtype=torch.bool)
         is_again[order[1:]] = self.keys[order].diff() == 0
         return is_again
 
-    def refuse(self, is_wrong: torch.Tensor, rule: str) -> None:
-        """Name the first entry that breaks a rule, `(num_entries,)` bool."""
+    def refuse(self, is_wrong: torch.Tensor, rule: str, remedy: str) -> None:
+        """Raise an error that names the first entry of `is_wrong`, `(num_entries,)` bool, if there is one.
+
+        Args:
+            is_wrong: The entries that break the rule.
+            rule: The rule, as the first part of the message.
+            remedy: How to mend it, as the last sentence of the message.
+        """
         if is_wrong.any():
             first = int(is_wrong.nonzero()[0])
-            raise ValueError(f"{rule}, got {self.ids[int(self.places[first])]} in query {int(self.queries[first])}.")
+            received = self.ids[int(self.positions[first])]
+            raise ValueError(f"{rule}, got {received} in query {int(self.queries[first])}. {remedy}")
 
 
 def _entries(sides: Sequence[IdLists], device: torch.device) -> list[_Entries]:
-    """Read the lists of ids of several sides, so that their keys can be compared."""
+    """Read several arguments with lists of ids, so that the keys of their entries can be compared."""
     flat, lengths = zip(*(_flattened(lists) for lists in sides), strict=True)
     codes = exact_codes(*flat, name="ids", device=device)
     names, numbers = torch.unique(torch.cat(codes), return_inverse=True)
@@ -156,10 +187,9 @@ def _entries(sides: Sequence[IdLists], device: torch.device) -> list[_Entries]:
         flat, lengths, codes, numbers.split([len(code) for code in codes]), strict=True
     ):
         queries = torch.arange(len(length), device=device).repeat_interleave(length.to(device))
-        places = (code != NO_ITEM).nonzero()[:, 0]
-        entries.append(
-            _Entries(ids, places, queries[places], (queries * max(1, len(names)) + number)[places], len(length))
-        )
+        positions = (code != NO_ITEM).nonzero()[:, 0]
+        keys = queries * max(1, len(names)) + number
+        entries.append(_Entries(ids, positions, queries[positions], keys[positions], len(length)))
     return entries
 
 
@@ -167,9 +197,14 @@ def _flattened(lists: IdLists) -> tuple[Any, torch.Tensor]:
     """Return the ids of all lists in one row, and the length of each list, `(num_queries,)` int64."""
     if isinstance(lists, (torch.Tensor, np.ndarray)):
         if lists.ndim != 2:
-            raise ValueError(f"ids of all queries must be (num_queries, length), got shape {tuple(lists.shape)}.")
+            raise ValueError(
+                f"ids of all queries must be (num_queries, length), got shape {tuple(lists.shape)}. "
+                "Reshape one id for each query with ids[:, None]."
+            )
         return lists.reshape(-1), torch.full((lists.shape[0],), lists.shape[1])
     if any(isinstance(row, (str, bytes)) for row in lists):
-        raise TypeError("ids must be one list for each query, got one string. Write [[id], ...] for one id a query.")
+        raise TypeError(
+            "ids must be one list for each query, got one string. Write [[id], ...] for one id for each query."
+        )
     rows = [list(row) for row in lists]
     return list(chain.from_iterable(rows)), torch.tensor([len(row) for row in rows], dtype=torch.int64)

@@ -1,1 +1,1 @@
-"""Ranks of the right items, exact to the last tie."""
+"""Exact ranks of the positives of each query, computed from scores in tiles, on one process or several."""

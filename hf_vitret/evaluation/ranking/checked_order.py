@@ -1,4 +1,4 @@
-"""Embeddings and labels as a user gives them, checked and sorted by class."""
+"""`checked_class_order`: checks embeddings, labels and ids as a user passes them, and sorts them by class."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ def checked_class_order(
     """Check queries and gallery, or queries alone (leave-one-out), and sort them by class.
 
     Args:
-        embeddings: `(num_queries, dim)` float, the queries.
-        labels: `(num_queries,)` integers or strings, exact whatever their size.
-        gallery_embeddings: `(num_gallery, dim)` float. None: every item queries all the others.
+        embeddings: `(num_queries, dim)` float, the embeddings of the queries.
+        labels: `(num_queries,)` integers or strings, the class of each query; integers of any size stay exact.
+        gallery_embeddings: `(num_gallery, dim)` float. `None`: every item is a query, and searches all the others.
         gallery_labels: `(num_gallery,)`, of the same kind as `labels`.
-        query_ids: `(num_queries,)`; a gallery item with the id of the query is absent for it.
-        gallery_ids: `(num_gallery,)`. Both or neither, and only with a gallery.
+        query_ids: `(num_queries,)` integers, strings or tuples. A gallery item with the id of the query is left out of
+            its list.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Both or neither, and only with a gallery.
 
     Returns:
-        The rows, sorted.
+        The sorted rows.
 
     Raises:
-        TypeError: Embeddings are not floats, or labels or ids are.
-        ValueError: Shapes do not match, an embedding is not finite, or arguments that belong together do not come so.
+        TypeError: Embeddings are not floats, or labels or ids are floats.
+        ValueError: Shapes do not match, an embedding is NaN or infinite, or labels or ids come without their
+            counterpart.
 
     Example:
         >>> checked_class_order(torch.eye(3), ["mug", "cup", "mug"]).query_order

@@ -1,4 +1,4 @@
-"""Bounds on scores from a part of the dimensions: most pairs are far apart, and need no whole product to be told so."""
+"""Upper bounds on scores from a few leading dimensions, which decide most pairs without a full inner product."""
 
 from __future__ import annotations
 
@@ -10,44 +10,47 @@ from hf_vitret.evaluation.ranking.class_order import ClassOrder
 from hf_vitret.evaluation.ranking.threshold_counts import FEW
 from hf_vitret.search.inner_products import inner_products
 
-# Columns that are tried, as shares of all dimensions.
+# Numbers of columns that are tried, as shares of all dimensions.
 _SHARES = tuple(number / 24 for number in (1, 2, 3, 4, 5, 6, 8, 10, 12))
-# Queries of the sample that they are tried on, as blocks of so many; its items; and the most rows that the directions
-# are found from. Other rows than the sample's: 8,192 of 384 dimensions fit themselves better than what comes after.
+# The sample that they are tried on: its queries, in blocks of this many; its items; and the largest number of other
+# rows from which the directions are computed. The directions fit the rows they are computed from better than other
+# rows, even with 8,192 rows of 384 dimensions, so the sample is kept apart.
 _SAMPLE_QUERIES, _SAMPLE_BLOCK, _SAMPLE_ITEMS, _MOMENT_ROWS = 512, 64, 1_536, 8_192
-# Rows turned at once.
+# Rows projected at once.
 _BLOCK = 4_096
-# What a part must save: a tile that it cannot settle costs its product and the whole one.
+# The leading part is used if its cost is at most this share of the full products. A tile that it cannot decide costs
+# both products.
 _WORTHWHILE = 0.8
-# The length of a part in float32 is right to this share of the whole row's length, squared.
+# The squared length of a projected row in float32 is correct to within this share of the squared length of the full
+# row.
 _SQUARED_ROUNDING = 2.5e-7
 
 
 @dataclass(frozen=True)
 class LeadingPart:
-    """The rows of a query set, turned so that few dimensions hold most of their length, and cut to these.
+    """The rows of a query set, projected onto a few leading directions, with the length of the remainder of each row.
 
-    An inner product is that of the leading parts plus that of the rests, and the second is at most the product of the
-    rests' lengths. With that length as one more column, one product of the short rows bounds each score from above:
-    where it stays below what a score must reach, no whole product is needed. The directions are those of the largest
-    second moments, so that the rests are short: in trained embeddings, whose variance lies in few directions, very
-    short.
+    The inner product of two rows is that of their projections plus that of their remainders, and the latter is at most
+    the product of the lengths of the remainders. With that length as one more column, one product of the short rows
+    bounds each score from above. If the bound is below what a score must reach, no full product is needed. The
+    directions are those of the largest second moments, so that the remainders are short; in trained embeddings, whose
+    variance is in few directions, they are very short.
 
     Attributes:
-        rows: `(num_rows, num_leading + 1)` float32, in the last column no less than the length of what is left of each.
+        rows: `(num_rows, num_leading + 1)` float32. The last column is at least the length of the remainder of the row.
     """
 
     rows: torch.Tensor
 
     @classmethod
     def of(cls, rows: torch.Tensor, directions: torch.Tensor, first: int = 0, step: int = 1) -> LeadingPart:
-        """Turn rows and cut them.
+        """Project rows onto the leading directions.
 
         Args:
             rows: `(num_rows, dim)` float32.
             directions: `(dim, num_leading)` float64, orthonormal columns.
-            first: First of the blocks of rows to turn; the others stay zero.
-            step: How many blocks further on the next one is.
+            first: Number of the first block of rows to project; rows that are not projected stay zero.
+            step: Distance from one block to the next, in blocks.
         """
         found = torch.zeros(len(rows), directions.shape[1] + 1, device=rows.device)
         for start in range(first * _BLOCK, len(rows), step * _BLOCK):
@@ -60,39 +63,39 @@ class LeadingPart:
         return cls(found)
 
     def narrower(self, num_columns: int) -> LeadingPart:
-        """Return the part of fewer dimensions: `num_columns` with the rests, at most as many as there are."""
+        """Return the projection onto fewer directions, with `num_columns` columns in all, the lengths included."""
         rests = self.rows[:, num_columns - 1 :].square().sum(dim=1).sqrt()
         return LeadingPart(torch.cat([self.rows[:, : num_columns - 1], rests.unsqueeze(1)], dim=1))
 
     def bounds(
         self, queries: tuple[int, int], items: tuple[int, int], out: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bound the scores of some rows with some others, from above, but for the error of a float32 product.
+        """Bound the scores of some rows with some other rows from above, up to the error of a float32 product.
 
         Args:
-            queries: First row, and one past the last.
-            items: The same of the others.
+            queries: The first row, and one past the last row.
+            items: The first row and one past the last row of the others.
             out: `(num_queries, num_items)` float32, overwritten.
 
         Returns:
-            The most that any score may be, of each query, `(num_queries,)`, and of each item, `(num_items,)`.
+            The largest bound of each query, `(num_queries,)` float32, and of each item, `(num_items,)` float32.
         """
         inner_products(self.rows[slice(*queries)], self.rows[slice(*items)], out=out)
         return out.amax(dim=1), out.amax(dim=0)
 
 
 def choose_directions(order: ClassOrder, lowest: torch.Tensor) -> torch.Tensor | None:
-    """Find which leading dimensions save the most, on a sample of the pairs.
+    """Choose the number of leading directions that saves the most, measured on a sample of the pairs.
 
     Args:
         order: A query set that is its own gallery.
-        lowest: `(num_queries,)` float32, what a score must reach to matter to each query, in the order's order.
+        lowest: `(num_queries,)` float32, the score that must be reached to matter to each sorted query.
 
     Returns:
-        Their directions, as `LeadingPart.of` takes them; `None` where whole products are cheaper.
+        The directions, as `LeadingPart.of` takes them; `None` if full products are cheaper.
     """
     rows = order.queries
-    dim, generator = rows.shape[1], torch.Generator().manual_seed(0)  # of the cost alone: results do not depend on it
+    dim, generator = rows.shape[1], torch.Generator().manual_seed(0)  # results do not depend on the seed
     if len(rows) < 2 * (_SAMPLE_QUERIES + _SAMPLE_ITEMS):
         return None
     drawn = torch.randperm(len(rows), generator=generator).to(rows.device)
@@ -100,7 +103,7 @@ def choose_directions(order: ClassOrder, lowest: torch.Tensor) -> torch.Tensor |
     for some in torch.split(drawn[_SAMPLE_QUERIES + _SAMPLE_ITEMS :][:_MOMENT_ROWS], _BLOCK):
         moments += inner_products(rows[some].T, rows[some].T)
     directions = torch.linalg.eigh(moments.double()).eigenvectors.flip(1)  # (dim, dim), the largest moment first
-    # Ascending, as blocks of queries are: those of small classes find little that is near, and keep more to look at.
+    # Ascending, as in the blocks of queries. Queries of small classes find few similar items, and keep more pairs.
     queries, items = drawn[:_SAMPLE_QUERIES].sort().values, drawn[_SAMPLE_QUERIES : _SAMPLE_QUERIES + _SAMPLE_ITEMS]
     is_right = (order.starts[queries, None] <= items) & (items < order.ends[queries, None])
     some, reached = rows[torch.cat([queries, items])], lowest[queries] - order.margins[queries]

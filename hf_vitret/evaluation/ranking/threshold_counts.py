@@ -1,4 +1,4 @@
-"""Counts of the wrong items above each positive of a block of queries, tile by tile."""
+"""`ThresholdCounts`: exact counts of the negatives above each positive, for a block of queries, tile by tile."""
 
 from __future__ import annotations
 
@@ -8,47 +8,50 @@ import torch
 
 from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
 
-# Up to this share of its queries, a tile's part of them is cut out before it is looked at closely.
+# If at most this share of the queries of a tile needs a closer look, their part of the tile is copied out first.
 FEW = 0.25
-# Three ways to count what passes, by their cost on two cores with AVX-512: comparing a tile with one more
-# threshold takes 0.25 ns a score, and each is compared twice; picking a score out and sorting it in 50 ns, selecting
-# the best of a row 8 ns a score.
+# Costs of three ways to count the scores above thresholds, on two cores with AVX-512. Comparing a tile with one more
+# threshold takes 0.25 ns a score, and each score is compared twice. Picking a score out takes 50 ns, and sorting it 50
+# ns. Selecting the best scores of a row takes 8 ns a score.
 _COMPARE_COST, _PICK_COST, _SELECT_COST = 0.25, 100.0, 20.0
-# Of the scores of some queries, the share that may be too close to call: from there on, all of them in float64 cost
-# less than each for itself (20 ns and 1,000 ns a score).
+# If more than this share of the scores of some queries is too close to a threshold to decide in float32, all scores of
+# these queries are computed in float64: that costs 20 ns a score, against 1,000 ns for a score by itself.
 _MAX_DOUBTFUL = 0.02
 
 ALL = slice(None)
 Rows = torch.Tensor | slice
-"""Queries of a block: `(num_rows,)` int64, or all."""
+"""Some queries of a block: their positions in it, `(num_rows,)` int64, or the slice of all."""
 
 
 class ThresholdCounts:
-    """Counts, for every query of a block, the scores at or above each of its thresholds.
+    """Counts, for every query of a block, of the scores at or above each of its thresholds.
 
-    Thresholds that can no longer matter are dropped while counting: a query's first once it has a count of its own
-    limit, a later one once it is certain that its positive ranks at or beyond the query's limit. Of each tile only the
-    queries are looked at whose best score reaches the lowest threshold left: almost none for a trained model, and for
-    an untrained one the first tiles drop all but the first threshold.
+    Thresholds that can no longer matter are dropped while counting. The first threshold of a query is dropped once its
+    count reaches its own limit, a later one once its positive is certain to rank at or beyond the limit of the query.
+    In each tile, only the queries whose best score reaches their lowest remaining threshold are looked at. For a
+    trained model these are almost none; for an untrained one, the first tiles drop all thresholds but the first.
 
-    A score closer to a threshold than the tile's rounding error is replaced by the exact one. The counts are
-    therefore the same whatever the tiles.
+    A score that is closer to a threshold than the rounding error of its tile is replaced by the exact score. The counts
+    are therefore the same for every tiling.
 
     Args:
-        thresholds: `(num_queries, width)` float32, descending along a row; -inf fills rows that are shorter.
-        num_thresholds: `(num_queries,)` int64, how many of the row are real. May be 0.
-        limits: `(num_queries,)` int64: threshold j > 0 is dropped once j + its count reaches the limit.
-        first_limits: `(num_queries,)` int64, at least `limits`: the first one is dropped once its count reaches it.
+        thresholds: `(num_queries, width)` float32, descending along a row; -inf fills the rest of a row.
+        num_thresholds: `(num_queries,)` int64, the number of thresholds in each row, which may be 0.
+        limits: `(num_queries,)` int64. Threshold j > 0 is dropped once j + its count reaches the limit.
+        first_limits: `(num_queries,)` int64, at least `limits`. Threshold 0 is dropped once its count reaches this
+            limit.
 
     Attributes:
-        above: `(num_queries, width)` int64 counts so far: exact for j <= `level`, without meaning beyond.
-        level: `(num_queries,)` int64, the last threshold still counted; -1: none.
-        lowest: `(num_queries,)` float32, that threshold: what a score must reach to be counted; infinity: none.
+        above: `(num_queries, width)` int64, the counts so far. They are exact for thresholds up to `level`, and have no
+            meaning beyond.
+        level: `(num_queries,)` int64, the last threshold that is still counted; -1 if there is none.
+        lowest: `(num_queries,)` float32, the value of that threshold, which a score must reach to be counted; infinity
+            if there is none.
     """
 
-    # What one process has dropped is nobody's to tell: the lowest level of all is known.
+    # A threshold that one process has dropped stays dropped: the minimum of the levels counts.
     TALLIES: ClassVar = (("above", True), ("level", False))
-    """What several processes tell each other, and whether it is added (or else the least counts)."""
+    """Attributes that several processes combine, each with whether they are summed; else the minimum is taken."""
 
     def __init__(
         self,
@@ -77,22 +80,27 @@ class ThresholdCounts:
         self._keep(rows, is_alive.sum(dim=1) - 1)
 
     def _keep(self, rows: Rows, level: torch.Tensor) -> None:
-        """Keep the thresholds up to `level`, `(num_rows,)` int64, of the queries `rows`."""
+        """Keep only the thresholds up to `level`, `(num_rows,)` int64, of the queries `rows`."""
         self.level[rows] = level
         lowest = self._thresholds[rows].gather(1, level.clamp(min=0).unsqueeze(1)).squeeze(1)
         self.lowest[rows] = lowest.masked_fill_(level < 0, torch.inf)
 
     def join(self, above: torch.Tensor, level: torch.Tensor) -> None:
-        """Go on with other counts, `(num_queries * width,)` int64, and with at most the thresholds up to `level`."""
+        """Replace the state by that combined over several processes.
+
+        Args:
+            above: `(num_queries * width,)` int64, the combined counts.
+            level: `(num_queries,)` int64. Thresholds beyond it are dropped.
+        """
         self.above = above.view_as(self.above)
         self._keep(ALL, level)
 
     def clear(self) -> None:
-        """Count from zero, for the thresholds that are not dropped."""
+        """Set the counts to zero, without restoring the thresholds that were dropped."""
         self.above = torch.zeros_like(self.above)
 
     def add(self, tile: ScoredTile) -> None:
-        """Count one tile of scores of the block's queries."""
+        """Count the scores of a tile that has all queries of the block."""
         rows = (tile.best() >= self.lowest - tile.margins).nonzero().squeeze(1)
         if len(rows) <= FEW * len(self.level):
             self.add_to(rows, tile.of_queries(rows))
@@ -100,12 +108,12 @@ class ThresholdCounts:
             self.add_to(ALL, tile)
 
     def add_to(self, rows: Rows, tile: ScoredTile) -> None:
-        """Count one tile of scores of the queries `rows`: a tile of theirs alone, which may be none."""
+        """Count the scores of a tile that has only the queries `rows`, which may be none."""
         level = self.level[rows]
         if not len(level):
             return
         is_open, is_last = level > 0, level == 0
-        if is_last.any():  # one comparison counts for all the queries that are down to one threshold
+        if is_last.any():  # one comparison counts for all queries with one threshold left
             self._compare(0, rows, is_last, tile)
         some = is_open.nonzero().squeeze(1)
         if len(some):
@@ -113,7 +121,7 @@ class ThresholdCounts:
         self._drop(rows)
 
     def _add_open(self, rows: torch.Tensor, tile: ScoredTile) -> None:
-        """Count for the queries `rows`, whose tile it is, in the cheapest of three ways."""
+        """Count for the queries `rows`, which are those of the tile, in the cheapest of three ways."""
         width = int(self.level[rows].max()) + 1
         lowest = self.lowest[rows] - tile.margins
         found = tile.count_at_least(lowest)
@@ -130,16 +138,16 @@ class ThresholdCounts:
         thresholds = self._thresholds[rows, :width]
         self._settle(passed, items, thresholds.flip(1), tile)
         passed = passed.sort(dim=1).values
-        # The scores at or above a threshold are those right of its place: (rows, width)
+        # The scores at or above a threshold are those from its insertion point on: (rows, width).
         self.above[rows, :width] += passed.shape[1] - torch.searchsorted(passed, thresholds)
 
     def _compare(self, column: int, rows: Rows, is_counted: torch.Tensor, tile: ScoredTile) -> None:
-        """Count with one threshold of some queries.
+        """Count the scores at or above one threshold of some queries, by comparing the whole tile with it.
 
         Args:
             column: Which threshold.
-            rows: The queries whose tile it is.
-            is_counted: `(num_rows,)` bool, which of them.
+            rows: The queries of the tile.
+            is_counted: `(num_rows,)` bool, which of them to count for.
             tile: The scores.
         """
         thresholds = self._thresholds[rows, column].masked_fill(~is_counted, torch.inf)
@@ -159,21 +167,22 @@ class ThresholdCounts:
         self.above[doubtful if isinstance(rows, slice) else rows[doubtful], column] += above
 
     def _settle(self, passed: torch.Tensor, items: torch.Tensor, thresholds: torch.Tensor, tile: ScoredTile) -> None:
-        """Replace the scores that are too close to a threshold by the exact ones.
+        """Replace the scores that are too close to a threshold by exact ones.
 
         Args:
-            passed: `(num_rows, num_best)` float32 scores of the tile's queries, changed in place; -inf fills.
-            items: `(num_rows, num_best)` int64, whose scores they are.
+            passed: `(num_rows, num_best)` float32, scores of the queries of the tile, changed in place; -inf fills the
+                rest of a row.
+            items: `(num_rows, num_best)` int64, the items of these scores.
             thresholds: `(num_rows, width)` float32, ascending along a row.
-            tile: Where they are from.
+            tile: The tile that the scores come from.
         """
         margins = tile.margins[:, None]
         num_below = torch.searchsorted(thresholds, passed - margins)
         num_not_above = torch.searchsorted(thresholds, passed + margins, right=True)
         is_doubtful = (num_below < num_not_above) & (passed > -torch.inf)
-        query, place = is_doubtful.nonzero().unbind(dim=1)
-        item = items[query, place]
+        query, column = is_doubtful.nonzero().unbind(dim=1)
+        item = items[query, column]
         if len(query) > _MAX_DOUBTFUL * tile.scores.numel():
-            passed[query, place] = tile.exact.of_rows()[query, item]
+            passed[query, column] = tile.exact.of_rows()[query, item]
         else:
-            passed[query, place] = tile.exact.of_pairs(query, item)
+            passed[query, column] = tile.exact.of_pairs(query, item)

@@ -1,4 +1,4 @@
-"""Which ranks are to be resolved, and how a tie counts."""
+"""`Wanted`: which ranks of the positives to resolve, and the rule and the tolerance for ties."""
 
 from __future__ import annotations
 
@@ -10,24 +10,33 @@ import torch
 
 from hf_vitret.evaluation.ranking.threshold_counts import ThresholdCounts
 
-# Scores closer than this are ties (for unit-norm rows; else times both norms). The scores of two rows are exact, but
-# not the rows: a ViT embeds one image up to 2.9e-7 apart, in an entry, in batches of 1 and of 64 (32 to 384
-# dimensions, on a CPU). It is still 30 times finer than a bf16 score.
+# Two scores tie if they differ by at most this (for unit-norm rows; else times both norms). Scores of given rows are
+# exact, but the rows are not: a ViT embeds one image with differences of up to 2.9e-7 in an entry, in batches of 1 and
+# of 64 (32 to 384 dimensions, on a CPU). The tolerance is still 30 times finer than a bf16 score.
 TIE_TOLERANCE = 2e-6
 
 UNRESOLVED = torch.iinfo(torch.int64).max
-"""The rank of a padded entry, and of a positive known only to rank too far down to matter."""
+"""The rank of a padded entry, and of a positive that is only known to rank too low to matter."""
 
 TieRule = Literal["pessimistic", "optimistic"]
-"""Whether a wrong item that ties with a right one ranks ahead of it, or behind it."""
+"""Whether a negative that ties with a positive ranks ahead of it, or behind it."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which ranks are to be resolved; as in `positive_ranks`.
+    """Which ranks of the positives to resolve.
+
+    Attributes:
+        every_rank: Resolve all ranks.
+        best_only: Resolve only the rank of the best positive.
+        cutoffs: The cut-offs of R@k, if the rank of the best positive is used for nothing else. `None`: this rank is
+            exact.
+        ties: Whether a negative that ties with a positive ranks ahead of it (`"pessimistic"`) or behind it
+            (`"optimistic"`).
 
     Raises:
-        ValueError: Every rank and the best alone, or cut-offs; no cut-off or one below 1; or no such rule of ties.
+        ValueError: `every_rank` comes with `best_only` or `cutoffs`, there is no cut-off, a cut-off is below 1, or the
+            rule for ties is unknown.
     """
 
     every_rank: bool = False
@@ -37,35 +46,50 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.every_rank and (self.best_only or self.cutoffs is not None):
-            raise ValueError("every_rank resolves all ranks: leave best_only and cutoffs out with it.")
+            raise ValueError(
+                "every_rank must come without best_only and cutoffs, because it resolves all ranks; got "
+                f"best_only={self.best_only} and cutoffs={self.cutoffs}. Leave best_only and cutoffs out."
+            )
         if self.cutoffs is not None and (not self.cutoffs or min(self.cutoffs) < 1):
-            raise ValueError(f"cutoffs must be at least one rank, each at least 1, got {tuple(self.cutoffs)}.")
+            raise ValueError(
+                f"cutoffs must be at least one rank, each at least 1, got {tuple(self.cutoffs)}. Pass None to resolve "
+                "the rank itself."
+            )
         if self.ties not in ("pessimistic", "optimistic"):
-            raise ValueError(f"ties must be 'pessimistic' or 'optimistic', got {self.ties!r}.")
+            raise ValueError(f"ties must be 'pessimistic' or 'optimistic', got {self.ties!r}. Choose one of these.")
 
     def thresholds(self, scores: torch.Tensor) -> torch.Tensor:
-        """Return what a wrong item must score to rank ahead, `(num_queries, num_ranks)` float32, descending.
+        """Return the score that a negative must reach to rank ahead of each positive.
 
         Args:
-            scores: `(num_queries, width)` float32 of the positives, `tolerance` taken off, in any order, -inf filled.
+            scores: `(num_queries, width)` float32, the scores of the positives less the tolerance, in any order; -inf
+                fills the rest of a row.
+
+        Returns:
+            `(num_queries, num_ranks)` float32, descending along a row.
         """
         ordered = scores.amax(dim=1, keepdim=True) if self.best_only else scores.sort(dim=1, descending=True).values
-        if self.ties == "optimistic":  # it must score more, not as much; nothing is more than -inf, which only fills
+        if self.ties == "optimistic":  # a negative must score more, not as much; -inf only fills
             ordered = torch.where(ordered > -torch.inf, ordered.nextafter(torch.full_like(ordered, torch.inf)), ordered)
         return ordered
 
     @property
     def is_of_sides(self) -> bool:
-        """Whether no rank matters but on which side of some cut-offs the best positive's lies."""
+        """Whether only the side of some cut-offs matters on which the rank of the best positive is."""
         return self.best_only and self.cutoffs is not None
 
     @property
     def tolerance(self) -> float:
-        """What a positive is worth less than it scores, for unit norms."""
+        """Amount that is subtracted from the score of a positive, for unit norms; negative for optimistic ties."""
         return TIE_TOLERANCE if self.ties == "pessimistic" else -TIE_TOLERANCE
 
     def begin_counts(self, thresholds: torch.Tensor, num_positives: torch.Tensor) -> ThresholdCounts:
-        """Return counts, still zero, that drop a threshold once its rank is known to be too far down to matter."""
+        """Return counts of zero, which drop a threshold once its positive is known to rank too low to matter.
+
+        Args:
+            thresholds: `(num_queries, num_ranks)` float32, descending along a row.
+            num_positives: `(num_queries,)` int64.
+        """
         never = torch.full_like(num_positives, UNRESOLVED)
         limits = never if self.every_rank else num_positives
         first_limits = never if self.cutoffs is None else num_positives.clamp(min=max(self.cutoffs))

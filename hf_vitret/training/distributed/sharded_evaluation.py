@@ -13,10 +13,10 @@ from torch import nn
 
 from ...evaluation.evaluator import RetrievalEvaluator, score_queries
 from ...evaluation.metrics.metric_sums import MetricSums
-from ...evaluation.metrics.query_values import place_values, rank_values, sum_placed, sum_values
-from ...evaluation.ranking.positive_ranks import NoTeamError, positive_ranks
+from ...evaluation.metrics.query_values import rank_values, sum_values, sum_values_by_query, values_by_query
+from ...evaluation.ranking.positive_ranks import ProcessGroupError, positive_ranks
 from ...evaluation.ranking.sharded_ranks import ShardedRanks
-from ...evaluation.ranking.symmetric_ranks import Team
+from ...evaluation.ranking.symmetric_ranks import ProcessGroup
 from ...inference.embed import embed_images
 from ...search.neighbors import merge_neighbors, nearest_neighbors
 from .gathering import (
@@ -111,11 +111,10 @@ class ShardedEmbeddings:
         """
         if self._world == 1:
             self.query_values = score_queries(self.evaluator, self.query, self.gallery, self.device)
-            return sum_placed(self.query_values).metrics()
+            return sum_values_by_query(self.query_values).metrics()
         if self.gallery is None and len(self.evaluator.query) * self.query.shape[1] <= _MAX_SHARED_VALUES:
-            with contextlib.suppress(
-                NoTeamError
-            ):  # raised on all processes or none, because it depends on the labels alone
+            # Raised on all processes or on none, because it depends on the labels alone.
+            with contextlib.suppress(ProcessGroupError):
                 return self._metrics_of_all()
         return self._metrics_by_shares()
 
@@ -127,14 +126,14 @@ class ShardedEmbeddings:
             positive_ranks,
             embeddings,
             evaluator.query_labels,
-            team=Team(self._rank, self._world, sum_over_ranks, max_over_ranks),
+            process_group=ProcessGroup(self._rank, self._world, sum_over_ranks, max_over_ranks),
         )
         worst = rank(**choice.wanted_ranks)
         best = rank(every_rank=True, ties="optimistic") if choice.is_expected else None
         values = rank_values(choice, worst, best)
-        placed = place_values(choice.keys, values, len(embeddings), embeddings.device)
+        placed = values_by_query(choice.keys, values, len(embeddings), embeddings.device)
         self.query_values = {name: scores.cpu() for name, scores in placed.items()}
-        return sum_placed(self.query_values).metrics()
+        return sum_values_by_query(self.query_values).metrics()
 
     def _metrics_by_shares(self) -> dict[str, float | int]:
         """Score the queries of this process against all shares of the gallery, broadcast one after another."""

@@ -1,3 +1,5 @@
+"""Ranks of positives against a full sort of all scores, for any tiling, any rule for ties and several processes."""
+
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +9,7 @@ import torch
 from hf_vitret.evaluation.ranking import leading_part, ranked_block, tiles
 from hf_vitret.evaluation.ranking import positive_ranks as module
 from hf_vitret.evaluation.ranking.positive_ranks import positive_ranks
-from hf_vitret.evaluation.ranking.symmetric_ranks import Team
+from hf_vitret.evaluation.ranking.symmetric_ranks import ProcessGroup
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
 
@@ -209,7 +211,10 @@ def test_a_maximum_leaves_all_ranks_below_r_exact(dataset):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"every_rank": True, "best_only": True}, "leave best_only and cutoffs out"),
+        (
+            {"every_rank": True, "best_only": True},
+            "got best_only=True and cutoffs=None. Leave best_only and cutoffs out",
+        ),
         ({"cutoffs": [5, 0]}, r"each at least 1, got \(5, 0\)"),
         ({"cutoffs": []}, r"at least one rank.*got \(\)"),
         ({"ties": "kind"}, "'pessimistic' or 'optimistic', got 'kind'"),
@@ -222,8 +227,8 @@ def test_contradictions_are_refused_at_the_call(wanted, message):
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("wanted", [{}, {"every_rank": True}, {"best_only": True, "cutoffs": [2, 5]}])
-def test_a_team_finds_what_one_finds(dataset, size, wanted):
-    """Each process in a thread of its own, which meets the others where a tensor is added over all of them."""
+def test_several_processes_find_what_one_process_finds(dataset, size, wanted):
+    """Each process is a thread; the threads wait for each other where a tensor is reduced over all of them."""
     embeddings, labels = (part[:203] for part in dataset)
     barrier, shared = threading.Barrier(size), [None] * size
 
@@ -235,13 +240,13 @@ def test_a_team_finds_what_one_finds(dataset, size, wanted):
         return result
 
     def run(rank):
-        team = Team(
+        process_group = ProcessGroup(
             rank,
             size,
             lambda values: over_all(rank, values, lambda stacked: stacked.sum(dim=0)),
             lambda values: over_all(rank, values, lambda stacked: stacked.amax(dim=0)),
         )
-        return list(positive_ranks(embeddings, labels, tile_size=32, team=team, **wanted))
+        return list(positive_ranks(embeddings, labels, tile_size=32, process_group=process_group, **wanted))
 
     with ThreadPoolExecutor(size) as threads:
         parts = list(threads.map(run, range(size)))
@@ -258,7 +263,9 @@ def test_a_team_finds_what_one_finds(dataset, size, wanted):
             assert torch.equal(ours.ranks[matters], theirs.ranks[matters])
 
 
-def test_a_team_has_no_gallery():
-    team = Team(0, 2, torch.clone, torch.clone)
-    with pytest.raises(ValueError, match="needs the queries to be the gallery"):
-        positive_ranks(torch.eye(2), [0, 1], torch.eye(2), [0, 1], team=team)
+def test_a_process_group_has_no_gallery():
+    process_group = ProcessGroup(0, 2, torch.clone, torch.clone)
+    with pytest.raises(
+        ValueError, match=r"needs the queries to be the gallery, .* got 2 positives and a gallery\. Use ShardedRanks"
+    ):
+        positive_ranks(torch.eye(2), [0, 1], torch.eye(2), [0, 1], process_group=process_group)
