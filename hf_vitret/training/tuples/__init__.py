@@ -1,1 +1,1 @@
-"""Training on tuples: an anchor, its positive, and negatives mined anew in each epoch."""
+"""Training on tuples of an anchor, a positive and negatives that are mined at the start of each epoch."""

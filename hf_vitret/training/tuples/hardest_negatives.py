@@ -1,4 +1,4 @@
-"""The hardest negatives of anchors in a pool of images: at most one of each cluster, none of the anchor's."""
+"""Hard-negative search: the most similar images of other clusters in a pool, at most one of each cluster."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ def hardest_negatives(
     pool_clusters: torch.Tensor,
     num_negatives: int,
 ) -> torch.Tensor:
-    """Find for each anchor the images of a pool that look most like it and are of other things.
+    """Find for each anchor the most similar images of a pool that are of other clusters.
 
-    Walk the pool by descending inner product with the anchor, and take each image whose cluster is neither the
-    anchor's nor that of an image taken before. Equal scores are in the pool's order. Scores are right to the last digit
-    of float32 (`ExactScores`), so that what is found does not depend on how many anchors are scored at once, on threads
-    or on the device.
+    The images of the pool are taken by descending inner product with the anchor. An image is left out if its cluster is
+    that of the anchor or of an image taken before. Images of equal score are taken in the order of the pool. Scores are
+    correct to the last digit of float32 (`ExactScores`), so that the result does not depend on the number of anchors
+    scored at once, on threads or on the device.
 
     Args:
-        anchor_embeddings: `(num_anchors, dim)` float32, on the CPU or a CUDA device: float64 is needed there.
-        anchor_clusters: `(num_anchors,)` int64, on any device.
+        anchor_embeddings: `(num_anchors, dim)` float32, on the CPU or a CUDA device, which must support float64.
+        anchor_clusters: `(num_anchors,)` int64, the cluster of each anchor, on any device.
         pool_embeddings: `(pool_size, dim)` float32, on the device of the anchors.
-        pool_clusters: `(pool_size,)` int64, on any device.
-        num_negatives: How many for each anchor, at least 1.
+        pool_clusters: `(pool_size,)` int64, the cluster of each image in the pool, on any device.
+        num_negatives: Number of negatives for each anchor, at least 1.
 
     Returns:
-        `(num_anchors, num_negatives)` int64 rows of the pool, hardest first, on that device.
+        `(num_anchors, num_negatives)` int64 rows of the pool, hardest first, on the device of the anchors.
 
     Raises:
-        ValueError: The pool has fewer clusters beside an anchor's than negatives are asked for; or shapes or dimensions
-            do not fit, or embeddings are not finite.
-        TypeError: Embeddings are not floats.
+        ValueError: The pool has fewer clusters, not counting that of the anchor, than `num_negatives`; or shapes or
+            dimensions do not fit, or embeddings are not finite.
+        TypeError: Embeddings are not floating point.
 
     Example:
-        Row 1 is of the cluster of row 0, which is harder, and row 3 of the anchor's.
+        Row 1 is of the same cluster as row 0, which is harder, and row 3 is of the anchor's cluster.
 
         >>> pool = torch.tensor([[0.96, 0.28], [0.8, 0.6], [0.6, 0.8], [1.0, 0.0]])
         >>> hardest_negatives(torch.tensor([[1.0, 0.0]]), torch.tensor([7]), pool, torch.tensor([1, 1, 2, 7]), 2)
@@ -59,7 +59,7 @@ def hardest_negatives(
         check_embeddings(embeddings, f"{name}_embeddings")
         if clusters.shape != embeddings.shape[:1]:
             raise ValueError(
-                f"{name}_clusters must be ({len(embeddings)},), one for each embedding, got {tuple(clusters.shape)}."
+                f"{name}_clusters must be ({len(embeddings)},), one for each embedding; got {tuple(clusters.shape)}."
             )
     check_same_dim(anchor_embeddings, pool_embeddings)
     check_clusters(anchor_clusters, pool_clusters, num_negatives)
@@ -76,27 +76,27 @@ def hardest_negatives(
             scores.masked_fill_(taken[:, None] == clusters, -torch.inf)
             best = scores.amax(dim=1, keepdim=True)  # (rows, 1)
             row, column = (scores == best).nonzero().unbind(dim=1)  # (hits,) each, in order
-            # The first hit of each row. Not argmax, which promises no order among equals.
-            place = column[torch.searchsorted(row, torch.arange(len(scores), device=device))]  # (rows,)
-            taken = clusters[place]
-            found.append(place)
+            # The first hit of each row; argmax does not guarantee the first one among equals.
+            position = column[torch.searchsorted(row, torch.arange(len(scores), device=device))]  # (rows,)
+            taken = clusters[position]
+            found.append(position)
         chunks.append(torch.stack(found, dim=1))
     return torch.cat(chunks)
 
 
 def check_clusters(anchor_clusters: torch.Tensor, pool_clusters: torch.Tensor, num_negatives: int) -> None:
-    """Check that a pool has enough clusters beside that of each anchor; no embedding is needed for that.
+    """Check that a pool has enough clusters other than that of each anchor; this needs no embeddings.
 
     Args:
-        anchor_clusters: `(num_anchors,)` int64.
-        pool_clusters: `(pool_size,)` int64.
-        num_negatives: How many negatives each anchor is to get.
+        anchor_clusters: `(num_anchors,)` int64, the cluster of each anchor.
+        pool_clusters: `(pool_size,)` int64, the cluster of each image in the pool.
+        num_negatives: Number of negatives for each anchor.
 
     Raises:
-        ValueError: It has not, or `num_negatives` is below 1.
+        ValueError: The pool has too few clusters for an anchor, or `num_negatives` is below 1.
     """
     if num_negatives < 1:
-        raise ValueError(f"num_negatives must be at least 1, got {num_negatives}.")
+        raise ValueError(f"num_negatives must be at least 1; got {num_negatives}.")
     present = torch.unique(pool_clusters)
     others = len(present) - torch.isin(anchor_clusters, present.to(anchor_clusters.device)).long()  # (num_anchors,)
     if len(others) and int(others.min()) < num_negatives:

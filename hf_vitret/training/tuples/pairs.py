@@ -1,4 +1,4 @@
-"""Pairs of rows after some of the images were left out."""
+"""Pairs of training images, renumbered after some images are left out of the data set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,18 +12,18 @@ PAIR_COLUMNS = ("anchor", "positive")
 
 
 def kept_pairs(pairs: "Dataset", image_ids: Sequence[str], kept_ids: Sequence[str]) -> "Dataset":
-    """Let pairs refer to what is left of a data set: those of an image that is gone are gone too.
+    """Renumber pairs for a data set without some of its images, and leave out the pairs of those images.
 
     Args:
-        pairs: Int64 columns `anchor` and `positive`, rows of `image_ids`.
-        image_ids: Names of the images, each once.
-        kept_ids: Names of those that are left, in any order.
+        pairs: A data set with the int64 columns `anchor` and `positive`, rows of `image_ids`.
+        image_ids: Unique ids of all images.
+        kept_ids: Ids of the images that are kept, in any order.
 
     Returns:
-        Pairs of rows of `kept_ids`, in the order of `pairs`.
+        The pairs whose images are both kept, as rows of `kept_ids`, in the order of `pairs`.
 
     Raises:
-        ValueError: None is left.
+        ValueError: No pair is kept.
     """
     from datasets import Dataset
 
@@ -33,5 +33,8 @@ def kept_pairs(pairs: "Dataset", image_ids: Sequence[str], kept_ids: Sequence[st
     anchors, positives = ([rows.get(image_ids[row]) for row in column_values(pairs, name)] for name in PAIR_COLUMNS)
     kept = [(anchor, positive) for anchor, positive in zip(anchors, positives) if None not in (anchor, positive)]
     if not kept:
-        raise ValueError(f"none of the {len(pairs)} pairs has both of its images among the {len(kept_ids)} left")
+        raise ValueError(
+            f"expected a pair with both images among the {len(kept_ids)} kept ones; none of the {len(pairs)} pairs "
+            "has. Restore the images that cannot be read, or take other pairs"
+        )
     return Dataset.from_dict({name: list(column) for name, column in zip(PAIR_COLUMNS, zip(*kept))})

@@ -1,4 +1,4 @@
-"""Tuples as one stream of rows: pairs drawn anew in each epoch, with the negatives that were mined for them."""
+"""The sampler of tuples: in each epoch it draws pairs and a pool, and yields the rows of the mined tuples."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from .hardest_negatives import check_clusters
 
 
 class EpochDraw(NamedTuple):
-    """What an epoch mines from.
+    """The pairs and the pool of an epoch, from which its tuples are mined.
 
     Attributes:
-        pairs: `(num_tuples, 2)` int64 rows, anchor and positive.
-        pool: `(pool_size,)` int64 rows, the candidates for negatives.
+        pairs: `(num_tuples, 2)` int64 rows of the data set, anchor and positive.
+        pool: `(pool_size,)` int64 rows of the data set, the candidates for negatives.
     """
 
     pairs: np.ndarray
@@ -23,30 +23,30 @@ class EpochDraw(NamedTuple):
 
 
 class TupleSampler(EpochSampler):
-    """Draw the pairs of an epoch and the pool to mine their negatives from, and yield the mined tuples' rows.
+    """Draw the pairs of an epoch and the pool to mine negatives from, and yield the rows of the mined tuples.
 
-    The draw depends on seed and epoch alone. Pairs are drawn without replacement, and so is the pool; where there are
-    fewer than asked for, all are taken. Pairs that would leave the last step incomplete are left to other epochs.
+    The draw depends on seed and epoch alone. Pairs and pool are drawn without replacement, and all of them are taken if
+    there are fewer than requested. Pairs that would make an incomplete last step are left out of the epoch.
 
-    It yields rows, tuple after tuple, and knows no rank: with `batch_size` a step of all processes, accelerate hands
-    consecutive whole tuples of it to each.
+    The sampler yields rows, tuple after tuple, and does not depend on the rank. `batch_size` is the size of the batch
+    of all processes together, and accelerate gives consecutive whole tuples of it to each process.
 
     Args:
         pairs: `(num_pairs, 2)` integers, the rows of anchor and positive.
-        clusters: `(N,)` integers, what each row of the data set shows.
-        batch_size: Images of a step, a multiple of `2 + num_negatives`.
-        num_negatives: Negatives in a tuple.
-        pairs_per_epoch: Pairs to draw.
-        pool_size: Candidates to draw.
+        clusters: `(N,)` integers, the cluster of each row of the data set: images of one object share one.
+        batch_size: Number of images in a step of all processes, a multiple of `2 + num_negatives`.
+        num_negatives: Number of negatives in a tuple.
+        pairs_per_epoch: Number of pairs to draw in an epoch.
+        pool_size: Number of candidates for negatives to draw in an epoch.
         seed: Seed of the draws, together with the epoch.
 
     Attributes:
-        tuples: `(num_tuples, 2 + num_negatives)` int64 rows, the newest mined; empty before.
-        mined_epoch: The epoch that they were mined for; -1 before.
+        tuples: `(num_tuples, 2 + num_negatives)` int64, the rows of the tuples mined last; empty before the first.
+        mined_epoch: The epoch of these tuples; -1 before the first.
 
     Raises:
-        ValueError: A pair is no pair of different images of one cluster; there are fewer pairs than a step takes, or
-            too few clusters to mine from.
+        ValueError: A pair is not of two different images of one cluster, there are fewer pairs than a step takes, or
+            there are too few clusters to mine from.
 
     Example:
         >>> pairs, clusters = np.array([[0, 1], [2, 3]]), np.array([0, 0, 1, 1])
@@ -74,28 +74,35 @@ class TupleSampler(EpochSampler):
         self.pool_size = min(pool_size, len(self.clusters))
         size = 2 + num_negatives
         if batch_size < 1 or batch_size % size:
-            raise ValueError(f"batch_size must be a multiple of {size}, the images of a tuple; got {batch_size}")
+            raise ValueError(f"batch_size must be a multiple of {size}, the images in a tuple; got {batch_size}")
         self._check_pairs()
         tuples_per_step, available = batch_size // size, min(pairs_per_epoch, len(self.pairs))
         self.num_tuples = available - available % tuples_per_step
         if self.num_tuples == 0:
             raise ValueError(
-                f"an epoch needs at least the {tuples_per_step} pairs of one step; got {available} "
-                f"({len(self.pairs)} pairs, pairs_per_epoch {pairs_per_epoch}). Lower the batch size"
+                f"expected at least the {tuples_per_step} pairs of one step in an epoch; got {available} "
+                f"({len(self.pairs)} pairs, pairs_per_epoch {pairs_per_epoch}). Lower the batch size, or raise "
+                "pairs_per_epoch"
             )
         self.tuples = np.empty((0, size), dtype=np.int64)
         self.mined_epoch = -1
         self.draw(0)
 
     def __len__(self) -> int:
-        """Rows in an epoch: a multiple of `batch_size`, the same in every epoch."""
+        """Return the number of rows in an epoch: a multiple of `batch_size`, the same in every epoch."""
         return self.num_tuples * (2 + self.num_negatives)
 
     def draw(self, epoch: int) -> EpochDraw:
-        """Draw what an epoch mines from.
+        """Draw the pairs and the pool of an epoch.
+
+        Args:
+            epoch: The epoch, counted from 0.
+
+        Returns:
+            The pairs and the pool, as rows of the data set.
 
         Raises:
-            ValueError: The pool has too few clusters for the negatives of an anchor; enlarge it.
+            ValueError: The pool has too few clusters for the negatives of an anchor.
         """
         rng = np.random.default_rng([self.seed, epoch])
         pairs = self.pairs[rng.permutation(len(self.pairs))[: self.num_tuples]]  # (num_tuples, 2)
@@ -105,20 +112,20 @@ class TupleSampler(EpochSampler):
         return EpochDraw(pairs, pool)
 
     def use(self, tuples: np.ndarray, epoch: int) -> None:
-        """Take the tuples of an epoch: mined, or those of a checkpoint.
+        """Set the tuples of an epoch, newly mined or from a checkpoint.
 
         Args:
-            tuples: `(num_tuples, 2 + num_negatives)` int64 rows.
-            epoch: Whose they are.
+            tuples: `(num_tuples, 2 + num_negatives)` int64 rows of the data set.
+            epoch: The epoch of the tuples, counted from 0.
 
         Raises:
-            ValueError: They are not as many as an epoch has, or of another length.
+            ValueError: The number of tuples or their length is not that of this run.
         """
         expected = (self.num_tuples, 2 + self.num_negatives)
         if tuples.shape != expected:
             raise ValueError(
-                f"expected {expected[0]} tuples of {expected[1]} rows; got {tuples.shape}: of a run with other "
-                "pairs_per_epoch, num_negatives, batch size or data"
+                f"expected {expected[0]} tuples of {expected[1]} rows; got {tuples.shape}, of a run with another "
+                "pairs_per_epoch, num_negatives, batch size or data set. Resume with the settings of that run"
             )
         self.tuples, self.mined_epoch = tuples, epoch
 
@@ -126,22 +133,25 @@ class TupleSampler(EpochSampler):
         """Yield the rows of the epoch's tuples.
 
         Raises:
-            RuntimeError: None were mined for this epoch.
+            RuntimeError: No tuples were set for this epoch.
         """
         if self.mined_epoch != self.epoch:
             raise RuntimeError(
-                f"expected tuples mined for epoch {self.epoch}; got those of {self.mined_epoch}: call use() before"
+                f"expected tuples mined for epoch {self.epoch}; got those of {self.mined_epoch}. Call use() first"
             )
         yield from self.tuples.ravel().tolist()
 
     def _check_pairs(self) -> None:
         if self.pairs.ndim != 2 or self.pairs.shape[1] != 2 or len(self.pairs) == 0:
-            raise ValueError(f"expected pairs of shape (num_pairs, 2), anchor and positive; got {self.pairs.shape}")
+            raise ValueError(
+                f"expected pairs of shape (num_pairs, 2), anchor and positive, at least one; got {self.pairs.shape}. "
+                "Pass a row of two for each pair"
+            )
         last = len(self.clusters) - 1
         if self.pairs.min() < 0 or self.pairs.max() > last:
             raise ValueError(
                 f"expected pairs of rows from 0 to {last}, those of the training set; got rows from {self.pairs.min()} "
-                f"to {self.pairs.max()}: are they another split's?"
+                f"to {self.pairs.max()}. Pass the pairs of this data set and split"
             )
         anchors, positives = self.pairs.T
         wrong = (anchors == positives) | (self.clusters[anchors] != self.clusters[positives])
@@ -149,5 +159,5 @@ class TupleSampler(EpochSampler):
             first = int(wrong.argmax())
             raise ValueError(
                 f"expected pairs of two images of one cluster; {int(wrong.sum())} of {len(wrong)} are not, the first "
-                f"rows {anchors[first]} and {positives[first]}: are they another split's?"
+                f"rows {anchors[first]} and {positives[first]}. Pass the pairs of this data set and split"
             )

@@ -1,4 +1,4 @@
-"""The retrieval trainer on tuples, mined at the start of each epoch."""
+"""The retrieval trainer for tuples, which are mined at the start of each epoch."""
 
 import math
 from collections.abc import Mapping
@@ -27,31 +27,35 @@ from .sampler import TupleSampler
 if TYPE_CHECKING:
     from datasets import Dataset
 
-TUPLES, EPOCH = "tuples.rows", "tuples.epoch"  # in a checkpoint
+TUPLES, EPOCH = "tuples.rows", "tuples.epoch"  # names of tensors in a checkpoint
 
 
 class TupleTrainer(RetrievalTrainer):
     """Fine-tune a retrieval model on tuples of an anchor, a positive and mined negatives.
 
     The loss of a step is the sum of the contrastive terms of its tuples, plus `koleo_weight` times the KoLeo term, a
-    mean over all images of the step. The paper does not say whether KoLeo sees a tuple at a time or the step; the
-    step's images are the N of its formula. Under several processes both are those of one process with all tuples.
+    mean over all images of the step. The paper does not say whether KoLeo is computed on a tuple or on the step; here
+    the N images of its formula are those of the step. With several processes, both terms are those of one process with
+    all tuples.
 
-    An image that is a negative of two tuples of a step stands twice in it. Its nearest neighbour is then itself, and
-    its KoLeo term a constant without gradient.
+    An image that is a negative of two tuples of a step is in it twice. Its nearest neighbour is then itself, and its
+    KoLeo term is a constant without gradient.
 
     Args:
         model: A `ViTRetModel`, or one with LoRA adapters.
-        args: Settings of the run.
-        train_dataset: Columns `image`, `label`, `image_id`; the label is the cluster (3-D model) of an image.
-        eval_dataset: As for `RetrievalTrainer`.
-        loss: A loss with the signature of `RetrievalLoss`, of batches of tuples; `None` builds what `args` asks for.
-        pairs: Columns `anchor` and `positive`, rows of `train_dataset`; as `load_sfm120k_pairs` gives them.
-        **kwargs: As for `transformers.Trainer`.
+        args: The settings of the run.
+        train_dataset: A data set with the columns `image`, `label` and `image_id`; the label is the cluster of the
+            image, such as its 3-D model.
+        eval_dataset: A data set with the same columns, in which each image is a query and searches the others
+            (leave-one-out); or a mapping with the data sets `query` and `gallery`, or `test`; `None` for no evaluation.
+        loss: A loss with the signature of `RetrievalLoss` for batches of tuples; `None` builds the objective of `args`.
+        pairs: A data set with the int64 columns `anchor` and `positive`, rows of `train_dataset`, as
+            `load_sfm120k_pairs` returns it.
+        **kwargs: Further arguments of `transformers.Trainer`, such as `callbacks`.
 
     Raises:
-        ValueError: Columns are missing, pairs are not of this training set, or there are too few pairs or clusters:
-            before training starts.
+        ValueError: Columns are missing, a pair is not of this training set, or there are too few pairs or clusters.
+            This is checked before training starts.
 
     Reference:
         El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, section 4.1; Radenovic
@@ -72,11 +76,15 @@ class TupleTrainer(RetrievalTrainer):
         **kwargs: Any,
     ) -> None:
         if isinstance(train_dataset, CachedFeatures):
-            raise ValueError("tuples are mined from images, got cached features; leave --head_only out")
+            raise ValueError(
+                "expected a training set of images, from which tuples are mined; got cached features. Leave "
+                "--head_only out"
+            )
         missing = [name for name in PAIR_COLUMNS if name not in pairs.column_names]
         if missing:
             raise ValueError(
-                f"expected pairs with the columns anchor and positive; got {', '.join(pairs.column_names)}"
+                f"expected pairs with the columns anchor and positive; got {', '.join(pairs.column_names)}. Rename the "
+                "columns, or load the pairs with load_sfm120k_pairs"
             )
         self._pairs = np.array(
             [column_values(pairs, name) for name in PAIR_COLUMNS], dtype=np.int64
@@ -90,7 +98,7 @@ class TupleTrainer(RetrievalTrainer):
             )
         super().__init__(model, args, train_dataset, eval_dataset, loss, **kwargs)
         self._images = train_dataset.select_columns(["image"])
-        self.callback_handler.callbacks.insert(1, _MineTuples(self))  # once the sampler knows its epoch
+        self.callback_handler.callbacks.insert(1, _MineTuples(self))  # after StepHooks has set the epoch of the sampler
 
     def _build_sampler(self, training_set: TrainingSet, args: RetrievalTrainingArguments) -> EpochSampler:
         assert isinstance(args, TupleTrainingArguments)
@@ -106,7 +114,7 @@ class TupleTrainer(RetrievalTrainer):
         return self.tuple_sampler
 
     def mine(self) -> None:
-        """Mine the tuples of the sampler's epoch, unless a checkpoint brought them."""
+        """Mine the tuples of the sampler's epoch, unless they were loaded from a checkpoint."""
         sampler = self.tuple_sampler
         if sampler.mined_epoch == sampler.epoch:
             return
@@ -125,19 +133,27 @@ class TupleTrainer(RetrievalTrainer):
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: TrainingArguments, model: PreTrainedModel | None = None) -> tuple[Any, Any]:
-        """Choose Adam in AdamW's place, where the arguments ask for it; see `transformers.Trainer`."""
+        """Return the optimizer class and its settings: Adam instead of AdamW if `args.l2_decay` is set.
+
+        Args:
+            args: The settings of the run.
+            model: The model to optimise.
+
+        Returns:
+            The class and its keyword arguments, as `transformers.Trainer.get_optimizer_cls_and_kwargs` returns them.
+        """
         optimizer_class, settings = RetrievalTrainer.get_optimizer_cls_and_kwargs(args, model)
         is_coupled = optimizer_class is torch.optim.AdamW and getattr(args, "l2_decay", False)
         return torch.optim.Adam if is_coupled else optimizer_class, settings
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Name the weights that decay: with `l2_decay` all of them."""
+        """Return the names of the parameters with weight decay: all of them if `args.l2_decay` is set."""
         if self.args.l2_decay:
             return [name for name, _ in model.named_parameters()]
         return super().get_decay_parameter_names(model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        """Let the learning rate fall from epoch to epoch; see `transformers.Trainer.create_scheduler`."""
+        """Build the schedule, which lowers the learning rate after each epoch if `args.lr_decay` is above 0."""
         if self.lr_scheduler is None and self.args.lr_decay:
             batches = len(self.tuple_sampler) // self.tuple_sampler.batch_size
             steps, decay = -(-batches // self.args.gradient_accumulation_steps), self.args.lr_decay
@@ -147,25 +163,32 @@ class TupleTrainer(RetrievalTrainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
     def extra_state(self) -> dict[str, torch.Tensor]:
-        """Return the state of the base class and the tuples of the epoch: other weights would mine others."""
+        """Return the state of the base class and the tuples of the epoch, which later weights cannot mine again."""
         sampler = self.tuple_sampler
         tuples = {TUPLES: torch.from_numpy(sampler.tuples), EPOCH: torch.tensor([sampler.mined_epoch])}
         return super().extra_state() | tuples
 
     def load_extra_state(self, state: dict[str, torch.Tensor], path: Path) -> None:
-        """Go on with the tuples of a checkpoint.
+        """Restore the tuples and the state of the base class from a checkpoint.
+
+        Args:
+            state: The tensors of the checkpoint by name; those that are used are removed from it.
+            path: The file that they were read from, for error messages.
 
         Raises:
-            ValueError: It has none, or they are of a run with other settings.
+            ValueError: The checkpoint has no tuples, or those of a run with other settings.
         """
         if TUPLES not in state:
-            raise ValueError(f"expected the mined tuples of a run in {path}; there are none: it is of another recipe")
+            raise ValueError(
+                f"expected the mined tuples of a run in {path}; there are none. Resume from a checkpoint of a run on "
+                "tuples"
+            )
         self.tuple_sampler.use(state.pop(TUPLES).numpy(), int(state.pop(EPOCH)))
         super().load_extra_state(state, path)
 
 
 class _MineTuples(TrainerCallback):
-    """Mine when an epoch begins."""
+    """Mine tuples at the start of each epoch."""
 
     def __init__(self, trainer: TupleTrainer) -> None:
         self._trainer = trainer

@@ -1,4 +1,4 @@
-"""Hard negatives against a walk down the sorted pool, one image at a time."""
+"""Hard negatives against a loop over the sorted pool, one image at a time."""
 
 import doctest
 
@@ -16,7 +16,7 @@ def case(seed: int, num_clusters: int = 7, repeated: bool = False) -> Case:
     generator = torch.Generator().manual_seed(seed)
     anchors = normalize(torch.randn(9, 6, generator=generator), dim=1)
     pool = normalize(torch.randn(60, 6, generator=generator), dim=1)
-    if repeated:  # five vectors, twelve times each: nearly every score is tied
+    if repeated:  # five vectors, twelve times each, so that nearly every score is tied
         pool = pool[:5].repeat(12, 1)
     clusters = torch.randint(num_clusters, (69,), generator=generator) * 11 - 5
     return anchors, clusters[:9], pool, clusters[9:]
@@ -27,10 +27,10 @@ def naive(anchors: torch.Tensor, anchor_clusters: torch.Tensor, pool: torch.Tens
     for anchor, own in zip(anchors, anchor_clusters.tolist(), strict=True):
         scores = [float((anchor.double() * image.double()).sum().float()) for image in pool]
         met, negatives = {own}, []
-        for place in sorted(range(len(pool)), key=lambda place: (-scores[place], place)):
-            if int(clusters[place]) not in met and len(negatives) < num:
-                met.add(int(clusters[place]))
-                negatives.append(place)
+        for position in sorted(range(len(pool)), key=lambda position: (-scores[position], position)):
+            if int(clusters[position]) not in met and len(negatives) < num:
+                met.add(int(clusters[position]))
+                negatives.append(position)
         found.append(negatives)
     return found
 
@@ -38,7 +38,7 @@ def naive(anchors: torch.Tensor, anchor_clusters: torch.Tensor, pool: torch.Tens
 @pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("num_negatives", [1, 5])
 @pytest.mark.parametrize("seed", range(5))
-def test_equals_a_walk_down_the_pool(seed: int, num_negatives: int, repeated: bool) -> None:
+def test_equals_a_loop_over_the_sorted_pool(seed: int, num_negatives: int, repeated: bool) -> None:
     inputs = case(seed, repeated=repeated)
     assert hardest_negatives(*inputs, num_negatives).tolist() == naive(*inputs, num_negatives)
 
@@ -57,7 +57,7 @@ def test_a_pool_of_too_few_clusters_is_refused() -> None:
     clusters[:] = torch.arange(60) % 4
     anchor_clusters[:] = 99
     assert hardest_negatives(anchors, anchor_clusters, pool, clusters, 4).shape == (9, 4)
-    anchor_clusters[6] = 2  # three others are left for this one
+    anchor_clusters[6] = 2  # three other clusters are left for this anchor
     message = "4 clusters beside the anchor's.* anchor 6, of cluster 2, it holds 3 in 60 images. Enlarge pool_size"
     with pytest.raises(ValueError, match=message):
         hardest_negatives(anchors, anchor_clusters, pool, clusters, 4)

@@ -1,4 +1,4 @@
-"""Runs on tuples: killed and resumed, on one process and two, with the optimiser and the schedule of the paper."""
+"""Runs on tuples: resumed, with one process and two, and with the optimiser and the schedule of the paper."""
 
 import json
 import math
@@ -20,13 +20,13 @@ from tests.training.distributed.forked import Run, launch
 from tests.training.tuples import tuple_run
 
 RUN = "tests.training.tuples.tuple_run:run"
-# Rounding aside the same on one process and two, and slow enough for that to stay so; see tests.training.observed_run.
+# With these, runs with one process and two differ only by rounding; tests.training.observed_run gives the reasons.
 SGD = {"optim": "sgd", "learning_rate": 1e-4}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train whole and killed, on one process and two: three steps an epoch, a checkpoint every second."""
+    """Train without a stop and killed, with one process and two: three steps an epoch, a checkpoint every two steps."""
     parent = tmp_path_factory.mktemp("tuples")
     adam: dict[str, Any] = {}
     codes = launch(
@@ -47,7 +47,7 @@ def seen(folder: Path, processes: int = 1) -> list[dict[str, Any]]:
     return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in range(processes)]
 
 
-def test_killed_and_resumed_it_ends_like_a_whole_run(folders: Path) -> None:
+def test_a_killed_and_resumed_run_ends_like_one_never_stopped(folders: Path) -> None:
     (whole,), (killed,) = seen(folders / "whole"), seen(folders / "killed")
     assert killed["tuples"] == whole["tuples"][4:]
     assert [killed[name] for name in ("state", "log")] == [whole[name] for name in ("state", "log")]
@@ -72,12 +72,12 @@ def test_two_processes_have_the_tuples_the_gradient_and_the_loss_of_one(folders:
             assert values == pytest.approx(expected_values, rel=1e-5), name
 
 
-def test_each_epoch_has_tuples_of_its_own_mined_with_the_weights_of_its_start(folders: Path) -> None:
+def test_each_epoch_mines_tuples_with_the_weights_at_its_start(folders: Path) -> None:
     (whole,) = seen(folders / "whole")
     tuples = whole["tuples"]
     assert tuples[0] == tuples[2] != tuples[3] == tuples[5] != tuples[6]
     rates = [line["learning_rate"] for line in whole["log"] if "learning_rate" in line]
-    # Logged after the step of the schedule, so with the rate of the step to come.
+    # The rate is logged after the schedule has advanced: it is that of the next step.
     assert rates == pytest.approx([1e-3 * math.exp(-0.01 * (step // 3)) for step in range(8)])
 
 
@@ -101,7 +101,7 @@ def test_mined_tuples_are_the_hardest_by_the_models_own_embeddings(tmp_path: Pat
 
 
 def test_adam_has_its_weight_decay_in_the_gradient_of_every_weight(tmp_path: Path) -> None:
-    """Steps of the trainer against torch's Adam, given the same gradients."""
+    """Steps of the trainer's optimizer equal those of torch's Adam with the same gradients."""
     trainer = tuple_run.new_trainer(tmp_path, weight_decay=0.5, learning_rate=1e-2)
     weights = [torch.nn.Parameter(weight.detach().clone()) for weight in trainer.model.parameters()]
     expected = torch.optim.Adam(weights, lr=1e-2, weight_decay=0.5)
@@ -117,7 +117,7 @@ def test_adam_has_its_weight_decay_in_the_gradient_of_every_weight(tmp_path: Pat
         torch.testing.assert_close(own, weight)
 
 
-def test_other_optimisers_and_schedules_are_to_be_had(tmp_path: Path) -> None:
+def test_other_optimisers_and_schedules_can_be_chosen(tmp_path: Path) -> None:
     changes = {"l2_decay": False, "lr_decay": 0.0, "lr_scheduler_type": "linear", "weight_decay": 0.5}
     trainer = tuple_run.new_trainer(tmp_path, **changes)
     optimizer = trainer.create_optimizer()
@@ -168,19 +168,22 @@ def test_settings_outside_their_domain_are_refused(changes: dict[str, Any], mess
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pairs": Dataset.from_dict({"query": [0], "positive": [1]})}, "columns anchor and positive; got query, pos"),
+        (
+            {"pairs": Dataset.from_dict({"query": [0], "positive": [1]})},
+            r"columns anchor and positive; got query, positive\. Rename",
+        ),
         ({"num_negatives": 6}, "6 clusters beside the anchor's"),
-        ({"train_dataset": CachedFeatures(torch.ones(2, 3), torch.tensor([0, 0]))}, "leave --head_only out"),
+        ({"train_dataset": CachedFeatures(torch.ones(2, 3), torch.tensor([0, 0]))}, "Leave --head_only out"),
     ],
 )
-def test_data_that_gives_no_tuples_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_data_without_tuples_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         tuple_run.new_trainer(tmp_path, **changes)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     trainer = tuple_run.new_trainer(tmp_path)
-    with pytest.raises(ValueError, match=r"mined tuples of a run in .*; there are none"):
+    with pytest.raises(ValueError, match=r"mined tuples of a run in .*; there are none\. Resume from a checkpoint"):
         trainer.load_extra_state({}, tmp_path)
     state = {"tuples.rows": torch.zeros(4, 4, dtype=torch.int64), "tuples.epoch": torch.tensor([0])}
     with pytest.raises(ValueError, match="6 tuples of 4 rows"):

@@ -1,4 +1,4 @@
-"""A run on tuples that notes its gradients and tuples, to be killed and resumed, on one process or several."""
+"""A run on tuples that records its gradients and tuples, with one process or several, for the tests of resuming."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.training.tiny_backbones import tiny
 TUPLES = 2  # in a step of all processes
 SETTINGS: dict[str, Any] = {
     "num_negatives": 2,
-    "pairs_per_epoch": 7,  # of 24; the seventh fills no step
+    "pairs_per_epoch": 7,  # of 24; the seventh makes no whole step and is left out
     "pool_size": 20,  # of 24 images
     "max_steps": 8,
     "logging_steps": 1,
@@ -53,7 +53,7 @@ def arguments(folder: Path, **changes: Any) -> TupleTrainingArguments:
 
 
 class Observer(TrainerCallback):
-    """Note the gradient of each step, and the tuples that it was made of."""
+    """Record the gradient and the tuples of each step."""
 
     def __init__(self) -> None:
         self.trainer: TupleTrainer
@@ -76,7 +76,7 @@ def new_trainer(folder: Path, callbacks: Any = (), **changes: Any) -> TupleTrain
 
 
 def run(folder: str, changes: dict[str, Any], death: int = 0) -> None:
-    """Train to the end, from the last checkpoint where there is one; `death` is the step to die at (0: none)."""
+    """Train to the end, from the last checkpoint if there is one; `death` is the step to be killed at (0: never)."""
     observer = Observer()
     trainer = new_trainer(Path(folder), [observer, *([KillAt(death)] if death else [])], **changes)
     observer.trainer = trainer
