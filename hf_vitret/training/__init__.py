@@ -1,1 +1,1 @@
-"""Training: batches, augmentation, processes, and the trainer itself."""
+"""Training of retrieval models: the trainers, their arguments, batches, steps, checkpoints and several processes."""

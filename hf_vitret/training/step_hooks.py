@@ -1,4 +1,4 @@
-"""What a retrieval run does around Trainer's own steps."""
+"""The callback that a retrieval trainer adds to Trainer: it updates sampler, loss and momentum encoder each step."""
 
 from typing import Any, Protocol
 
@@ -11,13 +11,13 @@ from .steps.momentum_encoder import MomentumEncoder
 
 
 class RetrievalRun(Protocol):
-    """The parts of a trainer that the hooks keep in step.
+    """The parts of a trainer that `StepHooks` updates.
 
     Attributes:
         model: The model that is trained.
-        loss: The loss, or `None` where it has no weights.
-        sampler: The sampler of the training batches, once there is one.
-        momentum_encoder: The slow copy of the model that fills the memory, or `None`.
+        loss: The loss; `None` in a trainer without one, which can only evaluate.
+        sampler: The sampler of the training batches; `None` without a training set.
+        momentum_encoder: The moving average of the model that computes the embeddings in the memory, or `None`.
     """
 
     model: Any
@@ -26,14 +26,14 @@ class RetrievalRun(Protocol):
     momentum_encoder: MomentumEncoder | None
 
     def start_proxies(self) -> None:
-        """Place the proxies of a loss at the mean embeddings of their classes."""
+        """Set the proxies of the loss, if it has any, to the mean embeddings of their classes."""
 
 
 class StepHooks(TrainerCallback):
-    """Keep sampler, loss and momentum encoder in step with the optimiser.
+    """Update sampler, loss and momentum encoder around the steps of the optimiser.
 
     Args:
-        trainer: The run.
+        trainer: The trainer of the run.
     """
 
     def __init__(self, trainer: RetrievalRun) -> None:
@@ -42,14 +42,14 @@ class StepHooks(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Let proxies start where the classes are; a resumed run goes on with its own."""
+        """Set the proxies to the class means in a new run; a resumed run has them in its checkpoint."""
         if state.global_step == 0:
             self._trainer.start_proxies()
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Tell the sampler its epoch: accelerate does not, where several processes resume in the middle of one."""
+        """Set the epoch of the sampler: accelerate does not if several processes resume in the middle of an epoch."""
         sampler = self._trainer.sampler
         if sampler is not None:
             batches = len(sampler) // sampler.batch_size
@@ -58,14 +58,14 @@ class StepHooks(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Average the gradients of the loss's own weights over the processes, as DDP does with the model's."""
+        """Average the gradients of the weights of the loss over the processes, as DDP does for the model."""
         if args.world_size > 1 and self._trainer.loss is not None:
             average_gradients(self._trainer.loss.parameters())
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Clear those gradients (Trainer clears the model's), and let the momentum encoder follow the model."""
+        """Clear the gradients of the loss (Trainer clears those of the model) and update the momentum encoder."""
         trainer = self._trainer
         if trainer.loss is not None:
             trainer.loss.zero_grad()

@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer with the retrieval loss, its memory, and retrieval evaluation."""
+"""`RetrievalTrainer`: Hugging Face's Trainer with P x K batches, a retrieval loss, its memory and R@K evaluation."""
 
 import functools
 import time
@@ -43,25 +43,29 @@ LOG_PREFIX = "log."
 
 
 class RetrievalTrainer(ResumableTrainer):
-    """Fine-tune a retrieval model: P x K batches, contrastive loss with memory and KoLeo, R@K evaluation.
+    """Fine-tune a retrieval model with P x K batches, a contrastive loss with memory and KoLeo, and R@K evaluation.
 
-    Under several processes the batch of a step is that of all processes together: embeddings are gathered with their
-    gradient, each process computes the loss of its own rows, and the memories of all processes hold the same.
+    With several processes, the batch of a step is that of all processes together. Embeddings are gathered with their
+    gradient, each process computes the loss of its own images, and the memories of all processes are equal.
 
     Args:
         model: A `ViTRetModel`, or one with LoRA adapters.
-        args: Settings of the run.
-        train_dataset: Columns `image`, `label`, `image_id`, as `load_retrieval_dataset` gives them; or the
-            `CachedFeatures` of a frozen backbone, to train the projection alone.
-        eval_dataset: The same columns (leave-one-out), or a mapping with `query` and `gallery`, or `test`.
-        loss: A loss with the signature of `RetrievalLoss`, or one of pytorch-metric-learning; its labels are classes
-            from 0 to their number - 1. `None` builds what `args` asks for, with a memory as large as the training set
-            unless `args.memory_size` says otherwise.
-        **kwargs: As for `transformers.Trainer`.
+        args: The settings of the run.
+        train_dataset: A data set with the columns `image`, `label` and `image_id`, as `load_retrieval_dataset` returns
+            it; or the `CachedFeatures` of a frozen backbone, to train the projection alone; `None` for a trainer that
+            only evaluates.
+        eval_dataset: A data set with the same columns, in which each image is a query and searches the others
+            (leave-one-out); or a mapping with the data sets `query` and `gallery`, or `test`; `None` for no evaluation.
+        loss: A loss with the signature of `RetrievalLoss`, or a module that is called with `(embeddings, labels)` and
+            returns a scalar, such as those of pytorch-metric-learning. It is the whole objective: `koleo_weight` and
+            the memory of `args` do not apply to it. Labels are classes from 0 to their number - 1. `None` builds the
+            objective of `args`, whose `loss` can also name a class of one's own (see `build_loss`).
+        **kwargs: Further arguments of `transformers.Trainer`, such as `callbacks`.
 
     Raises:
-        ValueError: Columns are missing, the data has too few classes for a batch, or the memory is smaller than one
-            batch: before training starts.
+        ValueError: Columns are missing, the data set has too few classes for a batch, the memory is smaller than one
+            batch, or the loss that `args` names cannot be built. This is checked before training starts.
+        ImportError: The module of the loss that `args` names cannot be imported.
     """
 
     args: RetrievalTrainingArguments
@@ -76,11 +80,11 @@ class RetrievalTrainer(ResumableTrainer):
         loss: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        # The loss is ours and a mean over anchors: Trainer divides it by the accumulation steps, once.
+        # The loss is a mean over anchors, so that Trainer has to divide it by the accumulation steps, once.
         self.loss_is_scaled_for_ga = False
         self.sampler: EpochSampler | None = None
         self.training_set: TrainingSet | None = None
-        self._starts_proxies = loss is None  # those of a loss that is given are where its maker wants them
+        self._starts_proxies = loss is None  # the proxies of a given loss are left as they are
         if train_dataset is not None:
             transform = TrainTransform(
                 args.augmentation,
@@ -110,15 +114,16 @@ class RetrievalTrainer(ResumableTrainer):
         is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self.momentum_encoder = build_momentum_encoder(self.model, args, self.loss, is_sharded=is_sharded)
         self.evaluator = None if eval_dataset is None else self._build_evaluator(eval_dataset)
-        self.eval_embeddings: ShardedEmbeddings  # of the newest evaluation, for pictures
+        self.eval_embeddings: ShardedEmbeddings  # of the last evaluation, to draw its neighbours
         self._log = LossLog()
         self._data_wait = DataWait()
         self._guard = FiniteGuard(self._image_ids, self.last_checkpoint)
         self._cached: CachedBatch | None = None
-        self.callback_handler.callbacks.insert(0, StepHooks(self))  # first: others may look at the gradients
+        # The first callback, so that the others see the averaged gradients.
+        self.callback_handler.callbacks.insert(0, StepHooks(self))
 
     def _build_sampler(self, training_set: TrainingSet, args: RetrievalTrainingArguments) -> EpochSampler:
-        """Choose what draws the batches, before Trainer's own constructor runs."""
+        """Build the sampler of the batches; called before the constructor of Trainer."""
         return ClassBalancedSampler(training_set.class_ids, args.step_images, args.images_per_class, args.order_seed)
 
     def _build_evaluator(self, eval_dataset: "Dataset | Mapping[str, Dataset]") -> RetrievalEvaluator:
@@ -137,19 +142,19 @@ class RetrievalTrainer(ResumableTrainer):
         return None if self.training_set is None or self.sampler is None else self.training_set.order(self.sampler)
 
     def get_train_dataloader(self) -> "DataLoader[Any]":
-        """Build the loader; it seeds its workers from numbers of its own.
+        """Build the loader of the training batches, which seeds its workers from a generator of its own.
 
-        By default those come from the run's random numbers whenever workers start. A resumed run starts them once more
-        than one that was never stopped, and would go on with other dropout.
+        By default the seeds are drawn from the random numbers of the run whenever workers start. A resumed run starts
+        its workers once more than a run that was never stopped, and its dropout would then differ.
         """
         loader: DataLoader[Any] = super().get_train_dataloader()
         own = torch.Generator().manual_seed(self.args.order_seed)
-        for each in (loader, getattr(loader, "base_dataloader", loader)):  # accelerate's, and what it wraps
+        for each in (loader, getattr(loader, "base_dataloader", loader)):  # accelerate's loader and the one inside it
             each.generator = own
         return loader
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Build the optimizer, with a learning rate for each depth and for the weights of the loss."""
+        """Build the optimizer, with learning rates by depth (`layer_decay`) and one for the weights of the loss."""
         is_new = self.optimizer is None
         trained: Any = self.model if model is None else model
         if is_new and self.args.layer_decay < 1:
@@ -166,37 +171,60 @@ class RetrievalTrainer(ResumableTrainer):
         own = [] if self.loss is None else list(self.loss.parameters())
         if own and self.is_fsdp_enabled:
             raise ValueError(
-                f"{type(self.loss).__name__} has weights of its own, which FSDP does not know; train without sharding "
-                "(recipes/accelerate/multi_gpu.yaml), or with a loss that has none"
+                "expected a loss without weights under FSDP, which does not shard them; got "
+                f"{type(self.loss).__name__} with weights. Train without sharding (recipes/accelerate/multi_gpu.yaml), "
+                "or with a loss without weights"
             )
         if is_new and own:
             optimizer.add_param_group({"params": own, "lr": self.args.loss_learning_rate, "weight_decay": 0.0})
         return optimizer
 
     def start_proxies(self) -> None:
-        """Put the proxies of the loss that `args` asks for, if it has any, at the mean embedding of each class."""
+        """Set the proxies of the loss that `args` names, if it has any, to the mean embedding of each class."""
         start_at = getattr(getattr(self.loss, "pair_loss", None), "start_at", None)
         if self._starts_proxies and start_at is not None and self.training_set is not None:
             start_at(mean_embeddings(self.model, self.training_set, self.args))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; see `ResumableTrainer.train`."""
+        """Train, or resume from a complete checkpoint; see `transformers.Trainer.train`.
+
+        Args:
+            *args: Arguments of `transformers.Trainer.train`, the first of which is `resume_from_checkpoint`: the folder
+                of a checkpoint, or `True` for the newest complete one of the output folder.
+            **kwargs: The same arguments by name.
+
+        Returns:
+            The `TrainOutput` of transformers: steps, mean loss and metrics.
+
+        Raises:
+            FileNotFoundError: The checkpoint does not exist or is incomplete.
+            ValueError: The checkpoint is of a run with another loss or memory.
+            FloatingPointError: The loss of a step is NaN or infinite.
+        """
         followers = [] if self.momentum_encoder is None else [self.momentum_encoder.encoder]
         with class_token_only(self.model, *followers):
             return super().train(*args, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the batches of a step, on the clock; see `transformers.Trainer.get_batch_samples`."""
+        """Read the batches of a step and time it; see `transformers.Trainer.get_batch_samples`."""
         with self._data_wait.of_batch():
             return super().get_batch_samples(*args, **kwargs)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Take one batch forwards and backwards; see `transformers.Trainer.training_step`.
+        """Run the forward and backward pass of one batch; see `transformers.Trainer.training_step`.
+
+        Args:
+            model: The wrapped model.
+            inputs: The batch: `pixel_values` or `pooled`, `labels` and `rows`.
+            num_items_in_batch: Not used by the loss; part of Trainer's signature.
+
+        Returns:
+            The loss of the batch, a scalar without gradient.
 
         Raises:
-            FloatingPointError: The loss of the batch before was NaN or infinite.
+            FloatingPointError: The loss of the batch before is NaN or infinite.
         """
         self._guard.check()
         loss = super().training_step(model, inputs, num_items_in_batch)
@@ -212,9 +240,24 @@ class RetrievalTrainer(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Embed the batch and apply the loss; see `transformers.Trainer.compute_loss`."""
+        """Embed a batch and compute its loss; see `transformers.Trainer.compute_loss`.
+
+        Args:
+            model: The wrapped model.
+            inputs: The batch: `pixel_values` or `pooled`, `labels` and `rows`.
+            return_outputs: Whether to return the output of the model too.
+            num_items_in_batch: Not used; part of Trainer's signature.
+
+        Returns:
+            The loss, a scalar; with `return_outputs` the pair of loss and output.
+
+        Raises:
+            ValueError: The trainer has no loss.
+        """
         if self.loss is None:
-            raise ValueError("expected a train_dataset or a loss to train with; got neither")
+            raise ValueError(
+                "expected a train_dataset or a loss to train with; got neither. Pass one of them to the constructor"
+            )
         images = {name: inputs[name] for name in INPUTS if name in inputs}
         labels = inputs["labels"]  # (B,)
         micro_batch_size, momentum_encoder = self.args.micro_batch_size, self.momentum_encoder
@@ -241,12 +284,17 @@ class RetrievalTrainer(ResumableTrainer):
         return (terms["loss"], outputs) if return_outputs else terms["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log; each training loss with its named terms, averaged since the last time over all processes.
+        """Log values, and add the mean of each named term of the loss since the last line, over all processes.
 
-        `data_wait` beside it is the share of this process's time since then that went by waiting for batches.
+        A line with a training loss also gets `data_wait`: the share of this process's time since the last line that was
+        spent waiting for batches.
+
+        Args:
+            logs: The values to log, by name.
+            start_time: Start of the run, as Trainer passes it.
 
         Raises:
-            FloatingPointError: The loss of the last batch was NaN or infinite.
+            FloatingPointError: The loss of the last batch is NaN or infinite.
         """
         self._guard.check()
         average = functools.partial(self.accelerator.reduce, reduction="mean")
@@ -258,24 +306,28 @@ class RetrievalTrainer(ResumableTrainer):
         super().log(logs, start_time)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> Any:
-        """Measure the gradient where it is logged, not at every step: it costs a pass over all weights."""
+        """Measure the norm of the gradient only at steps that are logged, because it costs a pass over all weights."""
         is_logged = (self.state.global_step + 1) % max(1, int(self.state.logging_steps)) == 0
         measured = grad_norm is not None or is_logged
         return super()._get_grad_norm(model, grad_norm) if measured else None  # type: ignore[no-untyped-call]
 
     def _write_checkpoint(self, folder: Path) -> None:
-        self._guard.check()  # no checkpoint holds weights that a broken loss has touched
+        self._guard.check()  # so that no checkpoint holds weights updated with a loss that is not finite
         super()._write_checkpoint(folder)
 
     def extra_state(self) -> dict[str, torch.Tensor]:
-        """Return the loss's state (its memory), the momentum encoder, and the losses not yet logged."""
+        """Return the state of the loss (with its memory) and of the momentum encoder, and the losses not yet logged."""
         sums = {name: total.to(self.args.device).reshape(1) for name, total in self._log.state_dict().items()}
         if self.args.world_size > 1:
             sums = {name: gather_rows(total) for name, total in sums.items()}  # (world,) each
         return module_states(self._stateful()) | {LOG_PREFIX + name: total for name, total in sums.items()}
 
     def load_extra_state(self, state: dict[str, torch.Tensor], path: Path) -> None:
-        """Go on with the loss, the momentum encoder and the sums of a checkpoint.
+        """Restore the loss, the momentum encoder and the sums of the log from a checkpoint.
+
+        Args:
+            state: The tensors of the checkpoint by name; the sums are removed from it.
+            path: The file that they were read from, for error messages.
 
         Raises:
             ValueError: The checkpoint is of a run with another loss or memory.
@@ -296,20 +348,26 @@ class RetrievalTrainer(ResumableTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Embed the evaluation set, each process its share, and score it by exact search.
+        """Embed the evaluation set, a share on each process, and score it by exact search.
 
         Args:
-            eval_dataset: As for the constructor; `None` takes the one given there.
+            eval_dataset: A data set with the columns `image`, `label` and `image_id`, in which each image is a query
+                and searches the others (leave-one-out); or a mapping with the data sets `query` and `gallery`, or
+                `test`; `None` takes that of the constructor.
             ignore_keys: Not used; part of Trainer's signature.
-            metric_key_prefix: Put before each metric's name.
+            metric_key_prefix: Prefix of the name of each metric, before an underscore.
 
         Returns:
-            The metrics of `retrieval_metrics`, prefixed, with the speed.
+            The metrics of `retrieval_metrics` and the speed, by prefixed name.
+
+        Raises:
+            ValueError: There is no evaluation set, here or in the constructor.
+            FloatingPointError: The loss of the last batch is NaN or infinite.
         """
         self._guard.check()
         evaluator = self.evaluator if eval_dataset is None else self._build_evaluator(eval_dataset)
         if evaluator is None:
-            raise ValueError("expected an eval_dataset, here or in the constructor; got none")
+            raise ValueError("expected an eval_dataset; got none. Pass one to evaluate or to the constructor")
         start = time.time()
         self.eval_embeddings = embed_shares(self.model, evaluator, self.args.device)
         scores = self.eval_embeddings.metrics()

@@ -1,4 +1,4 @@
-"""A run that notes its gradient, its loss and its memory at every step, for the tests on several processes."""
+"""A run that records its gradient, loss and memory at every step, for the tests with several processes."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ GLOBAL_BATCH = 8
 
 
 class Observer(TrainerCallback):
-    """Note gradient and memory once a step."""
+    """Record gradient and memory at each step."""
 
     def __init__(self) -> None:
         self.trainer: RetrievalTrainer
@@ -40,9 +40,9 @@ class Observer(TrainerCallback):
 
 
 def use_fsdp_recipe() -> None:
-    """Set what `accelerate launch --config_file recipes/accelerate/fsdp.yaml` sets, and allow it on a CPU.
+    """Set the environment of `accelerate launch --config_file recipes/accelerate/fsdp.yaml`, and allow it on a CPU.
 
-    accelerate shards on accelerators alone; the sharding itself, torch's, works on a CPU as well.
+    accelerate shards only on accelerators, though the sharding of torch works on a CPU too.
     """
     recipe = yaml.safe_load((ROOT / "recipes" / "accelerate" / "fsdp.yaml").read_text())
     os.environ["ACCELERATE_USE_FSDP"] = "true"
@@ -62,31 +62,33 @@ def use_fsdp_recipe() -> None:
 
 
 def run(folder: str, changes: dict[str, Any], fsdp: bool = False, loss: str = "", resume: bool = False) -> None:
-    """Train; each process writes `<folder>/seen-<rank>.json`. `loss` names one of pytorch-metric-learning."""
+    """Train and write `<folder>/seen-<rank>.json`; `loss` names a class of pytorch-metric-learning, if any."""
     if fsdp:
         use_fsdp_recipe()
     observer = Observer()
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    # Plain SGD: Adam would blow the rounding of a gradient that is zero in theory up to a full step. And a rate at
-    # which the weights of one process and of many, rounded differently, do not drift apart.
+    # SGD, because Adam would scale the rounding of a gradient that is zero in theory up to a full step; and a rate at
+    # which the weights of one process and of several, which are rounded differently, stay close.
     settings = {"per_device_train_batch_size": GLOBAL_BATCH // world, "optim": "sgd", "learning_rate": 1e-4}
     settings |= {"memory_size": 20, "augmentation": "random_resized_crop", "flip": 0.5, "load_best_model_at_end": False}
     dataset = runs.shapes_dataset()
-    foreign = None
+    external = None
     if loss:
         from pytorch_metric_learning import losses
 
         torch.manual_seed(0)
         arguments = {"num_classes": 6, "embedding_size": 16} if loss == "ProxyAnchorLoss" else {}
-        foreign = getattr(losses, loss)(**arguments)
+        external = getattr(losses, loss)(**arguments)
     model = runs.tiny_vit()
-    torch.manual_seed(int(os.environ.get("RANK", "0")))  # what the loss draws is the first process's, on all
+    torch.manual_seed(
+        int(os.environ.get("RANK", "0"))
+    )  # different on each process: the weights of the loss must be those of the first
     trainer = observer.trainer = RetrievalTrainer(
         model,
         runs.arguments(Path(folder), **{**settings, **changes}),
         train_dataset=dataset["train"],
-        eval_dataset=dataset["test"].select(range(19)),  # divisible by no number of processes
-        loss=foreign,
+        eval_dataset=dataset["test"].select(range(19)),  # not divisible by any number of processes
+        loss=external,
         callbacks=[observer],
     )
     trainer.train(resume_from_checkpoint=resume)

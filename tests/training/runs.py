@@ -1,4 +1,4 @@
-"""A small but real training run: drawn images, a tiny ViT, the actual trainer."""
+"""A small training run with the real trainer, on drawn images and a tiny ViT."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ SIDE = 32
 
 
 def draw(class_id: int, image: int) -> Pillow.Image:
-    """Draw a class as a colour gradient of its own, an image as a shade of it."""
+    """Draw an image: a colour gradient that depends on the class, in a shade that depends on the image."""
     rng = np.random.default_rng(class_id)
     corners = rng.integers(0, 200, (2, 2, 3)) + np.random.default_rng([class_id, image]).integers(0, 55, (2, 2, 3))
     return Pillow.fromarray(corners.astype(np.uint8)).resize((SIDE, SIDE), Pillow.Resampling.BILINEAR)
 
 
 def shapes_dataset(num_train: int = 6, num_test: int = 5, images_per_class: int = 4) -> DatasetDict:
-    """Give a class-disjoint data set with the schema of the package."""
+    """Build a data set with the schema of this package, whose splits share no class."""
     names = [f"class {number}" for number in range(num_train + num_test)]
     features = Features({"image": Image(), "label": ClassLabel(names=names), "image_id": Value("string")})
 
@@ -50,7 +50,7 @@ def tiny_vit() -> ViTRetModel:
 
 
 def arguments(output_dir: Path, **changes: Any) -> RetrievalTrainingArguments:
-    """Give settings of a run of six steps in which nothing is left to chance but the order."""
+    """Build the settings of a run of six steps, in which only the order of the images is random."""
     settings: dict[str, Any] = {
         "output_dir": str(output_dir),
         "max_steps": 6,
@@ -68,7 +68,7 @@ def arguments(output_dir: Path, **changes: Any) -> RetrievalTrainingArguments:
 
 
 def new_trainer(output_dir: Path, model: ViTRetModel | None = None, **changes: Any) -> RetrievalTrainer:
-    """Build the trainer: `callbacks` and a `loss` object are its own, the other changes are settings of the run."""
+    """Build the trainer; `callbacks` and a `loss` object go to its constructor, other changes to the settings."""
     own = {name: changes.pop(name) for name in ("loss", "callbacks") if not isinstance(changes.get(name, ""), str)}
     dataset = shapes_dataset()
     return RetrievalTrainer(
@@ -77,7 +77,7 @@ def new_trainer(output_dir: Path, model: ViTRetModel | None = None, **changes: A
 
 
 def train(output_dir: Path, **changes: Any) -> RetrievalTrainer:
-    """Run the training."""
+    """Build the trainer and train."""
     trainer = new_trainer(output_dir, **changes)
     trainer.train()
     return trainer

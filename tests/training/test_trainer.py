@@ -1,4 +1,4 @@
-"""Real runs of the trainer: it learns, logs its terms, keeps the best checkpoint, resumes, and scales out."""
+"""Real runs of the trainer: learning, logged terms, evaluation, checkpoints, resuming and gradient accumulation."""
 
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ def test_best_checkpoint_is_loaded_at_the_end(finished: RetrievalTrainer) -> Non
     assert finished.state.best_metric == max(logged(finished, "eval_recall_at_1"))
 
 
-def test_renamed_weights_come_back_too(tmp_path: Path) -> None:
-    """DINOv2 is saved under other names than its modules bear; all must come back, on resume and at the end."""
+def test_renamed_weights_are_restored_too(tmp_path: Path) -> None:
+    """DINOv2 is saved under other names than those of its modules; all weights must be restored."""
     dataset = runs.shapes_dataset()
     backbone = Dinov2Config(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=14

@@ -1,4 +1,4 @@
-"""What the arguments find out by themselves."""
+"""Checks and automatic values of the training arguments."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def test_ranks_without_the_first_are_refused(tmp_path: Path, ks: list[int]) -> N
         RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, eval_ks=ks)
 
 
-def test_an_unknown_way_with_bad_images_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_treatment_of_bad_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"on_bad_image must be one of error, skip; got 'ignore'"):
         RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, on_bad_image="ignore")
 

@@ -1,4 +1,4 @@
-"""The settings of a run, each seen to do in a real run what it says."""
+"""Settings of a run, each tested in a real run."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.training.distributed.forked import Run, launch
 ALONE: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "optim": "sgd"}
 THREE_STEPS = {**ALONE, "max_steps": 3, "learning_rate": 1e-3}
 
-# transformers has renamed it
+# transformers renamed it within version 5
 CHECKPOINTING = (
     "activation_checkpointing" if hasattr(TrainingArguments, "activation_checkpointing") else "gradient_checkpointing"
 )
@@ -35,7 +35,7 @@ def head_model(width: int = 8) -> ViTRetModel:
 
 
 class Poison(TrainerCallback):
-    """Break the model as a step begins."""
+    """Set a weight of the model to NaN at the start of a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -46,7 +46,7 @@ class Poison(TrainerCallback):
                 next(model.parameters()).fill_(float("nan"))
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     trainer = runs.new_trainer(tmp_path, callbacks=[Poison(5)], save_steps=1, eval_steps=1)
     with pytest.raises(FloatingPointError) as caught:
         trainer.train()
@@ -73,7 +73,7 @@ def plain_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     ],
     ids=["caching", "checkpointing", "compile", "both"],
 )
-@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of torch's compiler, inside it
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # raised inside the compiler of torch
 def test_memory_and_speed_settings_change_no_loss(
     changes: dict[str, Any], plain_losses: list[float], tmp_path: Path
 ) -> None:
@@ -108,8 +108,8 @@ def test_memory_starts_at_its_optimiser_step(tmp_path: Path) -> None:
     assert len(trainer.loss.memory) == 24  # one step of three batches of 8
 
 
-def test_momentum_encoder_makes_the_entries(tmp_path: Path) -> None:
-    """With a rate of 0 the encoder is the model: the entries are what it makes of the augmented pixels."""
+def test_momentum_encoder_computes_the_embeddings_in_the_memory(tmp_path: Path) -> None:
+    """With a learning rate of 0 the encoder equals the model: the memory holds its embeddings of the batch."""
     trainer = runs.train(tmp_path, **ALONE, max_steps=1, learning_rate=0.0, memory_momentum=0.5)
     batch = trainer.data_collator([trainer.train_dataset[draw] for draw in list(trainer._get_train_sampler())[:8]])
     expected = trainer.model.eval()(batch["pixel_values"]).embeddings
@@ -123,7 +123,9 @@ def test_momentum_encoder_makes_the_entries(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"memory_size": 0}, {"loss": "normalized_softmax"}])
 def test_momentum_without_a_memory_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="memory_momentum needs a memory"):
+    with pytest.raises(
+        ValueError, match=r"memory_momentum needs a memory, .*; got a loss without one\. Set memory_size"
+    ):
         runs.new_trainer(tmp_path, memory_momentum=0.9, **changes)
 
 
@@ -136,12 +138,12 @@ def test_losses_by_name_learn(name: str, tmp_path: Path) -> None:
     assert ("memory" in trainer.state.log_history[0]) == (name == "supcon")
 
 
-def test_a_loss_object_of_ones_own(tmp_path: Path) -> None:
+def test_a_given_loss_object(tmp_path: Path) -> None:
     trainer = runs.train(tmp_path, **ALONE, max_steps=2, loss=SupConLoss(temperature=0.2))
     assert len(losses(trainer)) == 2
 
 
-def test_weights_of_the_loss_are_trained_at_their_own_rate_and_resumed(tmp_path: Path) -> None:
+def test_weights_of_the_loss_have_their_own_learning_rate_and_are_resumed(tmp_path: Path) -> None:
     settings = {**ALONE, "save_strategy": "steps", "save_steps": 2, "max_steps": 4, "loss": "normalized_softmax"}
     trainer = runs.train(tmp_path, **settings, learning_rate=1e-3)
     rates = {group["lr"] for group in trainer.optimizer.param_groups if group["params"][0].shape[0] == 6}
@@ -153,7 +155,7 @@ def test_weights_of_the_loss_are_trained_at_their_own_rate_and_resumed(tmp_path:
     assert not torch.equal(resumed.loss.pair_loss.proxies, before)
 
 
-def test_a_constant_rate_warms_up_where_it_is_told_to(tmp_path: Path) -> None:
+def test_a_constant_rate_warms_up_if_warmup_steps_is_set(tmp_path: Path) -> None:
     trainer = runs.train(tmp_path, **ALONE, max_steps=6, warmup_steps=4, learning_rate=1e-3)
     rates = [line["learning_rate"] for line in trainer.state.log_history if "learning_rate" in line]
     assert rates == pytest.approx([0.0, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
@@ -175,7 +177,7 @@ def test_layer_decay_reaches_the_optimizer(tmp_path: Path) -> None:
 
 def test_head_of_a_frozen_backbone(tmp_path: Path) -> None:
     model, dataset = head_model(), runs.shapes_dataset()
-    with torch.no_grad():  # at its usual start a random model maps all images to nearly one vector
+    with torch.no_grad():  # at the usual range a random model maps all images to nearly the same vector
         for weight in model.backbone.parameters():
             weight.mul_(5)
     backbone = {name: weight.clone() for name, weight in model.backbone.state_dict().items()}
@@ -190,7 +192,7 @@ def test_head_of_a_frozen_backbone(tmp_path: Path) -> None:
     assert isinstance(trainer.train_dataset, CachedFeatures)
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft 0.21's own
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # raised by peft 0.21
 def test_lora_resumes_like_a_run_never_stopped_and_merges(tmp_path: Path) -> None:
     settings = {"max_steps": 4, "save_steps": 2, "eval_steps": 2, "load_best_model_at_end": False}
     whole = runs.new_trainer(tmp_path / "whole", add_lora(head_model(), rank=2), **settings)
