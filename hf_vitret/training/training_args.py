@@ -1,4 +1,4 @@
-"""Arguments of a retrieval training run: the paper's settings are the defaults."""
+"""`RetrievalTrainingArguments`: the settings of a retrieval training run, with those of the paper as defaults."""
 
 import os
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from transformers.trainer_utils import SchedulerType
 
 from ..data.image_checks import ON_BAD_IMAGE
 from ..evaluation.evaluator import DEFAULT_KS
-from ..losses.retrieval import PAIR_LOSSES
+from ..losses import PAIR_LOSSES
 from .batches.transforms import AUGMENTATIONS
 
-# A loss's proxies are new, where the model is not: 100 times its learning rate, as in the code of Proxy-Anchor
-# (Kim et al. 2020, arXiv 2003.13911).
+# The proxies of a loss are not pretrained as the model is: they get 100 times its learning rate, as in the code of
+# Proxy-Anchor (Kim et al. 2020, arXiv 2003.13911).
 PROXY_LEARNING_RATE_FACTOR = 100
 
 AUTO_WORKERS = -1
@@ -22,33 +22,34 @@ MAX_AUTO_WORKERS = 8
 
 
 def cores_per_process() -> int:
-    """Return this process's share of the machine's cores, beside the others that its launcher started here."""
+    """Return the number of CPU cores for each process that the launcher started on this machine, at least 1."""
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @dataclass
 class RetrievalTrainingArguments(TrainingArguments):
-    """`transformers.TrainingArguments` with the paper's values as defaults, and the retrieval settings.
+    """`transformers.TrainingArguments` with the settings of the paper as defaults, and the settings of retrieval.
 
-    The defaults are those of Stanford Online Products (arXiv 2102.05644, section 4.1): AdamW at a constant learning
-    rate of 3e-5, weight decay 5e-4, batch 64, 35,000 steps, margin 0.5, KoLeo weight 0.7, a memory as large as the
-    training set. Where the paper says nothing, what is off in it is off here: no gradient clipping
-    (`max_grad_norm=0`), no warm-up.
+    The defaults are those for Stanford Online Products (arXiv 2102.05644, section 4.1): AdamW at a constant learning
+    rate of 3e-5, weight decay 5e-4, batch 64, 35,000 steps, margin 0.5, KoLeo weight 0.7, and a memory as large as the
+    training set. The paper does not mention gradient clipping and warm-up, and they are off (`max_grad_norm=0`).
 
-    `per_device_train_batch_size` is a rank's part of the contrastive batch: W processes make one batch of W times
-    as many images. To make that batch larger than the device's memory allows, set `micro_batch_size`: all its images
-    are compared with each other, and their gradient is that of one large step (gradient caching; it costs a second
-    forward pass). `gradient_accumulation_steps` is another thing, and what Trainer means by it: the mean gradient of
-    several batches that never see each other, at no extra cost. Memory and KoLeo work with both.
+    `per_device_train_batch_size` is the part of the batch on one process: W processes make a batch of W times as many
+    images, all compared with each other. For a batch larger than the memory of the device allows, set
+    `micro_batch_size`: the gradient is exactly that of the large batch (gradient caching), for the cost of a second
+    forward pass. `gradient_accumulation_steps` is different, as in Trainer: it averages the gradients of several
+    batches whose images are not compared with each other, at no extra cost. Memory and KoLeo work with both.
 
     Raises:
-        ValueError: A field is outside its domain; the message names it.
+        ValueError: A field is outside its domain; the message names the field.
     """
 
     UNUSED: ClassVar[tuple[str, ...]] = ()
-    """Settings that mean nothing in a run of this kind, and are not reported."""
+    """Names of the fields that have no effect in a run of this class, and are left out of its results."""
 
-    output_dir: str | None = field(default=None, metadata={"help": "Folder for checkpoints and the final model."})
+    output_dir: str | None = field(
+        default=None, metadata={"help": "Folder for the checkpoints, the final model and the results."}
+    )
 
     loss: str = field(
         default="contrastive",
@@ -60,127 +61,164 @@ class RetrievalTrainingArguments(TrainingArguments):
         },
     )
     temperature: float | None = field(
-        default=None, metadata={"help": "Temperature of supcon and normalized_softmax; default: the loss's own."}
+        default=None,
+        metadata={
+            "help": "Temperature of a loss that has one (supcon, normalized_softmax); default: the loss's own default."
+        },
     )
     margin: float = field(
-        default=0.5, metadata={"help": "Cosine above which a negative pair costs, -1 to 1 (beta in the paper)."}
+        default=0.5,
+        metadata={
+            "help": "Cosine similarity above which a negative pair adds to the contrastive loss, -1 to 1 (beta in the "
+            "paper)."
+        },
     )
     koleo_weight: float = field(
         default=0.7,
         metadata={
-            "help": "Weight of the differential-entropy term (lambda in the paper); 0 is IRT_L. Measured (README): it "
-            "costs while R@1 on other classes still rises, and pays once a run overfits, the sooner the fewer classes "
-            "there are; take 0 for short runs on many."
+            "help": "Weight of the KoLeo term, which spreads the embeddings (lambda in the paper); 0 trains without "
+            "it. Measured (README): it lowers R@1 on new classes while that still rises, and raises it once a run "
+            "overfits, which happens sooner with fewer classes. Set 0 for short runs on many classes."
         },
     )
     koleo_neighbors: str = field(
         default="all",
         metadata={
-            "help": "Whom KoLeo pushes away: 'all' (the paper) or 'negatives' (other classes only: measured, the best "
-            "of the three in short runs, and no help in long ones)."
+            "help": "Images from which KoLeo pushes an image away: 'all' (the paper) or 'negatives', those of other "
+            "classes. Measured (README): 'negatives' scored best in short runs, and had no advantage in long ones."
         },
     )
     memory_size: float | None = field(
         default=None,
         metadata={
-            "help": "Embeddings in the cross-batch memory; up to 1: that share of the training set; 0 is none; "
-            "default: the size of the training set (none for the losses that compare no pairs)."
+            "help": "Number of embeddings in the cross-batch memory, or a share of the training set if at most 1; 0: "
+            "no memory. Default: the size of the training set for losses that compare pairs (contrastive, supcon), "
+            "and no memory for the others."
         },
     )
-    memory_weight: float = field(default=1.0, metadata={"help": "Weight of the memory's term."})
+    memory_weight: float = field(default=1.0, metadata={"help": "Weight of the loss against the memory."})
     memory_start_step: int = field(
-        default=0, metadata={"help": "Optimiser steps before the memory is filled and compared with."}
+        default=0, metadata={"help": "Number of optimiser steps before the memory is filled and compared with."}
     )
     memory_momentum: float = field(
         default=0.0,
         metadata={
-            "help": "Momentum of a slow copy of the model that makes the memory's entries (the paper: 0.999, for "
-            "In-Shop); 0: the model itself makes them."
+            "help": "Momentum of a moving average of the model that computes the embeddings in the memory, below 1 "
+            "(the paper: 0.999, for In-Shop); 0: the trained model computes them."
         },
     )
-    images_per_class: int = field(default=4, metadata={"help": "Images of each class in a batch (K)."})
+    images_per_class: int = field(default=4, metadata={"help": "Number of images of each class in a batch (K)."})
     augmentation: str = field(
-        default="random_crop", metadata={"help": f"Training augmentation: {' or '.join(AUGMENTATIONS)}."}
+        default="random_crop", metadata={"help": f"Augmentation of the training images: {' or '.join(AUGMENTATIONS)}."}
     )
-    flip: float = field(default=0.5, metadata={"help": "Probability of a horizontal flip in training."})
+    flip: float = field(
+        default=0.5, metadata={"help": "Probability that a training image is flipped horizontally, 0 to 1."}
+    )
 
     per_device_train_batch_size: int = field(
-        default=64, metadata={"help": "Images in a batch on each device: classes times images_per_class."}
+        default=64,
+        metadata={"help": "Number of training images in a batch on each device: classes times images_per_class."},
     )
     micro_batch_size: int | None = field(
         default=None,
         metadata={
-            "help": "Images that pass through the model at once in training (gradient caching); default: the whole "
-            "batch of a device."
+            "help": "Number of training images that the model processes at once (gradient caching), for batches that "
+            "do not fit into memory; default: the whole batch of a device."
         },
     )
-    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images embedded at once."})
+    per_device_eval_batch_size: int = field(
+        default=64, metadata={"help": "Number of images embedded at once in an evaluation, on each device."}
+    )
     learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of AdamW."})
     weight_decay: float = field(default=5e-4, metadata={"help": "Weight decay of AdamW."})
     layer_decay: float = field(
         default=1.0,
-        metadata={"help": "Factor by which the learning rate falls with each block towards the input; 1: no decay."},
+        metadata={
+            "help": "Factor of the learning rate from each block to the block before it, above 0; 1: the same rate for "
+            "all blocks."
+        },
     )
     loss_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "Learning rate of a loss's own weights (proxies); default: 100 times the model's."},
+        metadata={
+            "help": "Learning rate of the weights of the loss, such as proxies; default: "
+            f"{PROXY_LEARNING_RATE_FACTOR} times learning_rate."
+        },
     )
     lr_scheduler_type: str = field(
-        default="constant", metadata={"help": "Learning-rate schedule; constant begins with --warmup_steps if given."}
+        default="constant",
+        metadata={
+            "help": "Schedule of the learning rate: constant, linear, cosine or another one of transformers. "
+            "--warmup_steps works with constant too."
+        },
     )
-    max_steps: int = field(default=35_000, metadata={"help": "Optimiser steps; above 0 it overrides the epochs."})
-    max_grad_norm: float = field(default=0.0, metadata={"help": "Gradient clipping; 0 is none, as in the paper."})
-    logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
+    max_steps: int = field(
+        default=35_000,
+        metadata={"help": "Number of optimiser steps; above 0 it takes precedence over num_train_epochs."},
+    )
+    max_grad_norm: float = field(
+        default=0.0, metadata={"help": "Norm to which the gradient is clipped; 0: no clipping, as in the paper."}
+    )
+    logging_steps: float = field(default=50, metadata={"help": "Number of steps between two lines of the log."})
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "Whether to hide NaN and infinite losses from the log."}
+        default=False, metadata={"help": "Whether to leave NaN and infinite losses out of the log."}
     )
     eval_strategy: str = field(default="steps", metadata={"help": "When to evaluate: no, steps or epoch."})
-    eval_steps: float | None = field(default=1000, metadata={"help": "Steps between two evaluations."})
+    eval_steps: float | None = field(default=1000, metadata={"help": "Number of steps between two evaluations."})
     eval_ks: list[int] = field(
         default_factory=lambda: list(DEFAULT_KS),
-        metadata={"help": "Ranks K of the R@K that an evaluation reports; 1 among them."},
+        metadata={"help": "Values of K for the R@K of an evaluation; 1 must be among them."},
     )
-    save_strategy: str = field(default="steps", metadata={"help": "When to save: no, steps, epoch or best."})
-    save_steps: float = field(default=1000, metadata={"help": "Steps between two checkpoints."})
+    save_strategy: str = field(
+        default="steps", metadata={"help": "When to save a checkpoint: no, steps, epoch or best."}
+    )
+    save_steps: float = field(default=1000, metadata={"help": "Number of steps between two checkpoints."})
     save_total_limit: int | None = field(
-        default=2, metadata={"help": "Checkpoints to keep: the best one and the newest are always kept."}
+        default=2,
+        metadata={"help": "Number of checkpoints to keep. The best one and the newest are always kept."},
     )
     load_best_model_at_end: bool = field(
-        default=True, metadata={"help": "Whether to end with the weights of the best evaluation."}
+        default=True, metadata={"help": "Whether the final model has the weights of the best evaluation."}
     )
     metric_for_best_model: str | None = field(
-        default="recall_at_1", metadata={"help": "Metric by which the best checkpoint is chosen."}
+        default="recall_at_1", metadata={"help": "Metric of the evaluation that decides which checkpoint is best."}
     )
-    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether that metric is to be large."})
+    greater_is_better: bool | None = field(
+        default=True, metadata={"help": "Whether larger values of metric_for_best_model are better."}
+    )
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Kept off: the images are turned into pixels on the fly."}
+        default=False,
+        metadata={"help": "Must stay off, because the trainer reads the images from their column."},
     )
-    report_to: str = field(default="none", metadata={"help": "Experiment tracker: tensorboard, wandb, trackio, all..."})
+    report_to: str = field(
+        default="none", metadata={"help": "Experiment tracker to report to: none, tensorboard, wandb, trackio, all..."}
+    )
     dataloader_num_workers: int = field(
         default=AUTO_WORKERS,
         metadata={
-            "help": "Processes that decode images; -1: up to 8 a process with a GPU, none on a CPU, where they "
-            "would take the cores that the model runs on."
+            "help": f"Number of processes that decode images; {AUTO_WORKERS}: at most {MAX_AUTO_WORKERS}, the cores of "
+            "each training process, on a GPU; 0 on a CPU, where they would take cores from the model."
         },
     )
     dataloader_persistent_workers: bool = field(
-        default=True, metadata={"help": "Whether those processes live from epoch to epoch."}
+        default=True, metadata={"help": "Whether these processes are kept from one epoch to the next."}
     )
 
     on_bad_image: str = field(
         default="error",
         metadata={
-            "help": "What a recipe does with an image that cannot be read, before it trains: 'error' names them and "
-            "stops, 'skip' leaves them out and says so."
+            "help": "What to do before training about images that cannot be read: 'error' names them and stops, 'skip' "
+            "leaves them out and reports them."
         },
     )
 
     ddp_find_unused_parameters: bool | None = field(
-        default=False, metadata={"help": "Kept off: every parameter of a retrieval model has a gradient."}
+        default=False,
+        metadata={"help": "Kept off, because every trained parameter of a retrieval model has a gradient."},
     )
 
     def __post_init__(self) -> None:
-        """Resolve what is automatic and check the retrieval settings."""
+        """Fill in automatic values and check the settings of retrieval."""
         if self.dataloader_num_workers == AUTO_WORKERS:
             on_gpu = torch.cuda.is_available() and not self.use_cpu
             self.dataloader_num_workers = min(MAX_AUTO_WORKERS, cores_per_process()) if on_gpu else 0
@@ -206,30 +244,31 @@ class RetrievalTrainingArguments(TrainingArguments):
         if self.loss_learning_rate is None:
             self.loss_learning_rate = PROXY_LEARNING_RATE_FACTOR * self.learning_rate
         if self.warmup_steps and self.lr_scheduler_type == SchedulerType.CONSTANT:
-            self.lr_scheduler_type = SchedulerType.CONSTANT_WITH_WARMUP  # Trainer's constant schedule would ignore it
+            # Trainer's constant schedule ignores warmup_steps.
+            self.lr_scheduler_type = SchedulerType.CONSTANT_WITH_WARMUP
         if 1 not in self.eval_ks or min(self.eval_ks) < 1:
-            raise ValueError(f"eval_ks must be ranks of 1 and more, 1 among them; got {self.eval_ks}")
+            raise ValueError(f"eval_ks must be numbers of 1 or more, 1 among them; got {self.eval_ks}")
         if self.on_bad_image not in ON_BAD_IMAGE:
             raise ValueError(f"on_bad_image must be one of {', '.join(ON_BAD_IMAGE)}; got {self.on_bad_image!r}")
         if self.augmentation not in AUGMENTATIONS:
             raise ValueError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {self.augmentation!r}")
-        # Without an accelerator, saying so lets Trainer use bf16 on the CPU, where it doubles a ViT's speed.
+        # With use_cpu, Trainer allows bf16 on a CPU, which doubles the speed of a ViT.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()  # type: ignore[no-untyped-call]
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
-        """The type of mixed precision; `None` for full precision."""
+        """Return the type of mixed precision; `None` is full precision."""
         return torch.bfloat16 if self.bf16 else torch.float16 if self.fp16 else None
 
     @property
     def order_seed(self) -> int:
-        """The seed of the order in which images are shown."""
+        """Return the seed of the order of the training images: `data_seed` if it is set, else `seed`."""
         return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def step_images(self) -> int:
-        """Images of one batch of all processes together."""
+        """Return the number of images in a batch of all processes together."""
         return int(self.train_batch_size) * int(self.world_size)
 
 

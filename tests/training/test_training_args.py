@@ -9,7 +9,7 @@ from hf_vitret import RetrievalTrainingArguments
 
 @pytest.mark.parametrize("ks", [[10, 100], [0, 1], []])
 def test_ranks_without_the_first_are_refused(tmp_path: Path, ks: list[int]) -> None:
-    with pytest.raises(ValueError, match="eval_ks must be ranks of 1 and more, 1 among them"):
+    with pytest.raises(ValueError, match="eval_ks must be numbers of 1 or more, 1 among them; got"):
         RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, eval_ks=ks)
 
 

@@ -152,12 +152,12 @@ def test_defaults_are_the_papers() -> None:
     ("changes", "message"),
     [
         ({"per_device_train_batch_size": 36}, "multiple of 7 images .anchor, positive, 5 negatives.; got 36"),
-        ({"memory_size": 1.0}, "no memory; got loss contrastive and memory_size 1.0"),
+        ({"memory_size": 1.0}, r"no memory; got loss contrastive and memory_size 1\.0\. Leave both"),
         ({"loss": "supcon"}, "got loss supcon"),
         ({"num_negatives": 0}, "num_negatives must be at least 1; got 0"),
         ({"pool_size": 0}, "pool_size must be at least 1"),
         ({"lr_decay": -1.0}, "lr_decay must be 0 .none. or more"),
-        ({"lr_scheduler_type": "cosine"}, "lr_decay is a schedule of its own"),
+        ({"lr_scheduler_type": "cosine"}, r"because lr_decay is a schedule itself; got lr_decay 0\.01\. Set it to 0"),
     ],
 )
 def test_settings_outside_their_domain_are_refused(changes: dict[str, Any], message: str) -> None:
