@@ -154,7 +154,17 @@ class RetrievalTrainer(ResumableTrainer):
         return loader
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Build the optimizer, with learning rates by depth (`layer_decay`) and one for the weights of the loss."""
+        """Build the optimizer, with learning rates by depth (`layer_decay`) and one for the weights of the loss.
+
+        Args:
+            model: The model to optimise; `None` takes that of the trainer.
+
+        Returns:
+            The optimizer.
+
+        Raises:
+            ValueError: The loss has weights, and FSDP shards the model.
+        """
         is_new = self.optimizer is None
         trained: Any = self.model if model is None else model
         if is_new and self.args.layer_decay < 1:

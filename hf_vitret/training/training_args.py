@@ -55,8 +55,8 @@ class RetrievalTrainingArguments(TrainingArguments):
         default="contrastive",
         metadata={
             "help": f"Loss that compares the images: {', '.join(PAIR_LOSSES)}; or a torch.nn.Module class of your own "
-            "as module:Class, such as my_package.my_losses:MyLoss. The class takes the place of the contrastive loss; "
-            "its constructor gets margin, temperature (if set), num_classes and embedding_dim where it has parameters "
+            "as module:Class, such as my_package.my_losses:MyLoss. The class replaces the contrastive loss; its "
+            "constructor gets margin, temperature (if set), num_classes and embedding_dim where it has parameters "
             "of these names. The other defaults are the paper's for contrastive."
         },
     )

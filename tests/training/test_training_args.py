@@ -1,10 +1,20 @@
 """Checks and automatic values of the training arguments."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from hf_vitret import RetrievalTrainingArguments
+from hf_vitret import RetrievalTrainingArguments, TupleTrainingArguments
+
+
+@pytest.mark.parametrize("arguments", [RetrievalTrainingArguments, TupleTrainingArguments])
+def test_every_field_has_a_help_text(arguments: type) -> None:
+    """The texts are the help of the command line, whose parser would take a percent sign for a placeholder."""
+    texts = {field.name: str(field.metadata.get("help", "")) for field in fields(arguments)}
+    own = {name for owner in arguments.__mro__ if "hf_vitret" in owner.__module__ for name in owner.__annotations__}
+    assert all(texts.values())
+    assert all(texts[name].endswith(".") and "%" not in texts[name] for name in own & texts.keys())
 
 
 @pytest.mark.parametrize("ks", [[10, 100], [0, 1], []])

@@ -99,7 +99,7 @@ def _is_module_class(value: Any) -> bool:
 
 @contextmanager
 def _current_folder_last() -> Iterator[None]:
-    """Let imports find modules in the current folder, as the last place where they are looked for."""
+    """Add the current folder to the end of the import path inside the `with` block."""
     folder = str(Path.cwd())
     if folder in sys.path or "" in sys.path:
         yield

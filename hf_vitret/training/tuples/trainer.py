@@ -147,13 +147,25 @@ class TupleTrainer(RetrievalTrainer):
         return torch.optim.Adam if is_coupled else optimizer_class, settings
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Return the names of the parameters with weight decay: all of them if `args.l2_decay` is set."""
+        """Return the names of the parameters with weight decay: all of them if `args.l2_decay` is set.
+
+        Args:
+            model: The model to optimise.
+        """
         if self.args.l2_decay:
             return [name for name, _ in model.named_parameters()]
         return super().get_decay_parameter_names(model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        """Build the schedule, which lowers the learning rate after each epoch if `args.lr_decay` is above 0."""
+        """Build the schedule, which lowers the learning rate after each epoch if `args.lr_decay` is above 0.
+
+        Args:
+            num_training_steps: Number of optimiser steps of the run.
+            optimizer: The optimizer; `None` takes that of the trainer.
+
+        Returns:
+            The schedule of torch.
+        """
         if self.lr_scheduler is None and self.args.lr_decay:
             batches = len(self.tuple_sampler) // self.tuple_sampler.batch_size
             steps, decay = -(-batches // self.args.gradient_accumulation_steps), self.args.lr_decay

@@ -57,7 +57,7 @@ STATE = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "loss_state.safetensor
 
 
 def test_runs_that_push(hub: HubStandIn, tmp_path: Path) -> None:
-    hub.faults.add("create_commit", Refuse(400, message="no room"), nth=3)
+    hub.faults.add("create_commit", Refuse(400, message="no space left"), nth=3)
     process = hub.run(RUN, hub.token, home=tmp_path)
     folder = tmp_path / "hub"  # the current folder of programs that the stand-in runs
     assert "push_to_hub needs a token that may write" in process.stdout
@@ -75,7 +75,7 @@ def test_runs_that_push(hub: HubStandIn, tmp_path: Path) -> None:
     # The third push failed: the run continued, and logged the failure when it happened and at its end.
     assert "a push to ada/run failed, training goes on" in process.stderr
     assert "ada/run on the Hub is NOT the model that this run has ended with" in process.stderr
-    assert "no room" in process.stderr
+    assert "no space left" in process.stderr
 
     # The run that was resumed from the checkpoint of the second push ends like the first.
     assert "fetched second/checkpoint-4" in process.stdout

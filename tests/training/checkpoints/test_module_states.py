@@ -30,7 +30,7 @@ def test_states_come_back() -> None:
         (lambda state: state.update({"loss.proxies": torch.ones(1)}), "loss.proxies"),
         (lambda state: state.update({"loss.weight": torch.ones(2, 4)}), "loss.weight"),
     ],
-    ids=["missing", "foreign", "of another size"],
+    ids=["missing", "unknown", "of another size"],
 )
 def test_another_runs_state_is_refused_and_nothing_loaded(change, named: str) -> None:
     state, target = module_states(modules()), modules()

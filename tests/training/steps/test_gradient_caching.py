@@ -113,12 +113,12 @@ def test_the_activations_of_one_micro_batch_are_alive_at_a_time() -> None:
         batch.embeddings.grad = torch.ones_like(batch.embeddings)
         forward = model.forward
 
-        def count_anew(*args, **kwargs):
+        def count_from_zero(*args, **kwargs):
             nonlocal alive
             alive = 0
             return forward(*args, **kwargs)  # noqa: B023
 
-        model.forward = count_anew
+        model.forward = count_from_zero
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             batch.backward()
         kept.append(peak)

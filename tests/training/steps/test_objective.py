@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hf_vitret import ContrastiveLoss, NormalizedSoftmaxLoss, RetrievalLoss, SmoothRecallLoss, SupConLoss
-from hf_vitret.losses.external import ExternalLoss
+from hf_vitret.losses import PAIR_LOSSES, ExternalLoss
 from hf_vitret.training.steps.objective import adapt_loss, build_loss, memory_rows
 from tests.training import runs
 
@@ -66,10 +66,7 @@ def test_memory_that_does_not_fit(changes: dict[str, Any], message: str, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"loss": "triplets"},
-            r"contrastive, supcon, normalized_softmax, smooth_recall, or a class .* as module:Class .*; got 'triplets'",
-        ),
+        ({"loss": "triplets"}, f"{', '.join(PAIR_LOSSES)}, or a class .* as module:Class .*; got 'triplets'"),
         ({"memory_size": 3.5}, "a whole number of embeddings; got 3.5"),
         ({"memory_start_step": -1}, "memory_start_step must be 0 or more; got -1"),
         ({"memory_momentum": 1.0}, "at least 0 and below 1; got 1.0"),
