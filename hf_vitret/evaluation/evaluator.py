@@ -1,4 +1,4 @@
-"""Score a model on a data set: embed it, search it exactly, and apply the metrics."""
+"""`RetrievalEvaluator`: embeds a data set with a model, searches it exactly and computes the metrics."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -23,25 +23,35 @@ if TYPE_CHECKING:
 class RetrievalEvaluator:
     """Evaluate retrieval models on one data set.
 
-    With a query set alone, each of its images queries all the others (leave-one-out, as on Stanford Online Products
-    and CUB). With a gallery, each query image is sought among the gallery's, except the one of its own `image_id`
-    (In-Shop).
+    With a query set alone, each of its images is a query and searches all the others (leave-one-out, as on Stanford
+    Online Products and CUB). With a gallery, each query searches the images of the gallery, except those with its own
+    `image_id` (as on In-Shop).
 
     Args:
-        query: Data set with the columns `image`, `label`, `image_id`; or a mapping with the entries `query` and
-            `gallery`, or `test`, such as a `DatasetDict` of this package.
-        gallery: Data set to search; `None` searches the query set.
-        ks: Ranks K of the reported R@K, and of the other metrics at k.
-        batch_size: Images embedded at once.
-        num_workers: Processes that decode images.
-        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
-        metrics: Names of metrics; see `retrieval_metrics`.
-        ties: What items that score alike are worth: `"pessimistic"` or `"expected"`.
-        memory_budget: Bytes that scores held at once may take; see `retrieval_metrics`.
+        query: Data set with the columns `image`, `label` and `image_id`; or a mapping with the entries `query` and
+            `gallery`, or `test`, such as a `DatasetDict` from `load_retrieval_dataset`.
+        gallery: Data set to search, with the same columns. `None` searches the query set.
+        ks: The cut-offs k of R@k and of the other metrics at k, each at least 1.
+        batch_size: Number of images embedded at once.
+        num_workers: Number of processes that decode images; 0 decodes in this process.
+        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast. `None` embeds in the type of the weights.
+        metrics: Names of metrics. `recall_at_k`, `precision_at_k` and `map_at_k` are computed at each cut-off;
+            `map_at_r`, `r_precision`, `map` (mean average precision over the whole list) and `mrr` (mean reciprocal
+            rank) once.
+        ties: The rule for items whose scores differ by at most 2e-6. `"pessimistic"`: an image of another class that
+            ties with one of the query's class ranks ahead of it. `"expected"`: a value is its mean over all orders of
+            the images that tie.
+        memory_budget: Bytes that the scores held at once may take, at least 512. `None` takes what suits the device: 8
+            MiB on a CPU, 512 MiB on CUDA.
 
     Attributes:
-        choice: The metrics, cut-offs and rule for ties.
-        memory_budget: As given.
+        query: The query set.
+        gallery: The gallery; `None` if the query set is searched.
+        choice: The metrics, their cut-offs and the rule for ties.
+        batch_size: Number of images embedded at once.
+        num_workers: Number of processes that decode images.
+        dtype: The autocast type, or `None`.
+        memory_budget: Bytes that the scores held at once may take, or `None`.
 
     Raises:
         ValueError: A column is missing, a mapping has neither `test` nor `query` and `gallery`, or a metric, a cut-off
@@ -67,13 +77,16 @@ class RetrievalEvaluator:
             elif "test" in query:
                 query = query["test"]
             else:
-                raise ValueError(f"expected the splits test, or query and gallery; got {', '.join(query)}")
+                raise ValueError(
+                    f"expected the splits test, or query and gallery; got {', '.join(query)}. Pass the data sets "
+                    "themselves if their splits have other names"
+                )
         for dataset in (query, gallery):
             missing = [] if dataset is None else [name for name in COLUMNS if name not in dataset.column_names]
             if dataset is not None and missing:
                 raise ValueError(
                     f"expected the columns {', '.join(COLUMNS)}; got {', '.join(dataset.column_names)}. "
-                    "load_retrieval_dataset gives them"
+                    "load_retrieval_dataset returns data sets with these columns"
                 )
         self.query = query
         self.gallery = gallery
@@ -84,13 +97,30 @@ class RetrievalEvaluator:
         self.memory_budget = memory_budget
 
     def __call__(self, model: nn.Module) -> dict[str, float | int]:
-        """Embed with the model and score; see `retrieval_metrics` for what comes back."""
+        """Embed the data set with a model and compute the metrics.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
+
+        Returns:
+            The metrics by name, means over the queries in [0, 1], and the counts `num_queries` and
+            `num_queries_without_positive`, as `retrieval_metrics` returns them.
+        """
         query_embeddings = self.embed(model, self.query)
         gallery_embeddings = None if self.gallery is None else self.embed(model, self.gallery)
         return self.score(query_embeddings, gallery_embeddings)
 
     def embed(self, model: nn.Module, dataset: "Dataset", *, progress: bool = True) -> torch.Tensor:
-        """Embed one data set, `(N, dim)` float32, with a bar or without."""
+        """Embed one data set.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
+            dataset: The data set, with a column `image`.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            `(num_images, dim)` float32 on the CPU, unit L2 norm, in the order of the data set.
+        """
         return embed_images(
             model,
             dataset,
@@ -103,13 +133,38 @@ class RetrievalEvaluator:
     def score(
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, float | int]:
-        """Score embeddings of the query set, `(Q, dim)`, and of the gallery, `(N, dim)`, where there is one."""
+        """Compute the metrics of embeddings of the data set.
+
+        Args:
+            query_embeddings: `(num_queries, dim)` float, in the order of the query set.
+            gallery_embeddings: `(num_gallery, dim)` float, in the order of the gallery; required if there is a gallery.
+
+        Returns:
+            The metrics by name, means over the queries in [0, 1], and the counts `num_queries` and
+            `num_queries_without_positive`, as `retrieval_metrics` returns them.
+
+        Raises:
+            ValueError: Embeddings of a gallery are missing or not expected, numbers of rows do not match the data set,
+                or an embedding is NaN or infinite.
+        """
         return self.search_protocol.metrics(query_embeddings, gallery_embeddings, **self._score_settings)
 
     def query_metrics(
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Score each query by itself, `(Q,)` float64 for each metric; see `hf_vitret.query_metrics`."""
+        """Compute the metrics of each query.
+
+        Args:
+            query_embeddings: `(num_queries, dim)` float, in the order of the query set.
+            gallery_embeddings: `(num_gallery, dim)` float, in the order of the gallery; required if there is a gallery.
+
+        Returns:
+            For each metric, `(num_queries,)` float64 on the device of the queries; nan for a query without a positive.
+
+        Raises:
+            ValueError: Embeddings of a gallery are missing or not expected, numbers of rows do not match the data set,
+                or an embedding is NaN or infinite.
+        """
         return self.search_protocol.query_metrics(query_embeddings, gallery_embeddings, **self._score_settings)
 
     @property
@@ -124,21 +179,21 @@ class RetrievalEvaluator:
 
     @cached_property
     def search_protocol(self) -> RetrievalProtocol:
-        """Who is sought among whom, for embeddings of this data set."""
+        """The labels and ids of the data set as a `RetrievalProtocol`, which scores embeddings."""
         if self.gallery is None:
             return RetrievalProtocol(self.query_labels)
         return RetrievalProtocol(self.query_labels, self.gallery_labels, *self.shared_ids)
 
     def protocol(self, model: nn.Module) -> dict[str, Any]:
-        """Describe how a model is evaluated here: what a score must carry to be compared with another.
+        """Describe how a model is evaluated here: what another score must have in common to be comparable.
 
         Args:
             model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
 
         Returns:
-            JSON values by name: those of `RetrievalProtocol.describe`; `queries_without_positive` (what becomes of
-            them; the results count them), `ks`, `metrics`, `ties`, `tie_tolerance` (difference of scores), `score`;
-            and of the model `image_size`, `resize_size` (pixels), `resize_mode`, `pooling`, `embedding_dim` and
+            JSON values by name: those of `RetrievalProtocol.describe`; `queries_without_positive` (how they are
+            treated), `ks`, `metrics`, `ties`, `tie_tolerance` (the largest difference of scores that tie) and `score`;
+            and for the model `image_size` and `resize_size` in pixels, `resize_mode`, `pooling`, `embedding_dim` and
             `dtype` (of its arithmetic).
         """
         config: Any = model.config
@@ -162,16 +217,17 @@ class RetrievalEvaluator:
     def neighbors(
         self, rows: torch.Tensor, k: int, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Find the nearest images of some queries, each query's own image left out.
+        """Find the nearest images of some queries, without the query's own image.
 
         Args:
-            rows: `(num_rows,)` int64 rows of the query set.
-            k: How many neighbours, at least 1.
-            query_embeddings: `(Q, dim)` float.
-            gallery_embeddings: `(N, dim)` float, where there is a gallery.
+            rows: `(num_rows,)` int64, rows of the query set.
+            k: Number of neighbours, at least 1.
+            query_embeddings: `(num_queries, dim)` float, of the whole query set.
+            gallery_embeddings: `(num_gallery, dim)` float, of the whole gallery; required if there is a gallery.
 
         Returns:
-            `(num_rows, k)` int64 rows of the gallery, best first; -1 where it holds fewer images.
+            `(num_rows, k)` int64, rows of the gallery (of the query set without a gallery), nearest first; -1 where
+            there are fewer images.
         """
         query_ids, gallery_ids = self.shared_ids
         gallery = query_embeddings if gallery_embeddings is None else gallery_embeddings
@@ -181,17 +237,17 @@ class RetrievalEvaluator:
 
     @cached_property
     def query_labels(self) -> torch.Tensor:
-        """Label of each query, `(Q,)` int64."""
+        """The label of each query, `(num_queries,)` int64."""
         return torch.tensor(column_values(self.query, "label"))
 
     @cached_property
     def gallery_labels(self) -> torch.Tensor:
-        """Label of each gallery image, `(N,)` int64: the query set's own where there is no gallery."""
+        """The label of each gallery image, `(num_gallery,)` int64; those of the query set if there is no gallery."""
         return self.query_labels if self.gallery is None else torch.tensor(column_values(self.gallery, "label"))
 
     @cached_property
     def shared_ids(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The `image_id`s of queries and gallery as integers, equal where the strings are equal."""
+        """The `image_id`s of queries and gallery as integers, equal if the strings are equal."""
         query_names = column_values(self.query, "image_id")
         gallery_names = query_names if self.gallery is None else column_values(self.gallery, "image_id")
         numbers = {name: number for number, name in enumerate(dict.fromkeys([*query_names, *gallery_names]))}
@@ -200,29 +256,29 @@ class RetrievalEvaluator:
 
 
 class ScoresQueries(Protocol):
-    """What scores each query by itself: a `RetrievalEvaluator`, or a search with a step after embedding."""
+    """An object that scores each query: a `RetrievalEvaluator`, or a search with a post-processing step."""
 
     def query_metrics(
         self, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Return `(Q,)` float64 for each metric, nan for a query without a positive."""
+        """Return for each metric `(num_queries,)` float64, nan for a query without a positive."""
 
 
 def score_queries(
     search: ScoresQueries, query_embeddings: torch.Tensor, gallery_embeddings: torch.Tensor | None, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Score each query by itself, on the GPU where the model has one.
+    """Compute the metrics of each query, on the device of the model if that is CUDA, else on the CPU.
 
     Args:
-        search: The data set and the metrics, and what is done after embedding, if anything.
-        query_embeddings: `(Q, dim)` float.
-        gallery_embeddings: `(N, dim)` float, where there is a gallery.
-        device: Of the model. What is neither a GPU of CUDA nor a CPU lends no float64, and is not used.
+        search: The data set with its metrics, and the post-processing step if there is one.
+        query_embeddings: `(num_queries, dim)` float.
+        gallery_embeddings: `(num_gallery, dim)` float, or `None` without a gallery.
+        device: The device of the model. Other devices than CUDA and the CPU are not used, because some have no float64.
 
     Returns:
-        For each metric `(Q,)` float64 on the CPU, nan for a query without a positive.
+        For each metric, `(num_queries,)` float64 on the CPU; nan for a query without a positive.
     """
-    place = exact_device(device)
-    gallery = None if gallery_embeddings is None else gallery_embeddings.to(place)
-    values = search.query_metrics(query_embeddings.to(place), gallery)
+    scoring_device = exact_device(device)
+    gallery = None if gallery_embeddings is None else gallery_embeddings.to(scoring_device)
+    values = search.query_metrics(query_embeddings.to(scoring_device), gallery)
     return {name: scores.cpu() for name, scores in values.items()}

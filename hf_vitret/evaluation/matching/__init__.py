@@ -1,1 +1,1 @@
-"""From which score on two images match."""
+"""Score thresholds for a match of two images, and their true-match and false-match rates."""

@@ -1,4 +1,4 @@
-"""The scores of all pairs of two labels, of which any order statistic is found by counting."""
+"""`FalsePairs`: exact order statistics of the scores of all pairs with different labels, found by counting."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from hf_vitret.search.entry_positions import true_positions
 from hf_vitret.search.exact_codes import Identifiers
 from hf_vitret.search.inner_products import inner_products
 
-# Bins of the first histogram. With 32,768 over the cosines, a bin is 2.6 times as wide as a float32 product may be
-# wrong (384 dimensions): narrow enough for one more walk to do, where the score is not close to zero.
+# Number of bins of the first histogram. With 32,768 bins over the cosines, a bin is 2.6 times as wide as the largest
+# error of a float32 product (384 dimensions). That is narrow enough for one more pass to be enough, unless the score is
+# close to zero.
 _NUM_BINS = 32_768
-# Float32 scores told apart in one walk, at most: the counts of five windows are 3 MB.
+# Largest number of float32 values that are distinguished in one pass: the counts of five windows are 3 MB.
 _MAX_KEYS = 1 << 16
 # torch.histc counts in float32, which is exact up to 2**24.
 _HISTOGRAM_SIZE = 1 << 22
-# Of the scores of a tile, the share that may need their exact value: from there on, a product in float64 costs less.
+# If more than this share of the scores of a tile may need their exact value, all of them are computed in float64, which
+# costs less.
 _MAX_DOUBTFUL = 0.02
 
 
 class FalsePairs:
-    """The pairs of a query and a gallery item whose labels differ.
+    """The pairs of a query and a gallery item with different labels.
 
-    Their scores are looked at a tile at a time, in several walks, and never kept. The first walk draws a histogram of
-    float32 products and tells in which window an order statistic lies, the second counts the exact scores in that
-    window; where it holds more than 65,536 different float32 numbers, as around zero, a third walk looks at one in
-    65,536 of them.
+    Their scores are computed tile by tile, in several blockwise passes, and never stored. The first pass makes a
+    histogram of float32 products, which gives the window that contains an order statistic. The second pass counts the
+    exact scores in that window. If the window contains more than 65,536 different float32 numbers, as around zero, a
+    bin of the second pass holds many of them, and a third pass counts in the bin that contains the order statistic.
 
     Args:
-        embeddings: As for `match_rates`, as are those below.
-        labels: The labels of the queries.
-        gallery_embeddings: The gallery; None for the queries themselves, each pair once.
-        gallery_labels: Its labels.
-        query_ids: Who does not see whom.
-        gallery_ids: Who does not see whom.
-        tile_size: Rows and columns of a tile, a positive multiple of 8.
+        embeddings: `(num_queries, dim)` float, the embeddings of the queries.
+        labels: `(num_queries,)` integers or strings, the class of each query.
+        gallery_embeddings: `(num_gallery, dim)` float. `None`: all pairs of two different items of `embeddings`, each
+            once.
+        gallery_labels: `(num_gallery,)`, of the same kind as `labels`.
+        query_ids: `(num_queries,)` integers, strings or tuples. A query and a gallery item with the same id are not a
+            pair.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Both or neither, and only with a gallery.
+        tile_size: Rows and columns of a tile of scores, a positive multiple of 8.
 
     Attributes:
-        order: The rows, sorted.
+        order: The sorted queries and gallery.
         is_symmetric: Whether there is no gallery.
-        num_pairs: How many false pairs there are.
+        num_pairs: Number of false pairs, which may be 0.
 
     Raises:
-        TypeError: As for `match_rates`.
-        ValueError: As for `match_rates`, but none where there is no pair.
+        TypeError: Embeddings are not floats, or labels or ids are floats.
+        ValueError: Shapes do not match, an embedding is NaN or infinite, or labels or ids come without their
+            counterpart.
 
     Example:
         >>> pairs = FalsePairs(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), ["mug", "cup", "jug"], tile_size=8)
@@ -77,23 +82,23 @@ class FalsePairs:
         self._tile_size = tile_size
         self._margin = float(self.order.margins.max())
         largest = float(row_norms(self.order.queries).max()) * float(row_norms(self.order.gallery).max())
-        self._bound = largest * 1.001 or 1.0  # no float32 product lies beyond
+        self._bound = largest * 1.001 or 1.0  # no float32 product is larger
         self._histogram = torch.zeros(_NUM_BINS, dtype=torch.int64, device=embeddings.device)
         for scores, _ in self._tiles():
-            for part in torch.split(scores.flatten(), _HISTOGRAM_SIZE):  # what is hidden, -inf, lies in no bin
+            for part in torch.split(scores.flatten(), _HISTOGRAM_SIZE):  # -inf is in no bin
                 self._histogram += torch.histc(part, _NUM_BINS, -self._bound, self._bound).long()
         self.num_pairs = int(self._histogram.sum())
 
     def thresholds(self, allowed: Sequence[int]) -> tuple[list[float], list[int]]:
-        """Find the lowest score that no more than so many pairs reach.
+        """Find the lowest score that at most a given number of pairs reaches.
 
         Args:
-            allowed: For each threshold, how many pairs may be at or above it.
+            allowed: For each threshold, the number of pairs that may be at or above it.
 
         Returns:
-            The thresholds, float32 numbers, -inf where all pairs may match; and how many pairs reach each.
+            The thresholds, float32 numbers, -inf if all pairs may match; and the number of pairs at or above each.
         """
-        # The best score that must not be reached is the one after those that may.
+        # The threshold is just above the score of the first pair that must not match.
         ranks = sorted({rank for rank in allowed if rank < self.num_pairs})
         found = dict(zip(ranks, self._order_statistics(ranks), strict=True))
         results = [(_to_score(found[rank][0] + 1), found[rank][1]) for rank in ranks]
@@ -102,40 +107,41 @@ class FalsePairs:
         return [threshold for threshold, _ in chosen], [matches for _, matches in chosen]
 
     def _order_statistics(self, ranks: list[int]) -> list[tuple[int, int]]:
-        """Return, for ranks from 0 at the top, the key of the score at that rank, and how many scores are above it."""
+        """Return for each rank (0 is the top) the key of the score at that rank, and the number of scores above it."""
         windows = [self._first_window(rank) for rank in ranks]
         results: dict[int, tuple[int, int]] = {}
         while len(results) < len(ranks):
-            is_open = [place for place in range(len(ranks)) if place not in results]
-            for place, (above, counts, shift) in zip(
-                is_open, self._count_keys([windows[place] for place in is_open]), strict=True
+            is_open = [number for number in range(len(ranks)) if number not in results]
+            for number, (above, counts, shift) in zip(
+                is_open, self._count_keys([windows[number] for number in is_open]), strict=True
             ):
-                low, high = windows[place]
-                bin_, num_above = _bin_of(counts, ranks[place] - above)
+                low, high = windows[number]
+                bin_, num_above = _bin_of(counts, ranks[number] - above)
                 start = low + (bin_ << shift)
-                windows[place] = (start, min(start + (1 << shift) - 1, high))
+                windows[number] = (start, min(start + (1 << shift) - 1, high))
                 if shift == 0:
-                    results[place] = (start, above + num_above)
-        return [results[place] for place in range(len(ranks))]
+                    results[number] = (start, above + num_above)
+        return [results[number] for number in range(len(ranks))]
 
     def _first_window(self, rank: int) -> tuple[int, int]:
-        """Return the keys between which the exact score at a rank must lie, both included.
+        """Return the lowest and the highest key that the exact score at a rank may have.
 
-        Each product is within the margin of the exact score, and so is the product at a rank of the exact score there.
+        Each product is within the margin of its exact score, so the product at a rank is within the margin of the exact
+        score at that rank.
         """
         bin_, _ = _bin_of(self._histogram, rank)
         width = 2 * self._bound / _NUM_BINS
-        low = -self._bound + (bin_ - 1) * width - self._margin  # a bin more on either side, for what is on an edge
+        low = -self._bound + (bin_ - 1) * width - self._margin  # one more bin on either side, for scores on an edge
         high = -self._bound + (bin_ + 2) * width + self._margin
         low_key, high_key = _to_keys(torch.tensor([low, high])).tolist()
         return low_key, high_key
 
     def _count_keys(self, windows: list[tuple[int, int]]) -> list[tuple[int, torch.Tensor, int]]:
-        """Count the pairs above each window of keys, and those in it.
+        """Count the pairs above each window of keys, and the pairs in it by bin.
 
         Returns:
-            For each window the number above, the counts of its bins, `(num_bins,)` int64, ascending, and how many bits
-            of a key a bin does not tell apart.
+            For each window: the number of pairs above it; the counts of its bins, `(num_bins,)` int64, ascending; and
+            the number of low bits of a key that a bin does not distinguish.
         """
         shifts = [max(0, (high - low).bit_length() - (_MAX_KEYS - 1).bit_length()) for low, high in windows]
         device = self._histogram.device
@@ -153,14 +159,17 @@ class FalsePairs:
                 is_doubtful |= (passed >= low) & (passed <= high)
             _settle(passed, is_doubtful, row, column, exact, scores.numel())
             keys = _to_keys(passed)
-            for place, (low_key, high_key) in enumerate(windows):
-                above[place] += int((keys > high_key).sum())
+            for number, (low_key, high_key) in enumerate(windows):
+                above[number] += int((keys > high_key).sum())
                 inside = keys[(keys >= low_key) & (keys <= high_key)] - low_key
-                counts[place] += (inside >> shifts[place]).bincount(minlength=_MAX_KEYS)
+                counts[number] += (inside >> shifts[number]).bincount(minlength=_MAX_KEYS)
         return list(zip(above, counts, shifts, strict=True))
 
     def _tiles(self) -> Iterator[tuple[torch.Tensor, ExactScores]]:
-        """Walk the float32 products of all pairs, -inf where a pair is none or came before; one buffer for all."""
+        """Yield the float32 products of all pairs in one reused buffer, tile by tile, and the exact scores of the tile.
+
+        An entry that is no pair, or a pair that another entry stands for, is -inf.
+        """
         order, size = self.order, self._tile_size
         buffer = torch.empty(size * size, device=order.queries.device)
         for start in range(0, order.num_queries, size):
@@ -187,7 +196,7 @@ def _settle(
     exact: ExactScores,
     num_scores: int,
 ) -> None:
-    """Replace the products that are too close to a window to tell by their exact scores, in place."""
+    """Replace the products that are too close to a window to decide by their exact scores, in place."""
     num_doubtful = int(is_doubtful.sum())
     if num_doubtful > _MAX_DOUBTFUL * num_scores:
         passed[is_doubtful] = exact.of_rows()[row[is_doubtful], column[is_doubtful]]
@@ -196,14 +205,14 @@ def _settle(
 
 
 def _bin_of(counts: torch.Tensor, rank: int) -> tuple[int, int]:
-    """Return the bin of ascending counts that holds a rank from the top, and how many are in the bins above it."""
+    """Return the bin of ascending counts that contains a rank from the top, and the total of the bins above it."""
     reached = counts.flip(0).cumsum(0)
-    place = int(torch.searchsorted(reached, rank, right=True))
-    return len(counts) - 1 - place, int(reached[place - 1]) if place else 0
+    from_top = int(torch.searchsorted(reached, rank, right=True))
+    return len(counts) - 1 - from_top, int(reached[from_top - 1]) if from_top else 0
 
 
 def _to_keys(scores: torch.Tensor) -> torch.Tensor:
-    """Number float32 scores in their order: neighbours differ by 1, and both zeros are 0; int64.
+    """Number float32 scores in their order, as int64: neighbouring values differ by 1, and both zeros are 0.
 
     Example:
         >>> _to_keys(torch.tensor([-1e-45, -0.0, 0.0, 1e-45]))
@@ -214,6 +223,6 @@ def _to_keys(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _to_score(key: int) -> float:
-    """Return the float32 score of a key."""
+    """Return the float32 score with this key."""
     bits = key if key >= 0 else -key - 1 - 2**31
     return float(torch.tensor(bits, dtype=torch.int32).view(torch.float32))

@@ -1,4 +1,4 @@
-"""True-match rates at false-match rates: from which score on two images may be said to match."""
+"""`match_rates`: score thresholds for given false-match rates, and the true-match rates that they give."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ DEFAULT_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 @dataclass(frozen=True)
 class MatchRate:
-    """What a threshold does: two images match where their score is at or above it.
+    """A threshold and its rates: two images match if their score is at or above the threshold.
 
     Attributes:
-        false_match_rate: The share of false pairs that may match, as asked for.
-        threshold: The lowest float32 score that keeps to it; -inf where every pair may match.
-        true_match_rate: Share of the true pairs that match; nan where there are none.
-        num_false_matches: False pairs that match. Less than the rate allows where several tie at the threshold; 0
-            where the rate times the number of false pairs is below 1: then the threshold is as good as a guess.
+        false_match_rate: The share of false pairs that may match, as requested.
+        threshold: The lowest float32 score that satisfies this rate; -inf if every pair may match.
+        true_match_rate: Share of the true pairs that match; nan if there are none.
+        num_false_matches: Number of false pairs that match. It is less than the rate allows if several false pairs tie
+            at the threshold, and 0 if the rate times the number of false pairs is below 1; the threshold is then not a
+            reliable estimate.
     """
 
     false_match_rate: float
@@ -37,12 +38,13 @@ class MatchRate:
 
 @dataclass(frozen=True)
 class MatchRates:
-    """Thresholds and what they do, in the order of the rates asked for.
+    """Thresholds and their rates, in the order of the requested false-match rates.
 
     Attributes:
-        rates: One for each false-match rate.
-        num_true_pairs: Pairs of a query and a gallery item of one label; without a gallery each pair once.
-        num_false_pairs: Pairs of two labels.
+        rates: One `MatchRate` for each false-match rate.
+        num_true_pairs: Number of pairs of a query and a gallery item with the same label; without a gallery, each pair
+            counts once.
+        num_false_pairs: Number of pairs with different labels.
     """
 
     rates: tuple[MatchRate, ...]
@@ -50,7 +52,7 @@ class MatchRates:
     num_false_pairs: int
 
     def table(self) -> str:
-        """Lay the rates out as text, one a line."""
+        """Return the rates as a text table, one rate on each line."""
         lines = [f"{'false-match rate':>16}{'threshold':>12}{'true-match rate':>17}{'false matches':>15}"]
         lines += [
             f"{rate.false_match_rate:>16g}{rate.threshold:>12.6f}{rate.true_match_rate:>17.4f}"
@@ -72,36 +74,44 @@ def match_rates(
     false_match_rates: Sequence[float] = DEFAULT_RATES,
     tile_size: int | None = None,
 ) -> MatchRates:
-    """Find for each false-match rate the threshold that keeps to it, and the share of true pairs that it lets pass.
+    """Find the score threshold for each false-match rate, and the share of true pairs that match at this threshold.
 
-    How to say "no match" in a search: show what scores at or above a threshold. A pair is a query and a gallery item,
-    true where their labels are equal; a threshold's rates are over all pairs, so that large classes count for more. The
-    figures are exact: the threshold is an order statistic of the scores of all false pairs, found by counting, and
-    never a sample or a bin. The scores are those of `positive_ranks`, the same for every tile size and device.
+    A search can answer "no match" with such a threshold: it shows only the items that score at or above it. A pair is a
+    query and a gallery item; it is true if their labels are equal, and false otherwise. The rates are over all pairs,
+    so that large classes count more. The figures are exact: the threshold is an order statistic of the scores of all
+    false pairs, found by counting, without sampling or binning. Scores are inner products in float64, rounded to
+    float32, so that they are the same for every tile size and device.
 
-    Ties are pessimistic: a false pair whose score equals the threshold matches. So where several false pairs tie at the
-    score where the rate is used up, the threshold lies above all of them, and true pairs of that score do not match.
+    Ties are pessimistic: a false pair whose score equals the threshold matches. If several false pairs tie at the score
+    where the rate is used up, the threshold is above all of them, and true pairs with that score do not match.
 
     Args:
-        embeddings: `(num_queries, dim)` float, on CPU or CUDA. Scores are inner products of the rows as given.
-        labels: `(num_queries,)` integers or strings. Never floats.
-        gallery_embeddings: `(num_gallery, dim)` float. None: all pairs of two different items, each once.
-        gallery_labels: `(num_gallery,)`, of the same kind as `labels`.
-        query_ids: `(num_queries,)` integers or strings. A query and a gallery item of one id are no pair.
-        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Both or neither, and only with a gallery.
-        false_match_rates: Shares of the false pairs that may match, in [0, 1].
-        tile_size: Rows and columns of a tile of scores, a positive multiple of 8. None: what suits the device.
+        embeddings: `(num_queries, dim)` float, the embeddings of the queries, on CPU or CUDA. Scores are inner products
+            of the rows as given.
+        labels: `(num_queries,)` integers or strings, the class of each query. Floats are refused.
+        gallery_embeddings: `(num_gallery, dim)` float, the embeddings of the gallery. `None`: all pairs of two
+            different items of `embeddings`, each once.
+        gallery_labels: `(num_gallery,)`, of the same kind as `labels`. Required with `gallery_embeddings`, refused
+            without it.
+        query_ids: `(num_queries,)` integers, strings or tuples. A query and a gallery item with the same id are not a
+            pair. `None` leaves no pair out.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Required with `query_ids`, and only with a
+            gallery.
+        false_match_rates: Shares of the false pairs that may match, each in [0, 1].
+        tile_size: Rows and columns of a tile of scores, a positive multiple of 8. `None` takes 1,024 on a CPU and 8,192
+            on CUDA. The results do not depend on it.
 
     Returns:
-        The thresholds, true-match rates and numbers of pairs.
+        The thresholds with their true-match rates, and the numbers of pairs.
 
     Raises:
-        TypeError: Embeddings are not floats, or labels or ids are.
-        ValueError: There is no false pair, a rate is outside [0, 1], shapes do not match, an embedding is not finite,
-            or arguments that belong together do not come so.
+        TypeError: Embeddings are not floats, or labels or ids are floats or of different kinds in queries and gallery.
+        ValueError: There is no false pair, a rate is outside [0, 1], shapes do not match, an embedding is NaN or
+            infinite, labels or ids come without their counterpart or without a gallery, or the tile size is not a
+            multiple of 8.
 
     Reference:
-        ISO/IEC 19795-1:2021, which calls one less the true-match rate the false non-match rate.
+        ISO/IEC 19795-1:2021, where 1 minus the true-match rate is the false non-match rate.
 
     Example:
         >>> embeddings = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
@@ -114,7 +124,7 @@ def match_rates(
     """
     wrong = [rate for rate in false_match_rates if not 0 <= rate <= 1]
     if wrong:
-        raise ValueError(f"false_match_rates must lie in [0, 1], got {wrong[0]}. One in a million is 1e-6.")
+        raise ValueError(f"false_match_rates must lie in [0, 1], got {wrong[0]}. Pass 1e-6 for one in a million.")
     tile_size = check_tile_size(tile_size, embeddings.device)
     pairs = FalsePairs(
         embeddings,
@@ -126,8 +136,11 @@ def match_rates(
         tile_size=tile_size,
     )
     if pairs.num_pairs == 0:
-        raise ValueError("there must be two items of different labels to compare, got none. Give more than one class.")
-    # As the decimal that was written: 0.29 of 100 pairs are 29, as a float times 100 they are 28.99...
+        raise ValueError(
+            "there must be two items of different labels to compare, got none. Pass items of more than one class."
+        )
+    # Each rate is taken as the decimal number that was written: 0.29 of 100 pairs are 29, but the float 0.29 times 100
+    # is 28.99...
     allowed = [math.floor(Fraction(str(float(rate))) * pairs.num_pairs) for rate in false_match_rates]
     thresholds, num_false = pairs.thresholds(allowed)
     num_true, num_pairs = _true_matches(pairs, thresholds, tile_size)
@@ -143,14 +156,14 @@ def match_rates(
 
 
 def _true_matches(pairs: FalsePairs, thresholds: Sequence[float], tile_size: int) -> tuple[list[int], int]:
-    """Count the true pairs at or above each threshold, and all of them."""
+    """Count the true pairs at or above each threshold, and all true pairs."""
     order = pairs.order
     num_matches, num_pairs = [0] * len(thresholds), 0
     for start, stop in query_blocks(order.num_queries, tile_size, order.width):
         scores, num_positives = order.positive_scores(start, stop, tolerance=0.0)  # (block, width)
         scores = scores[scores > -torch.inf]
         num_pairs += int(num_positives.sum())
-        for place, threshold in enumerate(thresholds):
-            num_matches[place] += int((scores >= threshold).sum())
-    times = 2 if pairs.is_symmetric else 1  # without a gallery each pair came from both sides
+        for number, threshold in enumerate(thresholds):
+            num_matches[number] += int((scores >= threshold).sum())
+    times = 2 if pairs.is_symmetric else 1  # without a gallery, each pair was counted from both sides
     return [matches // times for matches in num_matches], num_pairs // times

@@ -1,4 +1,4 @@
-"""Metrics for `evaluate.load`: each is a folder with a script of its name that calls the functions of this package."""
+"""Metrics for `evaluate.load`: folders with a script of the same name, which calls the functions of this package."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def evaluate_module(name: str) -> str:
         name: `"recall_at_k"` or `"mean_average_precision_at_r"`.
 
     Returns:
-        Its path, absolute.
+        The absolute path of the folder.
 
     Raises:
         ValueError: There is no such metric.
@@ -22,5 +22,5 @@ def evaluate_module(name: str) -> str:
         True
     """
     if name not in MODULES:
-        raise ValueError(f"expected one of {', '.join(MODULES)}; got {name!r}")
+        raise ValueError(f"expected one of {', '.join(MODULES)}; got {name!r}. Choose one of these metrics")
     return str(Path(__file__).parent / name)

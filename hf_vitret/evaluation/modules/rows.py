@@ -1,4 +1,4 @@
-"""What the scripts beside this file share: rows as `evaluate` hands them over, scored by this package."""
+"""Code that the metric scripts share: the texts of their help, and the scoring of the rows that `evaluate` passes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 
 INPUTS = """
 Args:
-    embeddings: One vector an image, all of one length, scored by inner product: normalise them first where the cosine
-        is meant. `(num_images, dim)`, an array or lists. Large sets by `add_batch`, some thousand at a time: `evaluate`
-        makes Python floats of what it is given at once.
-    labels: One class an image, integers or strings.
-    gallery_embeddings: What is searched, `(num_gallery, dim)`. None: every image queries all the others.
-    gallery_labels: The classes of the gallery, of the same kind as `labels`.
-    query_ids: One id an image, integers or strings. A gallery image with the id of the query is left out of its list.
-    gallery_ids: The ids of the gallery. Both or neither, and only with a gallery.
-    ties: "pessimistic": a wrong image that ties with a right one, within 2e-6, ranks ahead of it. "expected": the
-        expected value over random order of what ties.
+    embeddings: `(num_images, dim)` floats, an array or lists: one vector for each image, all of one length. They are
+        scored by inner product; normalise them first for the cosine similarity. Pass a large set with `add_batch`, some
+        thousand vectors at a time, because `evaluate` converts what it gets in one call to Python floats.
+    labels: `(num_images,)` integers or strings, the class of each image.
+    gallery_embeddings: `(num_gallery, dim)` floats, the vectors to search. None: every image is a query, and searches
+        all the others.
+    gallery_labels: `(num_gallery,)`, the classes of the gallery, of the same kind as `labels`.
+    query_ids: `(num_images,)` integers or strings. A gallery image with the id of the query is left out of its list.
+    gallery_ids: `(num_gallery,)`, of the same kind. Both or neither, and only with a gallery.
+    ties: "pessimistic" (the default): a wrong image that ties with a right one, within 2e-6, ranks ahead of it.
+        "expected": the value is its mean over all orders of the images that tie.
 """
-COUNTS = """    num_queries: How many queries there were.
-    num_queries_without_positive: Those of them that have nothing to find, and are left out of the mean.
+COUNTS = """    num_queries: Number of queries.
+    num_queries_without_positive: Number of queries without another image of their class; they are left out of the mean.
 """
 
 
 def metric_info(description: str, citation: str, inputs_description: str) -> evaluate.MetricInfo:
-    """Describe a metric of embeddings and labels to `evaluate`."""
+    """Return the description of a metric of embeddings and labels, for `evaluate`."""
     import evaluate
     from datasets import Features, List, Value
 
@@ -44,8 +45,8 @@ def metric_info(description: str, citation: str, inputs_description: str) -> eva
         features=features,
         homepage="https://arxiv.org/abs/2102.05644",
     )
-    # Arrays in place of lists of Python floats, which take 30 times the memory. MetricInfo refuses the format for
-    # features that are lists, though `datasets` has it for them.
+    # Arrays instead of lists of Python floats, which take 30 times the memory. MetricInfo refuses this format for
+    # features that are lists, although `datasets` supports it for them.
     info.format = "numpy"
     return info
 
@@ -59,22 +60,23 @@ def score_rows(
     metrics: Sequence[str],
     **options: Any,
 ) -> dict[str, float | int]:
-    """Score rows that were read back from Arrow.
+    """Score rows that `evaluate` read back from Arrow.
 
     Args:
-        embeddings: `(num_queries, dim)` floats.
-        labels: `(num_queries,)`.
-        gallery_embeddings: `(num_gallery, dim)` floats, as the user gave them.
-        gallery_labels: `(num_gallery,)`, as the user gave them.
-        metrics: As for `retrieval_metrics`.
-        **options: As for `retrieval_metrics`.
+        embeddings: `(num_queries, dim)` floats, an array or lists.
+        labels: `(num_queries,)` integers or strings.
+        gallery_embeddings: `(num_gallery, dim)` floats, as the user passed them: an array, a tensor or lists.
+        gallery_labels: `(num_gallery,)` integers or strings, as the user passed them.
+        metrics: Names of metrics of `retrieval_metrics`.
+        **options: Further arguments of `retrieval_metrics`: `query_ids`, `gallery_ids`, `ks` and `ties`.
 
     Returns:
         What `retrieval_metrics` returns.
 
     Raises:
-        ValueError: The vectors have different lengths, or as for `retrieval_metrics`.
-        TypeError: As for `retrieval_metrics`.
+        TypeError: Labels or ids are floats or of different kinds in queries and gallery.
+        ValueError: The vectors have different lengths, a value is NaN or infinite, numbers of rows do not match, or an
+            option is outside its domain.
     """
     return retrieval_metrics(
         _matrix(embeddings, "embeddings"),

@@ -1,1 +1,1 @@
-"""Results with their protocol and confidence, as text, JSON and a picture."""
+"""Results with their protocol and confidence intervals, as text, JSON and pictures."""

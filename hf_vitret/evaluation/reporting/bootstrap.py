@@ -1,4 +1,4 @@
-"""How far a metric, or the difference of two models in it, could be from what other queries would have given."""
+"""Bootstrap confidence intervals of the mean of a metric over queries, and of the difference of two models."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of a metric over queries, and where it would lie for other queries like them.
+    """The mean of a metric over queries, and its bootstrap confidence interval.
 
     Attributes:
-        mean: Over the queries that have a value; nan if none has.
+        mean: Mean over the queries that have a value; nan if none has.
         low: Lower end of the interval; nan if no query has a value.
-        high: Upper end.
-        confidence: Share of such intervals that hold the mean of all possible queries.
-        num_queries: Queries with a value.
-        num_left_out: Queries without one (nan): those that have nothing to find.
-        num_resamples: How many times the queries were drawn.
-        seed: Of the draws.
+        high: Upper end of the interval; nan if no query has a value.
+        confidence: Confidence level: the share of such intervals that contain the mean over all possible queries.
+        num_queries: Number of queries with a value.
+        num_left_out: Number of queries without a value (nan), those that have no positive.
+        num_resamples: Number of resamples.
+        seed: Seed of the resamples.
     """
 
     mean: float
@@ -44,23 +44,23 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better model a is than model b on the same queries.
+    """The difference of two models, a and b, in a metric on the same queries.
 
     Attributes:
-        difference: Mean of a less mean of b, over the queries that have a value; nan if none has.
-        low: Lower end of the interval of the difference.
-        high: Upper end.
+        difference: Mean of a minus mean of b, over the queries that have a value; nan if none has.
+        low: Lower end of the confidence interval of the difference; nan if no query has a value.
+        high: Upper end of the confidence interval of the difference; nan if no query has a value.
         mean_a: Mean of a.
         mean_b: Mean of b.
         share_below_zero: Share of the resamples in which a is worse than b.
-        p_value: How often resamples would stray as far as to the other side of zero if there were no difference,
-            two-sided, at most 1. Below `1 - confidence` just where the interval leaves zero out, up to the grain of
-            the resamples; never below `2 / (num_resamples + 1)`.
-        confidence: As in `Interval`, as are those below.
-        num_queries: Queries with a value.
-        num_left_out: Queries without one.
-        num_resamples: How many times the queries were drawn.
-        seed: Of the draws.
+        p_value: Two-sided p value, at most 1: twice the share of the resamples whose difference is 0 or has the rarer
+            sign, with the sample itself counted as one more resample. It is below `1 - confidence` exactly if the
+            interval excludes zero, up to the resolution of the resamples, and never below `2 / (num_resamples + 1)`.
+        confidence: Confidence level: the share of such intervals that contain the difference over all possible queries.
+        num_queries: Number of queries with a value.
+        num_left_out: Number of queries without a value (nan).
+        num_resamples: Number of resamples.
+        seed: Seed of the resamples.
     """
 
     difference: float
@@ -80,30 +80,31 @@ class Comparison:
 def bootstrap_interval(
     values: PerQuery, *, num_resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Compute the confidence interval of a metric's mean over queries, by the percentile bootstrap.
+    """Compute the confidence interval of the mean of a metric over queries, with the percentile bootstrap.
 
-    The queries are drawn anew with replacement, as many as there are, and the mean is taken; the interval holds the
-    middle of what comes out. Queries count as independent: the gallery, and the classes that were chosen for the test
-    set, stay what they are. The result depends on the values and the seed, not on the order of the queries, the device
-    or how the work is cut.
+    A resample draws as many queries as there are, with replacement, and takes their mean. The interval contains the
+    middle of the means of all resamples. The queries count as independent; the gallery, and the choice of the classes
+    of the test set, are fixed. The result depends only on the values and the seed, not on the order of the queries, the
+    device or the division of the work.
 
-    The percentiles are not corrected (BCa): for a mean it changes nothing that matters. For R@1, where the coverage can
-    be computed without simulation, it is at 95%, percentile and BCa: 95.4 and 95.8 for 1,000 queries and R@1 95, 95.0
-    and 95.0 for 60,502 queries and R@1 84. Neither can help where there are next to no misses to draw: 82.6 and 80.0
-    for 200 queries and R@1 99.1.
+    The percentiles are not corrected (BCa), which makes no difference that matters for a mean. For R@1 the coverage can
+    be computed without simulation. At 95%, percentile and BCa, it is 95.4 and 95.8 for 1,000 queries with R@1 95, and
+    95.0 and 95.0 for 60,502 queries with R@1 84. Neither helps if there are almost no misses to draw: 82.6 and 80.0 for
+    200 queries with R@1 99.1.
 
     Args:
-        values: `(num_queries,)` float64, the metric of each query, as `query_metrics` gives it; nan for a query
-            without a positive, which is left out and counted.
-        num_resamples: How many times the queries are drawn, at least 1.
-        confidence: Between 0 and 1.
-        seed: Of the draws.
+        values: `(num_queries,)` floats, the metric of each query, as `query_metrics` returns it: a tensor, an array or
+            a sequence. A query without a positive has the value nan; it is left out and counted.
+        num_resamples: Number of resamples, at least 1.
+        confidence: Confidence level, above 0 and below 1.
+        seed: Seed of the resamples.
 
     Returns:
-        The mean and its interval.
+        The mean, its interval, the numbers of queries and the settings, as an `Interval`.
 
     Raises:
-        ValueError: Values are not one-dimensional or infinite, or a number is outside its domain.
+        ValueError: Values are not one-dimensional or are infinite, there is no resample, or the confidence level is
+            outside its range.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
@@ -128,24 +129,26 @@ def compare(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models on the same queries, by the paired bootstrap: both are resampled together.
+    """Compare two models on the same queries with the paired bootstrap, which resamples both models together.
 
-    Hard queries are hard for both models, and cancel: the interval of the difference is narrower than those of the two
-    means would make one think.
+    A query that is hard for one model is usually hard for the other, and the pairing cancels this. The interval of the
+    difference is therefore narrower than the intervals of the two means suggest.
 
     Args:
-        values_a: `(num_queries,)` float64, as for `bootstrap_interval`.
-        values_b: The same metric of the same queries, in the same order, by the other model.
-        num_resamples: How many times the queries are drawn, at least 1.
-        confidence: Between 0 and 1.
-        seed: Of the draws.
+        values_a: `(num_queries,)` floats, a metric of each query by model a, as `query_metrics` returns it: a tensor,
+            an array or a sequence. A query without a positive has the value nan; it is left out and counted.
+        values_b: `(num_queries,)` floats, the same metric of the same queries by model b, in the same order.
+        num_resamples: Number of resamples, at least 1.
+        confidence: Confidence level, above 0 and below 1.
+        seed: Seed of the resamples.
 
     Returns:
-        The difference a - b with its interval and its p value.
+        The difference a - b with its interval, its p value and the settings, as a `Comparison`.
 
     Raises:
-        ValueError: The two have different lengths, or a query has a value in one alone (its row is named); or as for
-            `bootstrap_interval`.
+        ValueError: The two have different lengths, a query has a value in one of them alone (the message names its
+            row), values are not one-dimensional or are infinite, there is no resample, or the confidence level is
+            outside its range.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 13.3 and 16.4. The p value counts the
@@ -170,7 +173,8 @@ def compare(
         rows = ", ".join(map(str, only_one[:_MAX_NAMED])) + (", ..." if len(only_one) > _MAX_NAMED else "")
         raise ValueError(
             f"a query must have a value in both or in neither, got nan in one alone for {len(only_one)} queries: row "
-            f"{rows}. Whether a query has a positive depends on the labels alone: evaluate both models with the same."
+            f"{rows}. Whether a query has a positive depends on the labels alone. Evaluate both models with the same "
+            "labels."
         )
     seen_a, seen_b = scores_a[~is_missing], scores_b[~is_missing]
     means = resampled_means(seen_a - seen_b, num_resamples, seed)
@@ -194,9 +198,11 @@ def compare(
 
 def _check_settings(num_resamples: int, confidence: float) -> None:
     if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}. 10,000 give two digits of the ends.")
+        raise ValueError(
+            f"num_resamples must be at least 1, got {num_resamples}. Pass 10,000 for two digits of the ends."
+        )
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}. 95% is 0.95.")
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}. Pass 0.95 for 95%.")
 
 
 def _as_scores(values: PerQuery, name: str) -> Floats:
@@ -206,7 +212,10 @@ def _as_scores(values: PerQuery, name: str) -> Floats:
         raise ValueError(f"{name} must be (num_queries,), got shape {scores.shape}. Pass one metric at a time.")
     if np.isinf(scores).any():
         row = int(np.flatnonzero(np.isinf(scores))[0])
-        raise ValueError(f"{name} must be finite, or nan for a query to leave out, got {scores[row]} in row {row}.")
+        raise ValueError(
+            f"{name} must be finite, or nan for a query to leave out, got {scores[row]} in row {row}. Compute the "
+            "metric of this query again."
+        )
     return scores
 
 

@@ -1,4 +1,4 @@
-"""How the pictures of figures look, all alike."""
+"""Colours and matplotlib settings that all figures share."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ PLOT_STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
 }
-"""For `matplotlib.rc_context`; matplotlib itself is not needed to read it."""
+"""Settings for `matplotlib.rc_context`; this module does not import matplotlib."""

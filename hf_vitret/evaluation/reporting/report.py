@@ -1,4 +1,4 @@
-"""Results of an evaluation with the protocol they were obtained by, as text for people and as JSON for programs."""
+"""`EvaluationResult` and `ComparisonResult`: metrics with protocol and intervals, as text tables and JSON files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .report_text import aligned, cell, how_drawn, metric_title, protocol_lines
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a model scored, and how it was measured.
+    """The metrics of a model, with the protocol that they were measured by and their confidence intervals.
 
     Attributes:
-        model: Name of the model: an id on the Hub, or a folder's.
-        metrics: Means by the names of `retrieval_metrics`, and counts by names that start with `num_`; nan where
-            nothing was measured.
-        protocol: What another score must share to be compared: image size, resize and crop, pooling, dimension, dtype,
-            tie rule, numbers of queries and of gallery images... JSON values.
-        intervals: Confidence intervals by the names of the metrics; none where they were not asked for.
+        model: Name of the model: its id on the Hub, or the name of its folder.
+        metrics: Means by the names that `retrieval_metrics` gives them, and counts by names that start with `num_`; nan
+            if nothing was measured.
+        protocol: What another score must have in common to be comparable: image size, resize and crop, pooling,
+            dimension, dtype, tie rule, numbers of queries and of gallery images. JSON values by name.
+        intervals: Confidence intervals by the names of the metrics; empty if none were computed.
 
     Example:
         >>> result = EvaluationResult("dinov2-small", {"recall_at_1": 0.75, "num_queries": 4}, {"image_size": 224})
@@ -43,19 +43,21 @@ class EvaluationResult:
     def of_queries(
         cls, model: str, values: Mapping[str, PerQuery], protocol: Mapping[str, Any], **settings: Any
     ) -> EvaluationResult:
-        """Take means and intervals of what each query scored.
+        """Compute means and confidence intervals from the metrics of each query.
 
         Args:
-            model: Name of the model.
-            values: For each metric `(num_queries,)` float64, nan for a query without a positive: `query_metrics`.
-            protocol: As above.
-            **settings: `num_resamples`, `confidence` and `seed` of `bootstrap_interval`.
+            model: Name of the model: its id on the Hub, or the name of its folder.
+            values: For each metric, `(num_queries,)` floats, nan for a query without a positive, as `query_metrics`
+                returns them. At least one metric.
+            protocol: What another score must have in common to be comparable, JSON values by name.
+            **settings: `num_resamples`, `confidence` and `seed` of `bootstrap_interval`; by default 10,000, 0.95 and 0.
 
         Returns:
-            The result, which counts all queries and those without a positive.
+            The result, with counts of all queries and of those without a positive.
 
         Raises:
-            ValueError: There is no metric, or as for `bootstrap_interval`.
+            ValueError: There is no metric, values are not one-dimensional or are infinite, or a setting is outside its
+                range.
 
         Example:
             >>> result = EvaluationResult.of_queries("a", {"mrr": [1.0, 0.5, float("nan")]}, {})
@@ -63,7 +65,7 @@ class EvaluationResult:
             {'mrr': 0.75, 'num_queries': 3, 'num_queries_without_positive': 1}
         """
         if not values:
-            raise ValueError("values must hold at least one metric, got none. query_metrics gives them.")
+            raise ValueError("values must hold at least one metric, got none. Pass what query_metrics returns.")
         intervals = {name: bootstrap_interval(scores, **settings) for name, scores in values.items()}
         first = next(iter(intervals.values()))
         counts = {
@@ -73,7 +75,7 @@ class EvaluationResult:
         return cls(model, {name: each.mean for name, each in intervals.items()} | counts, dict(protocol), intervals)
 
     def table(self) -> str:
-        """Lay out the metrics, in percent, with their intervals, and the protocol under them."""
+        """Return a text table of the metrics, in percent, with their intervals, followed by the protocol."""
         rows = [[metric_title(name), cell(name, value)] for name, value in self.metrics.items()]
         for row, name in zip(rows, self.metrics):
             if name in self.intervals:
@@ -85,15 +87,28 @@ class EvaluationResult:
         return "\n".join([*lines, *protocol_lines(self.protocol)])
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the result as a JSON file, whole or not at all; NaN becomes null."""
+        """Write the result to a JSON file, completely or not at all; nan becomes null.
+
+        Args:
+            path: The file. Missing folders are created, and an existing file is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            TypeError: The protocol has a value that JSON cannot store.
+        """
         return write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> EvaluationResult:
-        """Read what `save` wrote.
+        """Read a result that `save` wrote.
+
+        Args:
+            path: The file.
 
         Raises:
-            ValueError: The file holds something else.
+            ValueError: The file is not JSON, or does not contain an evaluation result.
         """
         return cls._of(read_fields(path, _names(cls)), path)
 
@@ -106,12 +121,12 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Two models on the same queries.
+    """The metrics of two models on the same queries, and their differences.
 
     Attributes:
-        result_a: What the first scored.
-        result_b: What the second scored.
-        differences: The first less the second, by the names of the metrics.
+        result_a: The result of model a.
+        result_b: The result of model b.
+        differences: Model a minus model b, by the names of the metrics.
     """
 
     result_a: EvaluationResult
@@ -127,28 +142,33 @@ class ComparisonResult:
         values_b: Mapping[str, PerQuery],
         **settings: Any,
     ) -> ComparisonResult:
-        """Compare what each query scored by the paired bootstrap.
+        """Compare the metrics of each query by two models, with the paired bootstrap.
 
         Args:
-            result_a: What the first model scored.
-            result_b: What the second model scored.
-            values_a: For each metric `(num_queries,)` float64, by the first model.
-            values_b: The same metrics of the same queries in the same order, by the second.
-            **settings: `num_resamples`, `confidence` and `seed` of `compare`.
+            result_a: The result of model a.
+            result_b: The result of model b.
+            values_a: For each metric, `(num_queries,)` floats by model a, nan for a query without a positive, as
+                `query_metrics` returns them.
+            values_b: The same metrics of the same queries by model b, in the same order.
+            **settings: `num_resamples`, `confidence` and `seed` of `compare`; by default 10,000, 0.95 and 0.
+
+        Returns:
+            The two results with their differences.
 
         Raises:
-            ValueError: The metrics are not the same, or as for `compare`.
+            ValueError: The metrics or the numbers of queries differ, a query has a value by one model alone, values are
+                not one-dimensional or are infinite, or a setting is outside its range.
         """
         if set(values_a) != set(values_b):
             raise ValueError(
                 f"both models must have the same metrics, got {', '.join(values_a)} and {', '.join(values_b)}. "
-                "Ask for the same ones."
+                "Evaluate both with the same metrics."
             )
         differences = {name: compare(values_a[name], values_b[name], **settings) for name in values_a}
         return cls(result_a, result_b, differences)
 
     def table(self) -> str:
-        """Lay out the differences, in points of a percent, and what the protocols do not share."""
+        """Return a text table of the differences, in percentage points, and of the differences of the protocols."""
         rows = [["", "a", "b", "a - b", "", "p"]]
         rows += [
             [
@@ -169,15 +189,28 @@ class ComparisonResult:
         return "\n".join(lines)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the comparison, with both results, as JSON; as `EvaluationResult.save` does."""
+        """Write the comparison, with both results, to a JSON file, completely or not at all; nan becomes null.
+
+        Args:
+            path: The file. Missing folders are created, and an existing file is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            TypeError: A protocol has a value that JSON cannot store.
+        """
         return write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ComparisonResult:
-        """Read what `save` wrote.
+        """Read a comparison that `save` wrote.
+
+        Args:
+            path: The file.
 
         Raises:
-            ValueError: The file holds something else.
+            ValueError: The file is not JSON, or does not contain a comparison.
         """
         content = read_fields(path, _names(cls))
         result_a, result_b = (EvaluationResult._of(content[side], path) for side in ("result_a", "result_b"))

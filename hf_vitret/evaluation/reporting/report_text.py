@@ -1,4 +1,4 @@
-"""The parts of a report for people: names, numbers, columns."""
+"""Parts of a text report: titles of metrics, formatted numbers, aligned columns and the lines of a protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from .bootstrap import Comparison, Interval
 
-_WIDTH = 110  # of a line
+_WIDTH = 110  # characters of a line
 _TITLES = {
     "recall": "R",
     "precision": "P",
@@ -22,7 +22,7 @@ _TITLES = {
 
 
 def metric_title(name: str) -> str:
-    """Write the name of a metric as readers know it; any other name stays what it is.
+    """Return the usual title of a metric, such as R@10 for `recall_at_10`; any other name is returned as it is.
 
     Example:
         >>> [metric_title(name) for name in ("recall_at_10", "map_at_r", "map_at_100", "num_queries", "hard_map")]
@@ -38,7 +38,7 @@ def metric_title(name: str) -> str:
 
 
 def cell(name: str, value: float) -> str:
-    """Write a metric in percent, and what counts things as a whole number.
+    """Format a metric in percent, and a count as a whole number.
 
     Example:
         >>> cell("map_at_r", 0.4712), cell("num_queries", 60502)
@@ -48,21 +48,22 @@ def cell(name: str, value: float) -> str:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Pad the cells of each column to one width: the first to the left, the others to the right.
+    """Pad the cells of each column to one width: the first column to the left, the others to the right.
 
     Example:
         >>> aligned([["R@1", "84.13"], ["MAP@R", "9.20"]])
         ['  R@1    84.13', '  MAP@R   9.20']
     """
-    widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(max(map(len, rows)))]
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(max(map(len, rows)))]
     return [
-        "  " + "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs))
+        "  "
+        + "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(row, widths)) for row in rows)
     ]
 
 
 def how_drawn(drawn: Interval | Comparison) -> str:
-    """Say what the brackets are."""
+    """Return the line that explains the brackets of a table: their confidence level and how they were computed."""
     return (
         f"In percent; in brackets the {100 * drawn.confidence:g}% interval: bootstrap over {drawn.num_queries:,} "
         f"queries, {drawn.num_resamples:,} resamples, seed {drawn.seed}"
@@ -70,7 +71,7 @@ def how_drawn(drawn: Interval | Comparison) -> str:
 
 
 def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
-    """Write a protocol in lines; none for an empty one.
+    """Return a protocol as wrapped lines of text; an empty protocol has none.
 
     Example:
         >>> protocol_lines({"image_size": 224, "ks": [1, 10]})

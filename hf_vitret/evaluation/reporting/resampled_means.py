@@ -1,4 +1,4 @@
-"""Means of scores over queries drawn with replacement: the work of a bootstrap."""
+"""The resampling of a bootstrap: means of scores over queries drawn with replacement."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import numpy as np
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
-# Queries drawn at once: their rows and their values, 1 MiB, stay in cache (5 ns a query on one core, 10 at 16 times as
-# many).
+# Number of queries drawn at once: their rows and values take 1 MiB and stay in the cache (5 ns a query on one core, 10
+# ns with 16 times as many).
 _CHUNK = 1 << 16
-# Drawing how often one value comes up costs as much as drawing 30 queries (of 3,000 values, on that core).
+# Drawing how often one value occurs takes as long as drawing 30 queries (of 3,000 values, on that core).
 _COUNT_COST = 30
 
 
 def resampled_means(scores: Floats, num_resamples: int, seed: int) -> Floats:
-    """Draw as many queries as there are with replacement, again and again, and take the mean each time.
+    """Draw as many queries as there are, with replacement, and take their mean; repeat this for each resample.
 
-    A metric has few values: R@k two, MAP@R of a class of three images a handful. How often each comes up among the
-    queries drawn follows the multinomial distribution, which is drawn in place of the queries where that is less work.
+    A metric has few distinct values: R@k has two, MAP@R of a class of three images a handful. How often each value
+    occurs among the drawn queries has a multinomial distribution. The counts are drawn from it instead of the queries
+    if that takes less time.
 
     Args:
-        scores: `(num_queries,)`, finite.
-        num_resamples: How many times.
-        seed: Of the draws.
+        scores: `(num_queries,)` float64, finite.
+        num_resamples: Number of resamples.
+        seed: Seed of the resamples.
 
     Returns:
-        `(num_resamples,)`, the same whatever the order of the queries; nan where there are none.
+        `(num_resamples,)` float64, the same for any order of the queries; nan if there are none.
 
     Example:
         >>> means = resampled_means(np.array([1.0, 0.0, 1.0, 1.0]), num_resamples=10_000, seed=0)
@@ -50,23 +51,23 @@ def resampled_means(scores: Floats, num_resamples: int, seed: int) -> Floats:
 def _count_means(
     distinct: Floats, counts: np.ndarray[Any, Any], num_resamples: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
-    """Yield the means of resamples, a few at a time, from how often each distinct value comes up."""
+    """Yield the means of some resamples at a time, from counts of the distinct values."""
     num_queries = int(counts.sum())
     step = max(1, _CHUNK // len(distinct))
     for start in range(0, num_resamples, step):
         size = min(step, num_resamples - start)
         drawn = rng.multinomial(num_queries, counts / num_queries, size=size)  # (size, num_distinct)
-        yield (drawn * distinct).sum(axis=1) / num_queries  # row by row: a matrix product depends on its shape
+        yield (drawn * distinct).sum(axis=1) / num_queries  # row by row, because a matrix product depends on its shape
 
 
 def _query_means(
     distinct: Floats, counts: np.ndarray[Any, Any], num_resamples: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
-    """Yield the means of resamples, a few at a time, from the queries drawn."""
-    scores = np.repeat(distinct, counts)  # ascending: the order that the queries came in does not matter
+    """Yield the means of some resamples at a time, from the drawn queries."""
+    scores = np.repeat(distinct, counts)  # ascending, so that the order of the queries does not matter
     step = max(1, _CHUNK // len(scores))
     values = np.empty((step, len(scores)))
     for start in range(0, num_resamples, step):
         size = min(step, num_resamples - start)
         rows = rng.integers(0, len(scores), size=(size, len(scores)))
-        yield scores.take(rows, out=values[:size], mode="clip").mean(axis=1)  # "clip" writes to `out` at once
+        yield scores.take(rows, out=values[:size], mode="clip").mean(axis=1)  # "clip" writes to `out` without a copy

@@ -1,4 +1,4 @@
-"""Draw what a model finds: queries, their nearest images, right ones framed green and wrong ones red."""
+"""Pictures of search results: queries with their nearest images, positives framed green and negatives red."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from ..evaluator import RetrievalEvaluator
 if TYPE_CHECKING:
     from datasets import Dataset
 
-TILE = 96  # pixels: small enough for a page, large enough to tell two drawings apart
+TILE = 96  # pixels: small enough for a page, large enough to distinguish two drawings
 FRAME = 4
 GAP = 8
 HEADER = 32
@@ -22,15 +22,15 @@ RIGHT, WRONG, INK, PAPER = "#1a7f37", "#cf222e", "#1f2328", "#ffffff"
 
 
 def drawn_queries(evaluator: RetrievalEvaluator, num_queries: int = 8, seed: int = 0) -> torch.Tensor:
-    """Draw the queries of a picture at random, not by choice.
+    """Draw the queries of a picture at random.
 
     Args:
         evaluator: The data set.
-        num_queries: How many; fewer where the query set is smaller.
-        seed: Of the draw.
+        num_queries: Number of queries; fewer if the query set is smaller.
+        seed: Seed of the draw.
 
     Returns:
-        `(num_queries,)` int64 rows of the query set, ascending.
+        `(num_queries,)` int64, rows of the query set, ascending.
     """
     rows = np.random.default_rng(seed).permutation(len(evaluator.query))[:num_queries]
     return torch.as_tensor(np.sort(rows))
@@ -44,22 +44,23 @@ def choose_shown(
     num_failures: int = 3,
     seed: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Choose which of the drawn queries a picture shows: some at random, and some that found a wrong image first.
+    """Choose the drawn queries that a picture shows: some at random, and some whose first image is of another class.
 
-    The random ones hold failures in their true share. Of a good model that is next to none, and how it fails is seen in
-    the others alone.
+    The random queries contain failures in their true share. A good model has almost none of them, so only the others
+    show how it fails.
 
     Args:
         evaluator: The data set.
-        rows: `(num_drawn,)` int64 rows of the query set, as `drawn_queries` gives them.
-        neighbors: `(num_drawn, num_neighbors)` int64 rows of the gallery, best first, -1 where there are no more.
-        num_random: How many of all.
-        num_failures: How many more, of those whose first image is of another class; fewer where there are fewer.
-        seed: Of the choice.
+        rows: `(num_drawn,)` int64, rows of the query set, as `drawn_queries` returns them.
+        neighbors: `(num_drawn, num_neighbors)` int64, rows of the gallery, nearest first; -1 where there are no more.
+        num_random: Number of queries chosen at random.
+        num_failures: Number of further queries whose first image is of another class; fewer if there are fewer.
+        seed: Seed of the choice.
 
     Returns:
-        Two tensors of places in `rows`, int64, each ascending and without a place of the other; and how many of the
-        drawn queries have a wrong image first. One with no right image to find does not count as such.
+        The positions in `rows` of the random queries and of the failures, two int64 tensors, each ascending, without
+        common positions; and the number of drawn queries whose first image is of another class. A query without a
+        positive is not counted as a failure.
     """
     order = torch.as_tensor(np.random.default_rng(seed).permutation(len(rows)))
     first = neighbors[:, 0].cpu()
@@ -71,12 +72,12 @@ def choose_shown(
 
 
 def _has_right_image(evaluator: RetrievalEvaluator, rows: torch.Tensor) -> torch.Tensor:
-    """Tell which queries share their class with an image of the gallery that is not their own."""
+    """Return which queries share their class with a gallery image that is not the query itself, `(num_rows,)` bool."""
     query_ids, gallery_ids = evaluator.shared_ids
     labels, counts = torch.unique(evaluator.gallery_labels, return_counts=True)
     wanted = evaluator.query_labels[rows]
-    places = torch.searchsorted(labels, wanted).clamp(max=len(labels) - 1)
-    num_right = torch.where(labels[places] == wanted, counts[places], 0)
+    positions = torch.searchsorted(labels, wanted).clamp(max=len(labels) - 1)
+    num_right = torch.where(labels[positions] == wanted, counts[positions], 0)
     return num_right > torch.isin(query_ids[rows], gallery_ids)
 
 
@@ -91,24 +92,24 @@ def draw_retrieval_strip(
 
     Args:
         evaluator: The data set.
-        rows: `(num_queries,)` int64 rows of the query set, as `drawn_queries` gives them.
-        neighbors: For each model the rows of its neighbours in the gallery, `(num_queries, num_neighbors)` int64, best
-            first, -1 where there are no more; as `RetrievalEvaluator.neighbors` finds them.
-        titles: For each model a few words above its columns.
-        groups: Places in `rows` by the heading to draw them under, in this order; a group without any is left out.
-            None: all, without a heading.
+        rows: `(num_queries,)` int64, rows of the query set, as `drawn_queries` returns them.
+        neighbors: For each model, the rows of its nearest gallery images, `(num_queries, num_neighbors)` int64, nearest
+            first, -1 where there are no more; as `RetrievalEvaluator.neighbors` returns them.
+        titles: For each model, a few words to write above its columns.
+        groups: Headings, each with the positions in `rows` of the queries to draw under it, in this order. A group
+            without queries is not drawn. `None` draws all queries without a heading.
 
     Returns:
-        The picture: a column of queries, then the neighbours by each model.
+        The picture: a column of queries, then a block of nearest images for each model.
 
     Raises:
-        ValueError: No model, or the neighbours are not of these queries, or not equally many by each model.
+        ValueError: There is no model, or the neighbours are not of these queries, or differ in number between models.
     """
     shapes = {tuple(found.shape) for found in neighbors}
     if len(shapes) != 1 or next(iter(shapes))[0] != len(rows):
         raise ValueError(
             f"neighbors must be ({len(rows)} queries, num_neighbors) for each model, got {sorted(shapes)}. Search for "
-            "the same rows, and as many neighbours, with each."
+            "the same rows, and for the same number of neighbours, with each model."
         )
     num_neighbors = next(iter(shapes))[1]
     drawn = (
@@ -118,7 +119,7 @@ def draw_retrieval_strip(
     cell = TILE + 2 * FRAME
     block = num_neighbors * cell + (num_neighbors - 1) * GAP
     width = GAP + cell + len(neighbors) * (3 * GAP + block) + GAP
-    height = HEADER + sum(len(places) * (cell + GAP) + (HEADING if name else 0) for name, places in drawn.items())
+    height = HEADER + sum(len(positions) * (cell + GAP) + (HEADING if name else 0) for name, positions in drawn.items())
     strip = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=16)
@@ -126,12 +127,13 @@ def draw_retrieval_strip(
     for left, title in zip([GAP, *lefts], ["query", *titles]):
         pen.text((left, HEADER / 2), title, INK, font, anchor="lm")
     top = HEADER
-    for name, places in drawn.items():
+    for name, positions in drawn.items():
         if name:
             pen.text((GAP, top + HEADING / 2), name, INK, font, anchor="lm")
             top += HEADING
-        for place in places.tolist():
-            _draw_line(strip, evaluator, int(rows[place]), [found[place].tolist() for found in neighbors], lefts, top)
+        for position in positions.tolist():
+            found = [of_model[position].tolist() for of_model in neighbors]
+            _draw_line(strip, evaluator, int(rows[position]), found, lefts, top)
             top += cell + GAP
     return strip
 
@@ -144,16 +146,16 @@ def _draw_line(
     lefts: Sequence[int],
     top: int,
 ) -> None:
-    """Draw a query and what each model found for it."""
+    """Draw a query and the images that each model found for it."""
     gallery = evaluator.query if evaluator.gallery is None else evaluator.gallery
     strip.paste(_tile(evaluator.query, row, INK), (GAP, top))
     for left, found in zip(lefts, neighbors, strict=True):
-        for place, neighbor in enumerate(found):
+        for column, neighbor in enumerate(found):
             if neighbor < 0:  # the gallery holds fewer images than there are columns
                 continue
             is_right = evaluator.gallery_labels[neighbor] == evaluator.query_labels[row]
             tile = _tile(gallery, neighbor, RIGHT if is_right else WRONG)
-            strip.paste(tile, (left + place * (TILE + 2 * FRAME + GAP), top))
+            strip.paste(tile, (left + column * (TILE + 2 * FRAME + GAP), top))
 
 
 def _tile(dataset: "Dataset", row: int, color: str) -> Image.Image:

@@ -1,1 +1,1 @@
-"""Particular objects: mAP and mP@k of ROxford5k and RParis6k, as their authors measure them."""
+"""mAP and mP@k of ROxford5k and RParis6k, by the rules of their authors."""

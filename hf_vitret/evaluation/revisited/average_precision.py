@@ -1,4 +1,4 @@
-"""Average precision and precision at k by the rules of the revisited benchmarks, for one query."""
+"""Average precision and precision at k of one query, by the rules of the revisited benchmarks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from hf_vitret.evaluation.revisited.labelled_images import Integers
 
 
 def trapezoidal_average_precision(ranks: Integers, num_positives: int) -> float:
-    """Compute the area under precision over recall, by trapezoids between the places before and at each positive.
+    """Compute the area under precision over recall, with a trapezoid between the ranks before and at each positive.
 
     Args:
-        ranks: `(num_found,)` int64, 0-based ranks of the positives that were found, ascending, junk not counted.
-        num_positives: All of them, at least 1: one that was not found adds nothing.
+        ranks: `(num_found,)` int64, 0-based ranks of the positives that were found, ascending; junk images are not
+            counted.
+        num_positives: Number of all positives, at least 1. A positive that was not found adds nothing.
 
     Returns:
-        From 0 to 1.
+        The average precision, from 0 to 1.
 
     Reference:
         Philbin et al., CVPR 2007; Radenovic et al., arXiv 1803.11285, section 5. `sum_j (p0 + p1) / 2R`, where for the
@@ -25,22 +26,23 @@ def trapezoidal_average_precision(ranks: Integers, num_positives: int) -> float:
         >>> round(trapezoidal_average_precision(np.array([4, 5, 6]), num_positives=3), 4)  # mean of precisions: 0.3206
         0.2492
     """
-    places = np.arange(len(ranks))
-    before = np.divide(places, ranks, out=np.ones(len(ranks)), where=ranks > 0)
-    at = (places + 1) / (ranks + 1)
+    num_ahead = np.arange(len(ranks))
+    before = np.divide(num_ahead, ranks, out=np.ones(len(ranks)), where=ranks > 0)
+    at = (num_ahead + 1) / (ranks + 1)
     return float((before + at).sum() / (2 * num_positives))
 
 
 def shrinking_precision_at_k(ranks: Integers, num_positives: int, k: int) -> float:
-    """Compute the share of positives among the first k, or up to the last positive where that comes earlier.
+    """Compute the share of positives among the first k images, or up to the last positive if that comes earlier.
 
     Args:
-        ranks: As for `trapezoidal_average_precision`.
-        num_positives: As there. While one is not found, the last one does not come earlier.
-        k: At least 1.
+        ranks: `(num_found,)` int64, 0-based ranks of the positives that were found, ascending; junk images are not
+            counted.
+        num_positives: Number of all positives, at least 1. If one of them was not found, the divisor is k.
+        k: The cut-off, at least 1.
 
     Returns:
-        From 0 to 1; 1 for a query of one positive that ranks first, whatever k.
+        The precision, from 0 to 1; 1 for any k if the only positive of a query ranks first.
 
     Reference:
         The authors' `compute_map`, whose denominator is `min(max(pos), kappa)`.

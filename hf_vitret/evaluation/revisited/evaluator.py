@@ -1,4 +1,4 @@
-"""Score a model on a revisited data set: embed queries, gallery and distractors, and apply the metrics."""
+"""`RevisitedEvaluator`: embeds queries, gallery and distractors of a revisited data set and computes the metrics."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -23,33 +23,42 @@ if TYPE_CHECKING:
 
     from ...data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 
-# Distractors embedded at once, in batches: their pixels are held together, 2.4 MB each for 1024 x 768.
+# Number of batches of distractors embedded at once. Their pixels are in memory together, 2.4 MB for an image of 1024 x
+# 768.
 _BATCHES = 4
 
 
 class RevisitedEvaluator:
-    """Evaluate retrieval models on ROxford5k, RParis6k or a data set like them.
+    """Evaluate retrieval models on ROxford5k, RParis6k or a data set of the same form.
 
     Args:
-        query: Data set with the columns `image`, cropped to the object, and `image_id`.
-        gallery: The same of the images to search.
-        ground_truth: What is easy, hard and junk; its ids are those of the data sets, in their order.
-        distractors: Rows with an `image`, such as a data set or a stream, none of which shows an object that is asked
-            for. Read once an evaluation, and embedded a few batches at a time.
-        scales: As for `embed_multi_scale`, as are those below.
-        image_size: Pixels of a side, or of the longer one. None: the model's.
-        resize: `"square"`, as in the paper, or `"aspect"`.
-        keep_scale: Queries as large as they are in their whole images, by their column `full_size`.
-        projection: A `PCA` or `LearnedWhitening` that is put into the model for the evaluation. None: the model as it
-            is.
-        dim: Dimensions of the projection. None: all that it has.
-        ks: Cut-offs of mP@k.
-        batch_size: Images embedded at once.
-        num_workers: Processes that decode.
-        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
+        query: Data set with the columns `image`, cropped to the object, and `image_id`, as `load_revisited` returns it;
+            with `keep_scale`, also `full_size`.
+        gallery: Data set to search, with the columns `image` and `image_id`.
+        ground_truth: The easy, hard and junk images of each query. Its ids are those of the data sets, in their order.
+        distractors: Rows with an `image`, such as a data set or a stream; none of them shows an object of a query. They
+            are read once in each evaluation and embedded a few batches at a time. `None`: no distractors.
+        scales: Multiples of `image_size`, each above 0. The unit vectors of several scales are averaged and normalised.
+        image_size: Length in pixels of a side (`"square"`) or of the longer side (`"aspect"`). `None` takes that of the
+            model.
+        resize: `"square"`, as in El-Nouby et al., squeezes an image to a square; `"aspect"` keeps its shape.
+        keep_scale: With `"aspect"`, resize a query so that its whole image, whose size is in its column `full_size`,
+            would have the longer side `image_size`.
+        projection: A `PCA` or `LearnedWhitening` to put into the model for the evaluation. `None` leaves the model as
+            it is.
+        dim: Number of dimensions of the projection. `None` takes all that it has.
+        ks: The cut-offs k of mP@k, each at least 1.
+        batch_size: Number of images embedded at once.
+        num_workers: Number of processes that decode images; 0 decodes in this process.
+        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast. `None` embeds in the type of the weights.
 
     Raises:
-        ValueError: The data sets are not those of the ground truth, or a dim is given without a projection.
+        ValueError: The data sets do not have the images of the ground truth in its order, or `dim` is given without a
+            projection.
+
+    Reference:
+        Radenovic et al., "Revisiting Oxford and Paris", arXiv 1803.11285. Squares: El-Nouby et al., arXiv 2102.05644,
+        section 4.1.
     """
 
     def __init__(
@@ -79,21 +88,39 @@ class RevisitedEvaluator:
                 first = next((row for row, pair in enumerate(zip(found, ids)) if pair[0] != pair[1]), None)
                 raise ValueError(
                     f"{name} must have the {len(ids)} images of the ground truth, in its order; got {len(found)}, of "
-                    f"which the first that differs is in row {first}. load_revisited gives them"
+                    f"which the first that differs is in row {first}. Pass the data sets that load_revisited returns"
                 )
         if dim is not None and projection is None:
-            raise ValueError(f"dim {dim} needs a projection, a PCA or a LearnedWhitening, to give as many dimensions")
+            raise ValueError(
+                f"dim must come with a projection, a PCA or LearnedWhitening; got dim {dim} alone. Pass the projection"
+            )
         self.query, self.gallery, self.ground_truth, self.distractors = query, gallery, ground_truth, distractors
         self.scales, self.image_size, self.resize, self.keep_scale = tuple(scales), image_size, resize, keep_scale
         self.projection, self.dim, self.ks = projection, dim, tuple(ks)
         self.batch_size, self.num_workers, self.dtype = batch_size, num_workers, dtype
 
     def __call__(self, model: nn.Module) -> dict[str, float | int]:
-        """Embed with the model and score; see `revisited_metrics` for what comes back."""
+        """Embed the data set with a model and compute the metrics.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`, without the projection.
+
+        Returns:
+            `{level}_map` and `{level}_precision_at_{k}` of the levels `easy`, `medium` and `hard`, in [0, 1], and the
+            numbers of queries, as `revisited_metrics` returns them.
+        """
         return means_of(self.query_metrics(model))
 
     def query_metrics(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Embed with the model and score each query by itself; see `revisited_query_metrics`."""
+        """Embed the data set with a model and compute the metrics of each query.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`, without the projection.
+
+        Returns:
+            For each `{level}_map` and `{level}_precision_at_{k}`, `(num_queries,)` float64 on the CPU; nan for a query
+            without a positive at this level.
+        """
         model = self.projected(model)
         return revisited_query_metrics(
             self.embed(model, self.query, keep_scale=self.keep_scale),
@@ -104,28 +131,42 @@ class RevisitedEvaluator:
         )
 
     def result(self, name: str, model: nn.Module, values: dict[str, torch.Tensor], **settings: Any) -> EvaluationResult:
-        """Report what each query scored, with the protocol and an interval for each metric.
+        """Return the means of the metrics of each query, with the protocol and a confidence interval for each metric.
 
-        Two models are compared on the same queries by `ComparisonResult.of_queries`, which takes two results and the
-        values they are made of.
+        `ComparisonResult.of_queries` compares two models on the same queries, from two results and the values that they
+        come from.
 
         Args:
-            name: Of the model.
+            name: Name of the model.
             model: The model, without the projection.
             values: What `query_metrics` returned for it.
-            **settings: `num_resamples`, `confidence` and `seed` of `bootstrap_interval`.
+            **settings: `num_resamples`, `confidence` and `seed` of `bootstrap_interval`; by default 10,000, 0.95 and 0.
         """
         intervals = {metric: bootstrap_interval(scores, **settings) for metric, scores in values.items()}
         return EvaluationResult(name, means_of(values), self.protocol(model), intervals)
 
     def projected(self, model: nn.Module) -> nn.Module:
-        """Put the projection, if there is one, into a copy of the model."""
+        """Return a copy of the model with the projection put in, or the model itself if there is no projection.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
+        """
         if self.projection is None:
             return model
         return with_projection(model, self.projection.mean, self.projection.components[: self.dim])
 
     def embed(self, model: nn.Module, images: Any, *, keep_scale: bool = False, progress: bool = True) -> torch.Tensor:
-        """Embed images as this evaluation does, `(N, dim)` float32, with the model as it is."""
+        """Embed images with the settings of this evaluation.
+
+        Args:
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`; the projection is not added.
+            images: A data set with a column `image`, or a sequence of rows or PIL images.
+            keep_scale: Resize each image by its column `full_size`, as for queries.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            `(num_images, dim)` float32 on the CPU, unit L2 norm, in the order of the images.
+        """
         return embed_multi_scale(
             model,
             images,
@@ -140,7 +181,7 @@ class RevisitedEvaluator:
         )
 
     def _embed_distractors(self, model: nn.Module, distractors: Iterable[Any]) -> Iterator[torch.Tensor]:
-        """Yield the embeddings of the distractors, `(some, dim)` float32 each."""
+        """Yield the embeddings of the distractors, `(num_rows, dim)` float32 each."""
         rows = iter(distractors)
         with tqdm(desc="Embedding distractors", unit="img", leave=False) as bar:
             while some := list(islice(rows, _BATCHES * self.batch_size)):
@@ -148,13 +189,15 @@ class RevisitedEvaluator:
                 bar.update(len(some))
 
     def protocol(self, model: nn.Module) -> dict[str, Any]:
-        """Describe how a model is evaluated here: what a score must carry to be compared with another.
+        """Describe how a model is evaluated here: what another score must have in common to be comparable.
 
         Args:
-            model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
+            model: A `ViTRetModel`, also one loaded with `trust_remote_code`, without the projection.
 
         Returns:
-            JSON values by name.
+            JSON values by name: the search and its numbers of images, whether there are distractors, `ks`, the rule and
+            the tolerance for ties, the resizing, scales and patch size, `pooling`, `embedding_dim`, `projection` and
+            `dtype`.
         """
         config: Any = model.config
         dtype = next(model.parameters()).dtype if self.dtype is None else self.dtype

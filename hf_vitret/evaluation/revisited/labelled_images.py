@@ -1,4 +1,4 @@
-"""The images that a revisited ground truth says something about, of all queries in one row."""
+"""`LabelledImages`: the easy, hard and junk images of all queries of a revisited ground truth, as flat arrays."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ Booleans: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
 KINDS = ("easy", "hard", "junk")
 LEVELS = {"easy": ("easy",), "medium": ("easy", "hard"), "hard": ("hard",)}
-"""Which images are to be found at each level. What is labelled and not to be found is taken out of the ranking."""
+"""The kinds of images that are positives at each level. Images of the other kinds are removed from the ranking."""
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The easy, hard and junk images of all queries, by query, then gallery row.
+    """The easy, hard and junk images of all queries, sorted by query and then by gallery row.
 
-    At each level a labelled image is either to be found or taken out, so that what stands in the way of the images to
-    be found are always the images without a label. How many of these rank ahead of each is all that the metrics need.
+    At each level a labelled image is either a positive or removed from the ranking. So the negatives of a query are the
+    images without a label at every level, and the number of negatives ahead of each labelled image is all that the
+    metrics need.
 
     Attributes:
-        queries: `(num_labelled,)` int64 rows of the queries, ascending.
-        rows: `(num_labelled,)` int64 gallery rows, ascending within a query.
-        kinds: `(num_labelled,)` int64 places in `KINDS`.
-        num_queries: All queries, also those without a labelled image.
-        num_gallery: Images of the ground truth's gallery. Rows from there on are distractors.
+        queries: `(num_labelled,)` int64, rows of the queries, ascending.
+        rows: `(num_labelled,)` int64, gallery rows, ascending within a query.
+        kinds: `(num_labelled,)` int64, indices into `KINDS`.
+        num_queries: Number of all queries, with or without labelled images.
+        num_gallery: Number of gallery images in the ground truth. Rows from there on are distractors.
     """
 
     queries: Integers
@@ -41,7 +42,7 @@ class LabelledImages:
 
     @classmethod
     def of(cls, ground_truth: RevisitedGroundTruth) -> LabelledImages:
-        """Collect the images of a ground truth."""
+        """Collect the labelled images of a ground truth."""
         parts = [part for kind in KINDS for part in getattr(ground_truth, kind)]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
         num_queries = len(ground_truth.query_ids)
@@ -53,7 +54,7 @@ class LabelledImages:
 
     @property
     def are_positive(self) -> Booleans:
-        """Which of the images are to be found at one level at least, `(num_labelled,)` bool."""
+        """Whether each image is a positive at one level at least, `(num_labelled,)` bool."""
         are_positive: Booleans = self.kinds != KINDS.index("junk")
         return are_positive
 
@@ -64,5 +65,13 @@ class LabelledImages:
         return are_labelled
 
     def entries_of(self, queries: Integers, rows: Integers) -> Integers:
-        """Return the places of labelled pairs of query and gallery row, `(num_pairs,)` int64 each, in these arrays."""
+        """Return the positions of labelled pairs in these arrays.
+
+        Args:
+            queries: `(num_pairs,)` int64, the query of each pair.
+            rows: `(num_pairs,)` int64, the gallery row of each pair.
+
+        Returns:
+            `(num_pairs,)` int64.
+        """
         return np.searchsorted(self.queries * self.num_gallery + self.rows, queries * self.num_gallery + rows)

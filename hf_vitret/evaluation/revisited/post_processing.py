@@ -1,4 +1,4 @@
-"""The metrics of a revisited data set after a step that follows embedding: other vectors, or lists in another order."""
+"""Metrics of the revisited benchmarks after query expansion, database augmentation, re-ranking or diffusion."""
 
 from __future__ import annotations
 
@@ -33,33 +33,40 @@ def post_processed_query_metrics(
     list_length: int | None = None,
     ks: Sequence[int] = DEFAULT_KS,
 ) -> dict[str, torch.Tensor]:
-    """Compute the metrics of each query after query expansion, augmentation, re-ranking or diffusion.
+    """Compute the metrics of each query after query expansion, database augmentation, re-ranking or diffusion.
 
-    Expanded queries and an augmented gallery are scored as embeddings are. Re-ranking and diffusion give lists, whose
-    order is taken as it stands: what is not in a query's list, or not reached by the walk, was not found.
+    Expanded queries and an augmented gallery are scored like embeddings. Re-ranking and diffusion return lists, whose
+    order is taken as given. An image that is not in the list of a query, or that the diffusion does not reach, counts
+    as not found.
 
     Args:
-        query_embeddings: As for `revisited_metrics`, of unit norm.
-        gallery_embeddings: As there, distractors among them.
-        ground_truth: As there.
-        method: One of `POST_PROCESSINGS`, by the settings of the papers that its function names.
-        num_neighbors: Neighbours that are averaged, k1 of `rerank_reciprocal`, or edges of an item in the graph of
-            `Diffusion`. None: the paper's.
-        list_length: Items of a list. None: all of the gallery, which is what re-ranking lists of a few thousand images
-            costs little for.
-        ks: As for `revisited_metrics`.
+        query_embeddings: `(num_queries, dim)` float, unit norm, in the order of `ground_truth.query_ids`.
+        gallery_embeddings: `(num_rows, dim)` float, unit norm, in the order of `ground_truth.gallery_ids`. Any rows
+            beyond those are distractors.
+        ground_truth: The easy, hard and junk images of each query.
+        method: Name of the step, one of `POST_PROCESSINGS`, which also has its settings, from the papers that its
+            function cites.
+        num_neighbors: Number of neighbours that are averaged, k1 of `rerank_reciprocal`, or edges of an item in the
+            graph of `Diffusion`. `None` takes the number of the paper.
+        list_length: Number of items of a list. `None` takes the whole gallery; re-ranking lists of a few thousand
+            images costs little.
+        ks: The cut-offs k of mP@k, each at least 1.
 
     Returns:
-        As `revisited_query_metrics`.
+        For each `{level}_map` and `{level}_precision_at_{k}`, `(num_queries,)` float64 on the CPU; nan for a query
+        without a positive at this level.
 
     Raises:
-        ValueError: The method is not known, num_neighbors is below 1, or as for `revisited_metrics` and the method's
-            function.
+        TypeError: Embeddings are not floats.
+        ValueError: The method is unknown, the number of neighbours or a k is below 1, shapes do not match each other or
+            the ground truth, an embedding is NaN or infinite, or lists are too short for the method.
     """
     if method not in POST_PROCESSINGS:
-        raise ValueError(f"method must be one of {', '.join(POST_PROCESSINGS)}; got {method!r}.")
+        raise ValueError(f"method must be one of {', '.join(POST_PROCESSINGS)}; got {method!r}. Choose one of these.")
     if num_neighbors is not None and num_neighbors < 1:
-        raise ValueError(f"num_neighbors must be at least 1; got {num_neighbors}. None takes the paper's.")
+        raise ValueError(
+            f"num_neighbors must be at least 1; got {num_neighbors}. Pass None for the number of the paper."
+        )
     queries, gallery = query_embeddings, gallery_embeddings
     settings = dict(POST_PROCESSINGS[method])
     default = int(settings.pop("num_neighbors"))
@@ -77,7 +84,7 @@ def post_processed_query_metrics(
         lists = nearest_neighbors(queries, gallery, length)
         ranking = rerank_reciprocal(queries, gallery, *lists, *graph, k1=near, **settings)[1]
     else:
-        walk = Diffusion(gallery, *graph, **settings)
-        scores, ranking = walk.rank(queries, *nearest_neighbors(queries, gallery, near), length)
-        ranking = ranking.masked_fill(scores <= 0, NO_ITEM)  # 0: the walk has not reached it
+        diffusion = Diffusion(gallery, *graph, **settings)
+        scores, ranking = diffusion.rank(queries, *nearest_neighbors(queries, gallery, near), length)
+        ranking = ranking.masked_fill(scores <= 0, NO_ITEM)  # a score of 0: not reached
     return revisited_query_metrics_of_ranking(ranking, ground_truth, ks=ks)

@@ -1,4 +1,4 @@
-"""Where the labelled images rank by embeddings: a count of the scores above theirs, never a sort of the gallery."""
+"""Ranks of the labelled images by embeddings, from counts of the scores above theirs, without sorting the gallery."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ def num_ahead_by_score(
     distractors: Iterable[torch.Tensor] | None = None,
     tile_size: int | None = None,
 ) -> Integers:
-    """Count the images without a label that score as high as each image to be found, or higher.
+    """Count for each positive the images without a label whose score is as high or higher.
 
-    All scores are exact (`ExactScores`): for the few queries of these benchmarks that costs seconds a million images.
-    The counts are therefore the same for every tile, chunk, number of threads and device. One tile of scores is held
-    at a time.
+    All scores are exact (`ExactScores`). For the few queries of these benchmarks, this takes seconds for a million
+    images. The counts are therefore the same for every tile, chunk, number of threads and device. One tile of scores is
+    in memory at a time.
 
     Args:
-        query_embeddings: As for `revisited_metrics`.
-        gallery_embeddings: As there.
-        labelled: The images to find.
-        distractors: As there.
-        tile_size: Rows and columns of a tile of scores, a positive multiple of 8. None: what suits the device.
+        query_embeddings: `(num_queries, dim)` float, the embeddings of the queries, in the order of the ground truth.
+        gallery_embeddings: `(num_rows, dim)` float, the embeddings of the gallery, in the order of the ground truth.
+            Any rows beyond those are distractors.
+        labelled: The labelled images.
+        distractors: Chunks of `(num_rows, dim)` float, embeddings of further images without a label; the iterable is
+            read once.
+        tile_size: Rows and columns of a tile of scores, a positive multiple of 8. `None` takes what suits the device.
 
     Returns:
-        `(num_labelled,)` int64; `UNRESOLVED` for junk, which is not to be found.
+        `(num_labelled,)` int64; `UNRESOLVED` for junk, which is never a positive.
 
     Raises:
         TypeError: Embeddings are not floats.
-        ValueError: Shapes do not match, or an embedding is not finite.
+        ValueError: Shapes do not match each other or the ground truth, or an embedding is NaN or infinite.
     """
     check_embeddings(query_embeddings, "query_embeddings")
     check_embeddings(gallery_embeddings, "gallery_embeddings")
@@ -62,12 +64,12 @@ def num_ahead_by_score(
     for chunk in () if distractors is None else distractors:
         check_embeddings(chunk, "distractors")
         check_same_dim(query_embeddings, chunk)
-        counts.add(chunk, num_rows, num_columns)  # beyond all that is labelled, whichever rows they are
+        counts.add(chunk, num_rows, num_columns)  # any row beyond the labelled ones
     return counts.num_ahead()
 
 
 class _Counts:
-    """Counts of the scores of images without a label between the scores of the images to be found, of all queries."""
+    """Counts of the scores of images without a label, between the scores of the positives, for all queries."""
 
     def __init__(self, queries: torch.Tensor, gallery: torch.Tensor, labelled: LabelledImages) -> None:
         device = queries.device
@@ -81,20 +83,26 @@ class _Counts:
         items = gallery[needed.to(gallery.device)].to(device).float()
         limits = ExactScores(queries, items).of_pairs(self._owners, item)
         limits -= row_norms(items)[item] * (TIE_TOLERANCE * row_norms(queries)[self._owners])
-        # The limits of each query side by side, ascending; infinity, which no score passes, fills up.
+        # The limits of each query form a row, ascending; infinity, which no score passes, fills the rest of the row.
         order = limits.argsort(stable=True)
         order = order[self._owners[order].argsort(stable=True)]
         num_limits = self._owners.bincount(minlength=len(queries))
         first = num_limits.cumsum(dim=0) - num_limits
-        self._places = torch.empty_like(order)
-        self._places[order] = torch.arange(len(order), device=device) - first[self._owners[order]]
+        self._columns = torch.empty_like(order)
+        self._columns[order] = torch.arange(len(order), device=device) - first[self._owners[order]]
         width = int(num_limits.max())
         self._limits = torch.full((len(queries), width), torch.inf, device=device)
-        self._limits[self._owners, self._places] = limits
+        self._limits[self._owners, self._columns] = limits
         self._num_passing = torch.zeros(len(queries), width + 1, dtype=torch.int64, device=device)
 
     def add(self, rows: torch.Tensor, first_row: int, num_columns: int) -> None:
-        """Count the gallery rows from `first_row` on, `(num_rows, dim)` float, `num_columns` at a time."""
+        """Count the scores of gallery rows.
+
+        Args:
+            rows: `(num_rows, dim)` float.
+            first_row: Number of the first of them in the gallery.
+            num_columns: Number of rows to score at once.
+        """
         for start in range(0, len(rows), num_columns):
             items = rows[start : start + num_columns].to(self._queries.device).float()
             scores = ExactScores(self._queries, items).of_rows()  # (num_queries, columns)
@@ -107,8 +115,8 @@ class _Counts:
 
     def num_ahead(self) -> Integers:
         """Return the count of each labelled image, `(num_labelled,)` int64."""
-        # The limit at place j from below is passed by the scores that pass more than j.
+        # The limit in column j is passed by the scores that pass more than j limits.
         at_or_above = self._num_passing.flip(1).cumsum(dim=1).flip(1)[:, 1:]
         ahead = torch.full((self._num_labelled,), UNRESOLVED)
-        ahead[self._entries.cpu()] = at_or_above[self._owners, self._places].cpu()
+        ahead[self._entries.cpu()] = at_or_above[self._owners, self._columns].cpu()
         return ahead.numpy()

@@ -1,1 +1,1 @@
-"""How much short vectors lose."""
+"""Retrieval metrics of shorter and quantised vectors, for every dimension, reduction and precision."""

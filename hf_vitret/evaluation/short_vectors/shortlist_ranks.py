@@ -1,4 +1,4 @@
-"""Binary codes with a second look: ranks of right items in a shortlist whose order a second score decides."""
+"""Metrics of a search of binary codes whose shortlist is re-ranked by the float query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..metrics.query_values import rank_values, sum_values
 from ..ranking.ranked_block import PositiveRanks
 from ..ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 
-# Queries whose shortlists are held at once: with 100 candidates each they take 5 MB.
+# Number of queries whose shortlists are held at once: with 100 candidates each they take 5 MB.
 _QUERIES = 4_096
 
 
@@ -28,19 +28,21 @@ def rescored_metrics(
     shortlist: int,
     choice: MetricChoice,
 ) -> dict[str, MetricSums]:
-    """Score a search of binary codes whose first candidates are ranked anew by the float query.
+    """Score a search of binary codes whose first candidates are re-ranked by the float query.
 
-    A right item counts as not found outside the shortlist, and where its distance is also that of the first item left
-    out: which of them is in, is chance.
+    A positive outside the shortlist counts as not found. So does one whose Hamming distance equals that of the first
+    item left out, because the choice between them is arbitrary.
 
     Args:
-        queries: Float vectors by name, `(num_queries, dim)`, all with the same signs: their shortlists are one.
+        queries: Float vectors by name, `(num_queries, dim)` each, all with the same signs, so that they share one
+            shortlist.
         gallery_codes: `(num_gallery, ceil(dim / 8))` uint8 from `pack_signs`.
         query_labels: `(num_queries,)` int64.
         gallery_labels: `(num_gallery,)` int64.
-        ids: `(num_queries,)` and `(num_gallery,)` int64: equal ids do not see each other. None: all do.
-        shortlist: Candidates for each query, at least 1.
-        choice: Which metrics.
+        ids: `(num_queries,)` and `(num_gallery,)` int64. A gallery item with the id of the query is left out. `None`
+            leaves none out.
+        shortlist: Number of candidates for each query, at least 1.
+        choice: The metrics to compute.
 
     Returns:
         The sums of the metrics for each name.
@@ -73,19 +75,19 @@ def rescored_metrics(
 def shortlist_ranks(
     queries: torch.Tensor, scores: torch.Tensor, is_right: torch.Tensor, num_positives: torch.Tensor
 ) -> PositiveRanks:
-    """Rank the right items of a shortlist; those outside it are not found.
+    """Rank the positives of a shortlist; positives outside it are not found.
 
-    A rank is the item's place among the right ones, plus the number of wrong ones that score at least as high, within
-    `TIE_TOLERANCE`: ties are pessimistic, as in `positive_ranks`.
+    The rank of a positive is the number of positives ahead of it, plus the number of negatives that score at least as
+    high, within `TIE_TOLERANCE`. So ties are pessimistic, as in `positive_ranks`.
 
     Args:
-        queries: `(num_queries,)` int64, which queries these are.
-        scores: `(num_queries, k)` float32 of the candidates, in any order; -inf for none.
-        is_right: `(num_queries, k)` bool, whether a candidate is right.
-        num_positives: `(num_queries,)` int64, the right items of the whole gallery.
+        queries: `(num_queries,)` int64, the rows of the queries.
+        scores: `(num_queries, k)` float32, the scores of the candidates in any order; -inf for no candidate.
+        is_right: `(num_queries, k)` bool, whether a candidate is a positive.
+        num_positives: `(num_queries,)` int64, the number of positives in the whole gallery.
 
     Returns:
-        The ranks, `UNRESOLVED` for the right items that are not in the list.
+        The ranks, `UNRESOLVED` for the positives that are not in the list.
 
     Example:
         >>> scores = torch.tensor([[0.9, 0.5, 0.7, 0.5]])
@@ -105,12 +107,12 @@ def shortlist_ranks(
 def count_positives(
     query_labels: torch.Tensor, gallery_labels: torch.Tensor, ids: tuple[torch.Tensor, torch.Tensor] | None
 ) -> torch.Tensor:
-    """Count for each query the gallery items of its label that do not have its id.
+    """Count for each query the gallery items with its label, without those with its id.
 
     Args:
         query_labels: `(num_queries,)` int64.
         gallery_labels: `(num_gallery,)` int64.
-        ids: `(num_queries,)` and `(num_gallery,)` int64, or None.
+        ids: `(num_queries,)` and `(num_gallery,)` int64, or `None`.
 
     Returns:
         `(num_queries,)` int64.
@@ -130,5 +132,5 @@ def count_positives(
 
 
 def _num_matches(codes: torch.Tensor, num_queries: int) -> torch.Tensor:
-    """Count for each of the first `num_queries` codes its equals among the rest."""
+    """Count for each of the first `num_queries` codes the equal codes among the rest, `(num_queries,)` int64."""
     return codes[num_queries:].bincount(minlength=len(codes))[codes[:num_queries]]

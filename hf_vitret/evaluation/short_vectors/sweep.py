@@ -1,4 +1,4 @@
-"""What shorter and coarser vectors cost: every dimension, reduction and precision, scored exactly."""
+"""`short_vectors`: R@1 and MAP@R of vectors for every dimension, reduction and precision, by exact search."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..ranking.search_codes import SearchCodes
 from .table import ShortVectors, ShortVectorScore
 from .task import ShortVectorTask, Vectors
 
-# Dimensions scored beside the model's own.
+# Dimensions that are scored besides the model's own.
 DIMS = (256, 128, 64, 32, 16)
 REDUCTIONS = ("pca", "pca_whitened", "first_d")
-# Whitening divides each component by a number above 0: the signs of these two are the same.
+# Whitening divides each component by a positive number, so the signs of these two are the same.
 _SAME_SIGNS = (("pca", "pca_whitened"), ("first_d",))
 
 
@@ -38,42 +38,49 @@ def short_vectors(
     shortlist: int = 100,
     progress: bool = True,
 ) -> ShortVectors:
-    """Score a model's vectors at every dimension, by every reduction, in every precision.
+    """Score the vectors of a model for every dimension, reduction and storage precision, by exact search.
 
-    Features are reduced, then normalised, then stored in the precision; queries and gallery alike. `pca` and
-    `pca_whitened` are fitted on the train split, `first_d` keeps the first dimensions (all of them: the embeddings as
-    they are). The score of two vectors is:
+    Features of queries and gallery are reduced, then L2-normalised, then stored in the precision. The reductions `pca`
+    and `pca_whitened` are fitted on the train split; `first_d` keeps the first dimensions (with all dimensions, these
+    are the embeddings themselves). The score of two vectors is:
 
-    - float32, float16: the inner product of what is stored.
-    - int8: the inner product of the integers; one scale for all dimensions, from the train split.
-    - binary: the Hamming distance of the signs. It takes few values, and ties are pessimistic, as in
-      `retrieval_metrics`: a right item counts as behind every wrong one at its distance.
-    - binary_rescored: the `shortlist` nearest by Hamming distance, ranked by the float query with the stored bits. It
-      takes no more bytes than binary. A right item outside the shortlist is not found, nor is one that ties with the
-      first item left out. MAP@R of classes larger than the shortlist suffers from that.
+    - float32, float16: the inner product of the stored vectors.
+    - int8: the inner product of the integers, with one scale for all dimensions, from the train split.
+    - binary: the Hamming distance of the signs. It has few distinct values, and ties are pessimistic, as in
+      `retrieval_metrics`: a positive ranks behind every negative at the same distance.
+    - binary_rescored: the `shortlist` nearest items by Hamming distance, ranked by the inner product of the float query
+      with the stored bits. It takes no more bytes than binary. A positive outside the shortlist counts as not found,
+      and so does one that ties with the first item left out. MAP@R suffers from this if classes are larger than the
+      shortlist.
 
     Args:
-        train_features: `(num_train, width)` float, before the L2 norm: `embed_images(normalize=False)`. On any device.
-        features: `(num_queries, width)` float, the same of the test split.
-        labels: `(num_queries,)` integers or strings.
-        gallery_features: `(num_gallery, width)` float. None: leave-one-out.
-        gallery_labels: `(num_gallery,)`.
-        query_ids: As for `retrieval_metrics`.
-        gallery_ids: As for `retrieval_metrics`.
-        dims: Dimensions; those above the model's are left out. None: the model's, 256, 128, 64, 32 and 16.
-        reductions: Of `REDUCTIONS`.
-        precisions: Of `PRECISIONS`.
-        shortlist: Candidates that are rescored.
-        progress: Whether to show a bar.
+        train_features: `(num_train, width)` float, features of the train split before the L2 norm, as
+            `embed_images(normalize=False)` returns them; on any device.
+        features: `(num_queries, width)` float, features of the queries before the L2 norm.
+        labels: `(num_queries,)` integers or strings, the class of each query. Floats are refused.
+        gallery_features: `(num_gallery, width)` float, features of the gallery before the L2 norm. `None` evaluates
+            leave-one-out: each query searches all the others.
+        gallery_labels: `(num_gallery,)`, of the same kind as `labels`. Required with `gallery_features`, refused
+            without it.
+        query_ids: `(num_queries,)` integers, strings or tuples. A gallery item whose id equals that of the query is
+            left out of the query's list. `None` leaves no item out.
+        gallery_ids: `(num_gallery,)`, of the same kind as `query_ids`. Required with `query_ids`, and only with a
+            gallery.
+        dims: Numbers of dimensions; those above `width` are ignored. `None` takes `width`, 256, 128, 64, 32 and 16.
+        reductions: Names out of `"pca"`, `"pca_whitened"` and `"first_d"`; all by default.
+        precisions: Names out of `"float32"`, `"float16"`, `"int8"`, `"binary"` and `"binary_rescored"`; all by default.
+        shortlist: Number of candidates that `binary_rescored` ranks again for each query, at least 1.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The table. Whitening to more dimensions than the features have variance in (a LayerNorm takes one away) is
-        omitted from it.
+        The table of scores. It omits whitening to more dimensions than the rank of the train features (a LayerNorm
+        lowers the rank by one).
 
     Raises:
-        TypeError: Features are not floats, or labels or ids are.
-        ValueError: A feature is not finite, shapes do not match, a name is unknown, no dimension is left, the train
-            split has too few rows for them, or the shortlist is below 1.
+        TypeError: Features are not floats, or labels or ids are floats or of different kinds in queries and gallery.
+        ValueError: A feature is NaN or infinite, shapes do not match, labels or ids come without their counterpart or
+            without a gallery, a name is unknown, no dimension is left, the train split has too few rows for the
+            dimensions, or the shortlist is below 1.
 
     Reference:
         El-Nouby et al., arXiv 2102.05644, table 2: a ViT-S keeps R@1 83.4 of 84.0 at 128 dimensions of PCA.
@@ -89,7 +96,8 @@ def short_vectors(
     omitted = [(dim, "pca_whitened") for dim in dims if "pca_whitened" in reductions and dim > reduced.rank]
     if len(omitted) == len(dims) * len(reductions):
         raise ValueError(
-            f"expected a dim up to {reduced.rank} to whiten, the rank of the train features; got {dims}: ask for less"
+            f"expected a dim up to {reduced.rank} to whiten, the rank of the train features; got {dims}. Pass a "
+            "smaller dim"
         )
     num_cells = (len(dims) * len(reductions) - len(omitted)) * len(precisions)
 
@@ -128,10 +136,10 @@ def short_vectors(
 
 
 class _Reduced:
-    """Features projected once for all dimensions: shorter vectors are their first columns.
+    """Features projected once for all dimensions: shorter vectors are the first columns of the projections.
 
     Attributes:
-        rank: The most dimensions that can be whitened.
+        rank: The largest number of dimensions that can be whitened.
     """
 
     def __init__(self, sides: Sequence[torch.Tensor], reductions: Sequence[str], dim: int) -> None:
@@ -160,17 +168,23 @@ def _unit_rows(features: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 def _check_settings(
     width: int, dims: Sequence[int] | None, reductions: Sequence[str], precisions: Sequence[str], shortlist: int
 ) -> list[int]:
-    """Return the dimensions up to the width, descending, each once.
+    """Return the dimensions up to the width, descending and without duplicates.
 
     Raises:
         ValueError: A name is unknown, no dimension is left, or the shortlist is below 1.
     """
     for name, given, known in (("reductions", reductions, REDUCTIONS), ("precisions", precisions, tuple(PRECISIONS))):
         if not given or not set(given) <= set(known):
-            raise ValueError(f"{name} must be some of {', '.join(known)}; got {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"{name} must be some of {', '.join(known)}; got {', '.join(given) or 'none'}. Choose from these"
+            )
     chosen = sorted({dim for dim in ((width, *DIMS) if dims is None else dims) if dim <= width}, reverse=True)
     if not chosen or chosen[-1] < 1:
-        raise ValueError(f"expected dims from 1 to {width}, as the features have; got {list(dims or ())}")
+        raise ValueError(
+            f"expected dims from 1 to {width}, as the features have; got {list(dims or ())}. Pass None for the defaults"
+        )
     if shortlist < 1:
-        raise ValueError(f"shortlist must be at least 1, got {shortlist}: it is how many candidates are rescored")
+        raise ValueError(
+            f"shortlist must be at least 1, got {shortlist}. Pass the number of candidates to rescore for each query"
+        )
     return chosen

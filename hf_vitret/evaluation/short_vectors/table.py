@@ -1,4 +1,4 @@
-"""The table of what short vectors score, as text for people and rows for programs."""
+"""`ShortVectors`: the scores of short vectors, as a text table and as rows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class ShortVectorScore:
-    """One cell of the table.
+    """The scores of one dimension, reduction and precision: one cell of the table.
 
     Attributes:
-        dim: Dimensions of the stored vector.
+        dim: Number of dimensions of the stored vector.
         reduction: `"pca"`, `"pca_whitened"` or `"first_d"`.
-        precision: A key of `hf_vitret.compression.quantization.PRECISIONS`.
-        bytes_per_vector: Bytes of one stored vector.
-        recall_at_1: In [0, 1]; nan where no query has a positive.
-        map_at_r: Likewise.
+        precision: `"float32"`, `"float16"`, `"int8"`, `"binary"` or `"binary_rescored"`.
+        bytes_per_vector: Number of bytes of one stored vector.
+        recall_at_1: R@1 in [0, 1]; nan if no query has a positive.
+        map_at_r: MAP@R in [0, 1]; nan if no query has a positive.
     """
 
     dim: int
@@ -32,12 +32,12 @@ class ShortVectors:
 
     Attributes:
         scores: The cells, by descending dimension.
-        num_train: Rows that PCA was fitted on and int8 calibrated on.
-        num_queries: All queries.
-        num_queries_without_positive: Those of them that were left out of the means.
-        num_gallery: Items searched; the queries themselves where there is no gallery.
-        shortlist: Candidates that binary codes were rescored for.
-        omitted: `(dim, reduction)` that could not be had: whitening beyond the rank of the train split's features.
+        num_train: Number of rows that PCA was fitted on and int8 calibrated on.
+        num_queries: Number of all queries.
+        num_queries_without_positive: Number of queries that were left out of the means.
+        num_gallery: Number of searched items; the queries themselves if there is no gallery.
+        shortlist: Number of candidates that `binary_rescored` ranked again for each query.
+        omitted: The pairs `(dim, reduction)` that are not possible: whitening beyond the rank of the train features.
 
     Example:
         >>> score = ShortVectorScore(64, "pca", "int8", 64, recall_at_1=0.75, map_at_r=0.5)
@@ -58,14 +58,14 @@ class ShortVectors:
     omitted: tuple[tuple[int, str], ...]
 
     def rows(self) -> list[dict[str, str | int | float]]:
-        """Return the cells as dictionaries, fit for JSON and for a data frame."""
+        """Return the cells as dictionaries, for JSON or a data frame."""
         return [asdict(score) for score in self.scores]
 
     def table(self) -> str:
-        """Return the table as text, percentages: a block for each dimension, two columns for each precision."""
+        """Return a text table in percent: a block of rows for each dimension, and two columns for each precision."""
         cells = {(score.dim, score.reduction, score.precision): score for score in self.scores}
         dims, _, precisions = (list(dict.fromkeys(values)) for values in zip(*cells, strict=True))
-        # The smallest dimension has them all: what is omitted, is so for having too many.
+        # The smallest dimension has all reductions, because only too many dimensions are omitted.
         reductions = list(dict.fromkeys(score.reduction for score in self.scores if score.dim == dims[-1]))
         lines = [
             f"R@1 and MAP@R in percent, by bytes a vector; {self.num_queries:,} queries in {self.num_gallery:,} items, "

@@ -1,4 +1,4 @@
-"""Who is to find whom, scored with vectors stored in one precision or another."""
+"""`ShortVectorTask`: retrieval metrics of vectors stored in a given precision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CHOICE = MetricChoice(("recall_at_k", "map_at_r"), (1,))
 
 @dataclass(frozen=True)
 class Vectors:
-    """Unit-norm rows of the three sides, `(num_rows, dim)` float32.
+    """Unit-norm rows of the train split, the queries and the gallery, `(num_rows, dim)` float32.
 
     Attributes:
-        train: What int8 is calibrated on.
-        queries: What seeks.
-        gallery: What is sought; the queries themselves for leave-one-out.
+        train: The rows that int8 is calibrated on.
+        queries: The queries.
+        gallery: The searched items; the same tensor as the queries for leave-one-out.
     """
 
     train: torch.Tensor
@@ -33,10 +33,10 @@ class Vectors:
 
 @dataclass(frozen=True)
 class ShortVectorTask:
-    """A query set and a gallery, or one set for leave-one-out.
+    """A query set and a gallery, or one set for leave-one-out, whose vectors are scored in several precisions.
 
     Attributes:
-        codes: Who is right for whom, and who does not see whom.
+        codes: The labels and ids, which define the positives and the items that are left out of a list.
     """
 
     codes: SearchCodes
@@ -47,9 +47,9 @@ class ShortVectorTask:
         """Score vectors that are stored in a precision.
 
         Args:
-            vectors: By name; all with the same signs, so that binary codes are scored and searched once.
+            vectors: Vectors by name, all with the same signs, so that binary codes are scored and searched once.
             precision: One of `PRECISIONS`.
-            shortlist: Candidates of each query that are rescored.
+            shortlist: Number of candidates of each query that are rescored.
 
         Returns:
             For each name `recall_at_1`, `map_at_r` and the numbers of queries.

@@ -1,1 +1,1 @@
-"""How far embeddings are spread out."""
+"""Measures and figures of how embeddings are distributed over their space."""

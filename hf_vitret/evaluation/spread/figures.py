@@ -1,4 +1,4 @@
-"""Pictures of how embeddings spread, several models in one."""
+"""`draw_spread`: figures of the spread of embeddings, for one or several models."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# For those who print in grey.
+# Line styles, so that the curves can be told apart in greyscale.
 _DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)))
 _GREY = "#8c959f"
 
-# Inches: a page is as wide as three panels; with more models than three the strips need the height.
+# Inches. Three panels fill the width of a page; with more than three models, the strips need more height.
 _WIDTH, _HEIGHT, _STRIP_HEIGHT = 10.0, 3.2, 1.0
-# Points of the curve of distances: one an item would make a vector file of megabytes.
+# Number of points of the curve of distances. One point for each item would make a vector file of megabytes.
 _QUANTILES = 501
 
 
 def draw_spread(spreads: Mapping[str, Spread]) -> Figure:
     """Draw energy, cosines and nearest distances of one or several models, side by side.
 
-    From left to right: the share of all variance that the first principal components hold (figures 2 and 3 of the
-    paper), the cosines of pairs of one class and of two, a strip for each model (figure 5), and the share of items that
-    have another one within a distance. Where embeddings spread, the curves rise later and the strips are wider.
+    From left to right: the share of the variance in the first principal components (figures 2 and 3 of the paper); the
+    cosines of pairs of the same class and of different classes, one strip for each model (figure 5); and the share of
+    items that have another item within a distance. If embeddings are spread out, the curves rise later and the
+    distributions are wider.
 
     Args:
-        spreads: From `measure_spread`, by the names to show, in the order to show them; of one data set.
+        spreads: Results of `measure_spread` on one data set, by the names of the models, in the order to draw them; 1
+            to 6 models.
 
     Returns:
-        The figure: `figure.savefig("spread.png", dpi=200)`, or `.svg`, or `.pdf`. It belongs to no window, and needs no
-        closing.
+        The figure. Save it with `figure.savefig("spread.png", dpi=200)`, or as `.svg` or `.pdf`. It is not registered
+        with pyplot, so it need not be closed.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: There is no model, or more than there are colours to tell apart.
+        ValueError: There is no model, or more models than distinct colours.
 
     Reference:
         El-Nouby et al., arXiv 2102.05644, figures 2, 3 and 5.
     """
     if not 1 <= len(spreads) <= len(COLORS):
-        raise ValueError(f"expected 1 to {len(COLORS)} models, as many as can be told apart; got {len(spreads)}")
+        raise ValueError(
+            f"expected 1 to {len(COLORS)} models, as many as there are colours; got {len(spreads)}. Draw more figures"
+        )
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "hf_vitret[plots]"') from error
+        raise ImportError(
+            'figures need matplotlib, which is not installed. Install it with: pip install "hf_vitret[plots]"'
+        ) from error
 
     style = PLOT_STYLE | {"axes.linewidth": 0.8, "lines.linewidth": 1.6}
     with rc_context(style):

@@ -71,23 +71,23 @@ def measure_spread(
     max_pairs: int = 1_000_000,
     seed: int = 0,
 ) -> Spread:
-    """Measure how embeddings spread: energy of principal components, cosines of pairs, nearest neighbours.
+    """Measure the spread of embeddings: energy of principal components, cosines of pairs, nearest distances.
 
     Args:
-        embeddings: `(N, dim)` float, unit L2 norm, at least two rows.
-        labels: `(N,)` integers or strings.
-        num_bins: Bins of the histograms.
-        max_pairs: All positive pairs are taken where they are no more than this, and all negative ones likewise; else
-            that many are drawn, with replacement.
-        seed: Of the draw.
+        embeddings: `(num_items, dim)` float, unit L2 norm, at least two rows, on CPU or CUDA.
+        labels: `(num_items,)` integers or strings, the class of each item. Floats are refused.
+        num_bins: Number of bins of the histograms, at least 1.
+        max_pairs: Largest number of pairs of the same class, and of different classes, that are used, at least 1. If
+            there are more, this many are drawn with replacement.
+        seed: Seed of the draw.
 
     Returns:
         The spread, on the CPU.
 
     Raises:
-        TypeError: Embeddings or labels are not of a fit type.
-        ValueError: An embedding is not finite or not of unit norm, there are fewer than two or all are equal, labels do
-            not match, or a setting is below 1.
+        TypeError: Embeddings are not floats, or labels are floats.
+        ValueError: An embedding is NaN, infinite or not of unit norm, there are fewer than two rows, all rows are
+            equal, the labels do not match the embeddings in number, or a setting is below 1.
 
     Reference:
         El-Nouby et al., arXiv 2102.05644: energy in figures 2 and 3, cosines in figure 5, the nearest distance in
@@ -185,7 +185,7 @@ class _Pairs:
         return self._pairs(np.full(num_items, num_items), self._ends[self._class])
 
     def _pairs(self, stops: np.ndarray, firsts: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Number the pairs of each place with the places `firsts:stops`, and take all or some."""
+        """Number the pairs of each position in the order with the positions `firsts:stops`; return all or some."""
         firsts = np.arange(1, len(stops) + 1) if firsts is None else firsts
         ends = (stops - firsts).cumsum()
         total = int(ends[-1])

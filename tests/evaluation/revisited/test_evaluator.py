@@ -138,5 +138,5 @@ def test_what_does_not_belong_together_is_refused(truth, datasets) -> None:
         RevisitedEvaluator(query, gallery.select([*range(4), 5, 4, *range(6, 30)]), truth)
     with pytest.raises(ValueError, match=r"query must have the 10 images .* got 9"):
         RevisitedEvaluator(query.select(range(9)), gallery, truth)
-    with pytest.raises(ValueError, match="dim 4 needs a projection"):
+    with pytest.raises(ValueError, match=r"dim must come with a projection, .* got dim 4 alone"):
         RevisitedEvaluator(query, gallery, truth, dim=4)

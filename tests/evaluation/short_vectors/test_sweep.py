@@ -186,7 +186,10 @@ def test_one_set_of_bits_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
         ({"precisions": []}, f"precisions must be some of {', '.join(PRECISIONS)}; got none"),
         ({"shortlist": 0}, "shortlist must be at least 1, got 0"),
         ({"train_features": torch.rand(9, 20)}, "from 1 to 8, .* got 20: fit on more rows"),
-        ({"reductions": ["pca_whitened"], "dims": (20,)}, r"a dim up to 19 to whiten, .* got \[20\]: ask for less"),
+        (
+            {"reductions": ["pca_whitened"], "dims": (20,)},
+            r"a dim up to 19 to whiten, .* got \[20\]. Pass a smaller dim",
+        ),
         ({"train_features": torch.rand(60, 12)}, "one embedding dimension, got 20 and 12"),
         ({"features": torch.full((40, 20), torch.nan)}, "^features must be finite"),
         ({"labels": [1, 2]}, "labels must have one label for each of the 40 features, got 2"),

@@ -1,1 +1,1 @@
-"""A metric for `evaluate.load`, which copies the script beside this file."""
+"""The metric MAP@R; `evaluate.load` copies the script beside this file."""

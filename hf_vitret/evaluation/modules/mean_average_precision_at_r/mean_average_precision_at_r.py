@@ -7,9 +7,10 @@ import evaluate
 from hf_vitret.evaluation.modules.rows import COUNTS, INPUTS, metric_info, score_rows
 
 _DESCRIPTION = """
-MAP@R: for each query with R images of its class to find, the sum of the precisions at the right ones among the first R,
-divided by R; then the mean over the queries. Unlike recall at 1 it sees the order of all right images. Without a
-gallery every image queries all the others (leave-one-out). The search is exact, and so are ties.
+MAP@R: for each query with R images of its class to find, the sum of the precisions at those among the first R results,
+divided by R; then the mean over the queries. Unlike recall@1, it depends on the ranks of all images of the class.
+Without a gallery every image is a query and searches all the others (leave-one-out). The search and the handling of
+ties are exact.
 """
 
 _CITATION = """
@@ -23,7 +24,7 @@ _CITATION = """
 
 _INPUTS = f"""{INPUTS}
 Returns:
-    mean_average_precision_at_r: In [0, 1]; nan if no query has a positive.
+    mean_average_precision_at_r: MAP@R in [0, 1]; nan if no query has another image of its class.
 {COUNTS}
 Examples:
     >>> import evaluate

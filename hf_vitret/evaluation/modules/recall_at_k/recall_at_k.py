@@ -1,4 +1,4 @@
-"""Recall at k of image retrieval, for `evaluate.load`."""
+"""Recall@k of image retrieval, for `evaluate.load`."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import evaluate
 from hf_vitret.evaluation.modules.rows import COUNTS, INPUTS, metric_info, score_rows
 
 _DESCRIPTION = """
-Recall at k in the metric-learning sense: the share of queries with at least one image of their class among the k
-nearest. Other libraries call it accuracy@k or hit rate, and mean another quantity by recall@k. Without a gallery every
-image queries all the others (leave-one-out). The search is exact, and so are ties.
+Recall@k as in the metric-learning literature: the share of queries with at least one image of their class among the k
+nearest images. Other libraries call it accuracy@k or hit rate, and use recall@k for another quantity. Without a gallery
+every image is a query and searches all the others (leave-one-out). The search and the handling of ties are exact.
 """
 
 _CITATION = """
@@ -21,10 +21,10 @@ _CITATION = """
 }
 """
 
-_INPUTS = f"""{INPUTS}    ks: The cut-offs, each at least 1.
+_INPUTS = f"""{INPUTS}    ks: The cut-offs k, each at least 1; by default 1, 10, 100 and 1000.
 
 Returns:
-    recall_at_<k>: For each k, in [0, 1]; nan if no query has a positive.
+    recall_at_<k>: For each k, the recall in [0, 1]; nan if no query has another image of its class.
 {COUNTS}
 Examples:
     >>> import evaluate
@@ -42,7 +42,7 @@ Examples:
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class RecallAtK(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """R@k."""
+    """Recall@k."""
 
     def _info(self) -> evaluate.MetricInfo:
         return metric_info(_DESCRIPTION, _CITATION, _INPUTS)
