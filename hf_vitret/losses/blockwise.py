@@ -1,4 +1,4 @@
-"""Losses that form their gradient while they walk the pairs, so that no walk has to be kept for backward."""
+"""Blockwise losses: the forward pass also forms the gradient, so that no matrix of all pairs is kept for backward."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch.autograd.function import once_differentiable
 
 from .references import Pairs
 
-Walk = Callable[[Pairs, bool, bool], tuple[Tensor, Tensor | None, Tensor | None]]
+BlockwisePass = Callable[[Pairs, bool, bool], tuple[Tensor, Tensor | None, Tensor | None]]
 
 
-def differentiate_walk(walk: Walk, pairs: Pairs) -> Tensor:
-    """Run a walk with autocast off and make its value differentiable, once.
+def differentiate_blockwise(blockwise_pass: BlockwisePass, pairs: Pairs) -> Tensor:
+    """Compute a loss and its gradient in one pass with autocast off, and return the loss, differentiable once.
 
-    Backward only scales what the forward walk formed. So nothing of size ``batch x num_refs`` is kept, and
+    Backward only scales the gradient that the forward pass formed. So nothing of size ``batch x num_refs`` is kept, and
     the references (views of a memory, which the next step overwrites) are not needed any more.
 
     Args:
-        walk: ``walk(pairs, needs_grad, needs_ref_grad)`` returns the loss, a float32 scalar, and its gradients
-            by the anchors ``(batch, dim)`` and the references ``(num_refs, dim)``, float32, each ``None``
-            where it is not needed. It runs without autograd.
+        blockwise_pass: ``blockwise_pass(pairs, needs_grad, needs_ref_grad)`` returns the loss, a float32 scalar, and
+            its gradients by the anchors ``(batch, dim)`` and by the references ``(num_refs, dim)``, float32, each
+            ``None`` where it is not needed. It runs without autograd.
         pairs: anchors and references after the checks.
 
     Returns:
@@ -31,16 +31,16 @@ def differentiate_walk(walk: Walk, pairs: Pairs) -> Tensor:
     """
     if not torch.is_grad_enabled():
         pairs = pairs._replace(embeddings=pairs.embeddings.detach(), ref_embeddings=pairs.ref_embeddings.detach())
-    loss: Tensor = _Walked.apply(walk, *pairs)
+    loss: Tensor = _BlockwiseLoss.apply(blockwise_pass, *pairs)
     return loss
 
 
-class _Walked(torch.autograd.Function):
+class _BlockwiseLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, walk: Walk, *tensors: Any) -> Tensor:
+    def forward(ctx: Any, blockwise_pass: BlockwisePass, *tensors: Any) -> Tensor:
         pairs = Pairs(*tensors)
         with torch.autocast(pairs.embeddings.device.type, enabled=False):
-            loss, grad, ref_grad = walk(pairs, ctx.needs_input_grad[1], ctx.needs_input_grad[3])
+            loss, grad, ref_grad = blockwise_pass(pairs, ctx.needs_input_grad[1], ctx.needs_input_grad[3])
         ctx.save_for_backward(grad, ref_grad)
         ctx.dtypes = pairs.embeddings.dtype, pairs.ref_embeddings.dtype
         return loss

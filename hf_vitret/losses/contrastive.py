@@ -7,36 +7,38 @@ from functools import partial
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .blockwise import differentiate_walk
+from .blockwise import differentiate_blockwise
 from .chunks import chunk_rows
-from .references import Pairs, resolve_pairs
+from .pair_loss import PairLoss
+from .references import Pairs
 
-# Similarities held at once: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds
-# them in cache. Forward and backward at 59,551 references, in units of the fastest bare products: two threads
-# 2**17 1.21, 3 * 2**16 1.20, 2**18 1.19; one thread 1.08, -, 1.10, and 2**20 1.14.
+# Similarities in a block: 1 MiB, 4,096 references for a batch of 64, so that the second product still finds them in
+# cache. Time forward and backward at 59,551 references, in units of the fastest matrix products alone: with two threads
+# 1.21 for blocks of 2**17, 1.20 for 3 * 2**16 and 1.19 for 2**18; with one thread 1.08 for 2**17, 1.10 for 2**18 and
+# 1.14 for 2**20.
 _BLOCK = 2**18
-# Products with fewer references than this are slow.
+# Least number of references in a block: products with fewer are slow.
 _MIN_CHUNK = 256
-# Rows copied at once when special rows are collected: 3 MiB at 384 dimensions.
+# Special rows (see _special_rows) copied at once: 3 MiB at 384 dimensions.
 _GATHER = 2**11
-# Labels are sifted by these bits before they are compared, with a table of 64 KiB.
-_SIEVE = 2**16 - 1
-# Largest share of special rows that is collected, which computes their products twice; above it, labels are
-# looked at everywhere, which costs about a fifth of all products.
+# Labels are compared by these low bits first, in a table of 64 KiB: most references share them with no anchor.
+_LABEL_BITS = 2**16 - 1
+# Largest share of references that are treated as special rows, whose products are computed twice. Above it, the labels
+# of all references are compared, which costs about a fifth of all products.
 _MAX_SPECIAL = 1 / 8
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(PairLoss):
     """Sum the contrastive terms of all pairs and divide by the number of anchors.
 
     ``1/N sum_i [ sum_{j: y_i = y_j} (1 - s_ij) + sum_{j: y_i != y_j} max(s_ij - margin, 0) ]`` with ``s``
     the dot product, N the number of anchors. Self pairs are left out exactly, in value and in gradient.
 
-    Always computed in float32 with autocast off. The references are walked in chunks, and the gradient is
-    formed in the same walk, so a memory of any size costs the two matrix products and one small block of
-    similarities. The loss can be differentiated once.
+    Always computed in float32 with autocast off. One pass over blocks of references forms the value and the
+    gradient, so a memory of any size costs the two matrix products and one small block of similarities. The loss can
+    be differentiated once.
 
     Args:
         margin: similarity below which a negative costs nothing, in ``[-1, 1)``; the paper's beta.
@@ -45,9 +47,9 @@ class ContrastiveLoss(nn.Module):
         ValueError: if ``margin`` is outside ``[-1, 1)``.
 
     Example:
-        Four points on the unit circle, two classes. Both positive pairs have similarity 0.8; the negatives
-        above 0.5 have 0.6, 0.6 and 0.96. Each pair counts from both ends: ``2 (0.2 + 0.2 + 0.1 + 0.1 +
-        0.46) / 4``.
+        Four points on the unit circle, two classes. Both positive pairs have similarity 0.8; the negative pairs above
+        0.5 have 0.6, 0.6 and 0.96. Each pair counts twice, once for each of its points as the anchor:
+        ``2 (0.2 + 0.2 + 0.1 + 0.1 + 0.46) / 4``.
 
         >>> embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
         >>> ContrastiveLoss(margin=0.5)(embeddings, torch.tensor([0, 0, 1, 1]))
@@ -55,77 +57,50 @@ class ContrastiveLoss(nn.Module):
 
     Reference:
         El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, Eq. (1), taken
-        literally: sums over pairs, mean over anchors only. (A mean over pairs is on another, far smaller
-        scale, and the paper's ``koleo_weight`` does not carry over to it.)
+        literally: a sum over pairs and a mean over anchors. (A mean over pairs has a far smaller scale, at which the
+        paper's ``koleo_weight`` would not be the right one.)
     """
 
     term: ClassVar[str] = "contrastive"
-    uses_references: ClassVar[bool] = True
+    memory_by_default: ClassVar[bool] = True
 
     def __init__(self, margin: float = 0.5) -> None:
         super().__init__()
         if not (math.isfinite(margin) and -1.0 <= margin < 1.0):
             raise ValueError(
-                f"Expected a margin in [-1, 1), a cosine similarity, got {margin}; the paper uses 0.5. "
-                "At 1 no negative would ever count."
+                f"Expected a margin in [-1, 1), a cosine similarity, got {margin}; the paper uses 0.5, and "
+                "at 1 no negative would ever cost anything."
             )
         self.margin = float(margin)
 
-    # Not worth compiling: nearly all of it is matrix products, and the walk differs with every batch.
+    # Not worth compiling: nearly all of it is matrix products, and the blocks differ with every batch.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-        *,
-        self_index: Tensor | None = None,
-    ) -> Tensor:
-        """Compute the loss of the anchors against the references.
-
-        Args:
-            embeddings: ``(batch, dim)`` float, unit L2 norm.
-            labels: ``(batch,)`` int64.
-            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm; gradient flows to them if they require
-                it. ``None`` compares the batch with itself.
-            ref_labels: ``(num_refs,)`` int64.
-            self_index: ``(batch,)`` int64, the row of each anchor among the references, left out; ``None``
-                when no anchor is among them.
-
-        Returns:
-            Scalar float32, at least 0.
-
-        Raises:
-            ValueError: if shapes, lengths or devices do not fit.
-            TypeError: if embeddings are not floating point or labels are not integers.
-        """
-        pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        return differentiate_walk(partial(_walk, margin=self.margin), pairs)
+    def _loss(self, pairs: Pairs) -> Tensor:
+        return differentiate_blockwise(partial(_blockwise_pass, margin=self.margin), pairs)
 
     def extra_repr(self) -> str:
         """Show the margin in ``repr``."""
         return f"margin={self.margin}"
 
 
-def _walk(
+def _blockwise_pass(
     pairs: Pairs, needs_grad: bool, needs_ref_grad: bool, *, margin: float
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Walk the references once; return the loss and its gradients, float32."""
+    """Pass over the references once; return the loss and its gradients by anchors and references, float32."""
     anchors, refs = pairs.embeddings.float(), pairs.ref_embeddings  # (batch, dim), (num_refs, dim)
     batch, num_refs = len(anchors), len(refs)
     grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
     ref_grad = anchors.new_empty(refs.shape) if needs_ref_grad else None  # (num_refs, dim)
-    sums: list[Tensor] = []  # of terms, a scalar for each chunk
+    sums: list[Tensor] = []  # the sum of the terms of each chunk, a scalar
     chunk_size = max(1, min(chunk_rows(batch, anchors.device, block=_BLOCK, least=_MIN_CHUNK), num_refs))
     buffer = anchors.new_empty(batch * chunk_size)
     starts = range(0, num_refs, chunk_size)
     special = _special_rows(pairs)
-    columns: list[Tensor] = []  # of the special rows, for each chunk
+    columns: list[Tensor] = []  # the columns of the special rows in each chunk
     if special is not None:
         ends = torch.searchsorted(special, torch.tensor([*starts[1:], num_refs])).tolist()
         columns = [special[a:b] - start for a, b, start in zip([0, *ends], ends, starts)]
-    # Few calls a chunk: each of them costs about a thousandth of the chunk's two products.
+    # As few calls as possible for each chunk: a call costs about a thousandth of the chunk's two products.
     for number, (start, chunk) in enumerate(zip(starts, torch.split(refs, chunk_size))):
         chunk = chunk if chunk.dtype == torch.float32 else chunk.float()  # (chunk, dim)
         excess = buffer[: batch * len(chunk)].view(batch, len(chunk))  # (batch, chunk) similarity - margin
@@ -161,10 +136,15 @@ def _walk(
 def _labelled_terms(
     pairs: Pairs, excess: Tensor, ref_labels: Tensor, rows: Tensor | None, margin: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the terms of Eq. (1) and their derivatives by the similarity, each ``(batch, rows)``.
+    """Return the terms of Eq. (1) and their derivatives by the similarity, each ``(batch, rows)`` float32.
 
-    ``excess`` is ``(batch, rows)``, similarity - margin, and is overwritten; ``ref_labels`` are those of the reference
-    rows, and ``rows`` their numbers, looked at where anchors are among them.
+    Args:
+        pairs: all anchors and references.
+        excess: ``(batch, rows)`` float32, similarity - margin, of some references; overwritten.
+        ref_labels: ``(rows,)`` int64, the labels of these references.
+        rows: ``(rows,)`` int64, the row of each among all references, by which anchors find themselves; ``None`` where
+            no anchor is among the references.
+        margin: similarity below which a negative costs nothing.
     """
     positive = pairs.labels[:, None] == ref_labels  # (batch, rows) bool
     hinge = excess.relu()
@@ -178,18 +158,18 @@ def _labelled_terms(
 
 
 def _special_rows(pairs: Pairs) -> Tensor | None:
-    """Find the rows that may be a positive or an anchor itself, ``(special,)`` int64; ``None`` if many.
+    """Find the references that may be a positive or an anchor itself, ``(special,)`` int64; ``None`` if there are many.
 
-    All other rows are plain negatives. Where special rows are few, looking at labels for these alone saves
-    most of the work beside the products. ``None`` off the CPU too: to learn how many they are, the host would
-    have to wait for the device.
+    All other references are negatives of every anchor. Where special rows are few, comparing labels for these alone
+    saves most of the work beside the products. On other devices than the CPU the result is always ``None``: the host
+    would have to wait for the device to learn their number.
     """
     if pairs.labels.device.type != "cpu":
         return None
-    # Every row with a label of the batch passes, and few others; the labels are compared afterwards.
-    sieve = torch.zeros(_SIEVE + 1, dtype=torch.bool)
-    sieve[pairs.labels & _SIEVE] = True
-    is_special = sieve[pairs.ref_labels & _SIEVE]  # (num_refs,) bool
+    # Every reference with the label of an anchor is found, and few others; the labels are compared afterwards.
+    has_anchor = torch.zeros(_LABEL_BITS + 1, dtype=torch.bool)
+    has_anchor[pairs.labels & _LABEL_BITS] = True
+    is_special = has_anchor[pairs.ref_labels & _LABEL_BITS]  # (num_refs,) bool
     if pairs.self_index is not None:
         is_special[pairs.self_index] = True
     special = is_special.nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""The cross-batch memory: a ring of the last embeddings and their labels, to compare new batches with."""
+"""The cross-batch memory: a ring buffer of the last embeddings and labels, which new batches are compared with."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .references import check_rows
 
 
 class CrossBatchMemory(nn.Module):
-    """Keep the last ``memory_size`` embeddings and labels, the oldest replaced first.
+    """Keep the last ``memory_size`` embeddings and labels; new ones replace the oldest.
 
-    The whole state lies in registered buffers, so ``state_dict`` restores it exactly, also in the middle of
-    a wrap. How much is filled is counted, never guessed from a label value: label 0 is an ordinary label.
-    Embeddings stay float32 whatever the module is cast to (``half()``, ``to(torch.bfloat16)``): at 59,551 x
-    384 the saving would be 45 MB, and the loss would compare anchors with rounded copies.
+    All state is in registered buffers, so ``state_dict`` restores it exactly, even when the next batch will wrap around
+    the end. The number of filled rows is counted, never inferred from label values: 0 is an ordinary label. Embeddings
+    stay float32 even if the module is cast (``half()``, ``to(torch.bfloat16)``): a cast would save 45 MB at 59,551 x
+    384, and the loss would compare anchors with rounded copies.
 
     Args:
-        memory_size: number of rows, at least 1. The paper: the size of the training set, or a fifth of it.
+        memory_size: number of rows, at least 1. The paper uses the size of the training set, or a fifth of it.
         embedding_dim: length of a row, at least 1.
 
     Raises:
@@ -36,9 +36,9 @@ class CrossBatchMemory(nn.Module):
         tensor([0, 8, 9])
 
     Reference:
-        Wang et al., "Cross-Batch Memory for Embedding Learning", arXiv 1912.06798. Deviation from the
-        official code: a batch that crosses the end wraps, where that code overwrites the last rows and
-        starts again at 0, so that the newest rows are replaced before the oldest.
+        Wang et al., "Cross-Batch Memory for Embedding Learning", arXiv 1912.06798. Deviation from the official code: a
+        batch that reaches the end continues at row 0. The official code overwrites the last rows instead and starts the
+        next batch at row 0, so that new rows are replaced before old ones.
     """
 
     embeddings: Tensor
@@ -61,28 +61,28 @@ class CrossBatchMemory(nn.Module):
         self.register_buffer("labels", torch.zeros(memory_size, dtype=torch.int64))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
-        # Python copies of the two: reading a buffer would wait for the device at every step.
+        # Python copies of the two buffers: to read a buffer, the host would wait for the device at every step.
         self._pointer = 0
         self._count = 0
 
     def __len__(self) -> int:
-        """Return the number of rows filled."""
+        """Return the number of filled rows."""
         return self._count
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Write a batch over the oldest rows.
 
-        A row that is not finite is stored as zeros, whose gradient is zero: kept as it is, one
-        overflow under mixed precision would spoil every loss until the ring has come round. (The loss of
-        its own step shows it.)
+        A row that is not finite is stored as zeros, whose gradient is zero. Stored as it is, one overflow under mixed
+        precision would make every loss not finite until the row is replaced. (The loss of the step itself still shows
+        the overflow.)
 
         Args:
-            embeddings: ``(batch, embedding_dim)`` float, any precision, stored detached as float32.
-            labels: ``(batch,)`` int64, any value.
+            embeddings: ``(batch, embedding_dim)`` float of any precision, stored detached as float32.
+            labels: ``(batch,)`` integer, any value.
 
         Returns:
-            ``(batch,)`` int64, the positions written.
+            ``(batch,)`` int64, the rows of the memory that were written.
 
         Raises:
             ValueError: if the batch is larger than the memory, or shapes or devices do not fit.
@@ -117,11 +117,11 @@ class CrossBatchMemory(nn.Module):
         return slots
 
     def contents(self) -> tuple[Tensor, Tensor]:
-        """Return views of the filled rows, not copies: the next ``enqueue`` writes into them.
+        """Return views of the filled rows, not copies: the next ``enqueue`` overwrites parts of them.
 
         Returns:
-            ``(count, embedding_dim)`` float32 embeddings and ``(count,)`` int64 labels, in the order of the
-            slots.
+            ``(count, embedding_dim)`` float32 embeddings and ``(count,)`` int64 labels, in the order of the memory's
+            rows, not of time.
         """
         return self.embeddings[: self._count], self.labels[: self._count]
 

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .references import Pairs, resolve_pairs
+from .pair_loss import PairLoss
+from .references import Pairs
 
 Neighbors = Literal["all", "negatives"]
 
-# Anchors whose similarities are held at once, so that a batch of thousands does not need its square.
+# Anchors in a block of similarities, so that a batch of thousands does not need the matrix of all pairs.
 _ROWS = 1024
 
 
-class KoLeoLoss(nn.Module):
+class KoLeoLoss(PairLoss):
     """Average minus the log of the distance to the nearest neighbour (a differential-entropy estimate).
 
     ``-1/N sum_i 1/2 log(rho_i^2 + eps^2)`` with ``rho_i`` the Euclidean distance of anchor i to its nearest
     neighbour. Gradient flows to the anchor and to the neighbour; the choice of the neighbour is not
     differentiated. Always computed in float32 with autocast off. Anchors without a neighbour are left out
     of the mean, and if none has one (a batch of one, or of one class with ``"negatives"``), the loss is 0
-    and its gradient exactly 0.
+    and its gradient exactly 0. The loss is at least ``-log 2`` for unit vectors.
 
-    Near ``rho = 0`` the plain ``-log rho`` and its gradient ``1 / rho`` are unbounded, and two copies of
-    one image in a batch are enough to get there. Adding ``eps`` inside the log alone, or clamping ``rho``,
-    leaves a gradient of up to ``1 / eps`` in a direction that is rounding noise; clamping also lets go of a
-    nearly collapsed batch, which needs the push most. ``1/2 log(rho^2 + eps^2)`` is smooth, its gradient
-    ``rho / (rho^2 + eps^2)`` is at most ``1 / (2 eps)`` and falls to 0 with ``rho``: duplicates have no
-    direction to part in, and get none. For ``rho`` above 0.01 the default differs from Eq. (5) by less than
-    5e-5.
+    Near ``rho = 0`` the plain ``-log rho`` and its gradient ``1 / rho`` are unbounded, and two copies of one image in a
+    batch are enough for ``rho = 0``. Adding ``eps`` inside the log alone, or clamping ``rho``, leaves a gradient of up
+    to ``1 / eps`` in a direction that is rounding noise; clamping also gives a nearly collapsed batch, which needs the
+    gradient most, none at all. ``1/2 log(rho^2 + eps^2)`` is smooth, its gradient ``rho / (rho^2 + eps^2)`` is at most
+    ``1 / (2 eps)`` and falls to 0 with ``rho``: no direction separates duplicates, so they get no gradient. For ``rho``
+    above 0.01 the default differs from Eq. (5) by less than 5e-5.
 
     Args:
-        neighbors: ``"all"``: nearest other reference (the paper); ``"negatives"``: nearest of another label.
-        eps: distance under which the push fades, above 0. The default is far below the distance of any two
+        neighbors: where the nearest neighbour is searched. ``"all"`` (the paper): among all other references;
+            ``"negatives"``: among the references of other labels. Only ``"negatives"`` reads the labels.
+        eps: distance below which the gradient fades, above 0. The default is far below the distance of any two
             different images, and far above the rounding of float32 unit vectors (about 1e-7).
 
     Raises:
@@ -50,61 +51,39 @@ class KoLeoLoss(nn.Module):
 
     Reference:
         El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, Eq. (5).
-        Deviations: ``eps`` (the paper names none), and ``"negatives"``, the variant of SSCD (Pizzi et al.,
-        arXiv 2202.10261), for batches with several images a class, where the nearest neighbour is mostly a
+        Deviations: ``eps``, which the paper does not have, and ``"negatives"``, the variant of SSCD (Pizzi et al.,
+        arXiv 2202.10261), for batches with several images of each class, where the nearest neighbour is mostly a
         positive.
     """
+
+    term: ClassVar[str] = "koleo"
+    selectable: ClassVar[bool] = False  # RetrievalLoss adds it to the loss that a run selects
 
     def __init__(self, neighbors: Neighbors = "all", eps: float = 1e-4) -> None:
         super().__init__()
         if neighbors not in get_args(Neighbors):
-            raise ValueError(f"Expected neighbors to be one of {get_args(Neighbors)}, got {neighbors!r}.")
+            raise ValueError(
+                f"Expected neighbors to be one of {get_args(Neighbors)}, got {neighbors!r}; the default is 'all'."
+            )
         if not (math.isfinite(eps) and eps > 0):
             raise ValueError(f"Expected a finite eps above 0, a distance, got {eps}; the default is 1e-4.")
         self.neighbors: Neighbors = neighbors
         self.eps = float(eps)
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-        *,
-        self_index: Tensor | None = None,
-    ) -> Tensor:
-        """Compute the loss of the anchors, with their neighbours searched among the references.
-
-        Args:
-            embeddings: ``(batch, dim)`` float, unit L2 norm.
-            labels: ``(batch,)`` int64; looked at only with ``neighbors="negatives"``.
-            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm; gradient flows to them if they require
-                it. ``None`` searches the batch itself.
-            ref_labels: ``(num_refs,)`` int64.
-            self_index: ``(batch,)`` int64, the row of each anchor among the references, never its own
-                neighbour; ``None`` when no anchor is among them.
-
-        Returns:
-            Scalar float32; at least ``-log 2`` for unit vectors.
-
-        Raises:
-            ValueError: if shapes, lengths or devices do not fit.
-            TypeError: if embeddings are not floating point or labels are not integers.
-        """
-        pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        with torch.autocast(embeddings.device.type, enabled=False):
+    def _loss(self, pairs: Pairs) -> Tensor:
+        with torch.autocast(pairs.embeddings.device.type, enabled=False):
             pairs = pairs._replace(embeddings=pairs.embeddings.float(), ref_embeddings=pairs.ref_embeddings.float())
             if len(pairs.ref_embeddings) == 0:
                 return pairs.embeddings.sum() * 0.0
             nearest, has_neighbor = self._nearest(pairs)
-            # The difference itself, not sqrt(2 - 2 s): that loses all digits of rho below 3e-4 in float32.
+            # The difference itself, not sqrt(2 - 2 s), which loses all digits of rho below 3e-4 in float32.
             offsets = pairs.embeddings - pairs.ref_embeddings[nearest]  # (batch, dim)
             terms = -0.5 * torch.log(offsets.square().sum(dim=1) + self.eps**2)  # (batch,)
             return torch.where(has_neighbor, terms, 0.0).sum() / has_neighbor.sum().clamp(min=1)
 
     @torch.no_grad()
     def _nearest(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Return the row of each anchor's neighbour, ``(batch,)`` int64, and whether it has one, bool."""
+        """Return the row of each anchor's nearest neighbour, int64, and whether it has one, bool, ``(batch,)`` each."""
         best, nearest = [], []
         for start in range(0, len(pairs.labels), _ROWS):
             rows = slice(start, start + _ROWS)

@@ -1,4 +1,4 @@
-"""The one signature of every loss: anchors, and the references they are compared with."""
+"""`Pairs`: the anchors of a loss and the references they are compared with, after checks that all losses share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from torch import Tensor
 
 
 class Pairs(NamedTuple):
-    """Anchors and references after the checks, labels as int64, every tensor on one device.
+    """Anchors and references after the checks, all on one device.
 
     Attributes:
         embeddings: ``(batch, dim)`` float, the anchors.
-        labels: ``(batch,)`` int64.
-        ref_embeddings: ``(num_refs, dim)`` float; the anchors themselves when no references were given.
-        ref_labels: ``(num_refs,)`` int64.
-        self_index: ``(batch,)`` int64, the row of each anchor among the references, or ``None``.
+        labels: ``(batch,)`` int64, the labels of the anchors.
+        ref_embeddings: ``(num_refs, dim)`` float, the references: the anchors themselves where none were given.
+        ref_labels: ``(num_refs,)`` int64, the labels of the references.
+        self_index: ``(batch,)`` int64, the row of each anchor among the references; ``None`` where no anchor is among
+            them.
     """
 
     embeddings: Tensor
@@ -36,15 +37,16 @@ def resolve_pairs(
     """Check the arguments of a loss and fill in the batch itself where no references are given.
 
     Args:
-        embeddings: ``(batch, dim)`` float, unit L2 norm (not checked: it would cost a pass and a sync).
-        labels: ``(batch,)`` integer.
-        ref_embeddings: ``(num_refs, dim)`` float, or ``None`` for the batch itself.
-        ref_labels: ``(num_refs,)`` integer; given exactly when ``ref_embeddings`` is.
-        self_index: ``(batch,)`` integer in ``[0, num_refs)``, the row of each anchor among the references;
-            ``None`` when no anchor is among them. Meaningless, hence refused, without references.
+        embeddings: ``(batch, dim)`` float, unit L2 norm. The norm is not checked: it would take a pass over the data
+            and make the host wait for the device.
+        labels: ``(batch,)`` integer, the labels of the anchors.
+        ref_embeddings: ``(num_refs, dim)`` float; ``None`` for the batch itself.
+        ref_labels: ``(num_refs,)`` integer, the labels of the references; given exactly when ``ref_embeddings`` is.
+        self_index: ``(batch,)`` integer in ``[0, num_refs)``, the row of each anchor among the references; ``None``
+            when no anchor is among them. It is refused without references, where it has no meaning.
 
     Returns:
-        The five tensors the losses work on.
+        The checked tensors.
 
     Raises:
         ValueError: if a shape, a length, a device or an index does not fit.
@@ -59,8 +61,8 @@ def resolve_pairs(
             raise ValueError(f"Expected ref_embeddings and ref_labels together, got no {missing}; pass both.")
         if self_index is not None:
             raise ValueError(
-                "Expected self_index only with ref_embeddings, got it alone; without references the anchors "
-                "are the batch itself and self pairs are left out already. Drop self_index."
+                "Expected self_index only with ref_embeddings, got it alone; without references the batch is compared "
+                "with itself, and self pairs are left out already. Drop self_index."
             )
         own_rows = torch.arange(len(embeddings), device=embeddings.device)  # (batch,)
         return Pairs(embeddings, labels, embeddings, labels, own_rows)
@@ -86,7 +88,7 @@ def check_rows(embeddings: Tensor, labels: Tensor, prefix: str = "") -> Tensor:
     Args:
         embeddings: ``(rows, dim)`` float.
         labels: ``(rows,)`` integer, on the same device.
-        prefix: put before the argument names in messages, e.g. ``"ref_"``.
+        prefix: prefix of the argument names in error messages, such as ``"ref_"``.
 
     Returns:
         ``(rows,)`` int64 labels; the same tensor when they are int64 already.
@@ -102,14 +104,15 @@ def check_rows(embeddings: Tensor, labels: Tensor, prefix: str = "") -> Tensor:
         )
     if not embeddings.is_floating_point():
         raise TypeError(
-            f"Expected floating point {prefix}embeddings, got {embeddings.dtype}; were labels and embeddings swapped?"
+            f"Expected floating point {prefix}embeddings, got {embeddings.dtype}; check that labels and embeddings are "
+            "not swapped."
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"Expected integer {prefix}labels, got {labels.dtype}; cast class ids with .long().")
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(
             f"Expected {prefix}labels of shape ({len(embeddings)},), one for each row of {prefix}embeddings, "
-            f"got {tuple(labels.shape)}."
+            f"got {tuple(labels.shape)}; pass one class id for each image."
         )
     if labels.device != embeddings.device:
         raise ValueError(
@@ -124,11 +127,14 @@ def _check_self_index(self_index: Tensor, num_anchors: int, num_refs: int, devic
         raise TypeError(f"Expected integer self_index, got {self_index.dtype}; cast row numbers with .long().")
     if self_index.shape != (num_anchors,):
         raise ValueError(
-            f"Expected self_index of shape ({num_anchors},), one row for each anchor, got {tuple(self_index.shape)}."
+            f"Expected self_index of shape ({num_anchors},), one row for each anchor, got {tuple(self_index.shape)}; "
+            "pass the row of each anchor among ref_embeddings."
         )
     if self_index.device != device:
-        raise ValueError(f"Expected self_index on {device}, where embeddings are, got {self_index.device}.")
-    # Elsewhere reading the values would wait for the device at every step.
+        raise ValueError(
+            f"Expected self_index on {device}, where embeddings are, got {self_index.device}; move it with .to(device)."
+        )
+    # On other devices the host would wait for the values at every step.
     if device.type == "cpu" and (int(self_index.min()) < 0 or int(self_index.max()) >= num_refs):
         raise ValueError(
             f"Expected self_index in [0, {num_refs}), the rows of ref_embeddings, got values from "

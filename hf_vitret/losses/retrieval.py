@@ -1,4 +1,4 @@
-"""The training objective: a loss of pairs, against the batch and a memory, plus the KoLeo regulariser."""
+"""The training objective: a pair loss on the batch, the same loss on a memory, and the KoLeo regulariser."""
 
 from __future__ import annotations
 
@@ -11,47 +11,39 @@ from torch import Tensor, nn
 from .contrastive import ContrastiveLoss
 from .cross_batch_memory import CrossBatchMemory
 from .koleo import KoLeoLoss, Neighbors
-from .normalized_softmax import NormalizedSoftmaxLoss
-from .smooth_recall import SmoothRecallLoss
-from .supcon import SupConLoss
-
-PAIR_LOSSES: dict[str, type[nn.Module]] = {
-    loss.term: loss for loss in (ContrastiveLoss, SupConLoss, NormalizedSoftmaxLoss, SmoothRecallLoss)
-}
 
 
 class RetrievalLoss(nn.Module):
-    """Add the contrastive loss of the batch, that of the memory and the KoLeo regulariser.
+    """Add the contrastive loss of the batch, the contrastive loss against the memory, and the KoLeo regulariser.
 
-    ``loss = contrastive + memory_weight * memory + koleo_weight * koleo``. Another loss of pairs can take the
-    place of the contrastive one, in both terms.
+    ``loss = contrastive + memory_weight * memory + koleo_weight * koleo``. Another pair loss can replace the
+    contrastive one, in both terms.
 
-    In training mode each call first writes the batch to the memory, then compares with the memory, each
-    anchor's own slot left out. The other images of the step so count twice, in the batch term (with
-    gradient on both sides) and in the memory term, as in the official code of the memory. In evaluation
-    mode nothing is written.
+    In training mode each call first writes the batch to the memory and then compares each anchor with all rows of the
+    memory but its own. So the other images of the step count twice: in the batch term, with a gradient for both images
+    of a pair, and in the memory term, as in the official code of the memory. In evaluation mode nothing is written.
 
     Args:
-        margin: similarity below which a negative costs nothing, in ``[-1, 1)``.
-        koleo_weight: weight of the regulariser, at least 0 (the paper's lambda). At 0 the term is still
-            reported, as a measure of collapse, but not differentiated.
-        memory_size: rows of the cross-batch memory; 0 for none.
+        margin: similarity below which a negative costs nothing, in ``[-1, 1)``; not used with a ``pair_loss``.
+        koleo_weight: weight of the regulariser, at least 0 (the paper's lambda). At 0 the term is still reported, as a
+            measure of collapse, but not differentiated.
+        memory_size: number of embeddings in the cross-batch memory; 0 for no memory.
         embedding_dim: length of an embedding; needed with a memory.
-        memory_weight: weight of the memory term, at least 0. At 0 the term is reported but not
-            differentiated.
-        koleo_neighbors: ``"all"`` (the paper) or ``"negatives"``; see :class:`KoLeoLoss`.
-        memory_start_step: batches seen in training mode before the memory is written and compared with;
-            until then its term is 0. Embeddings move fastest at the start of training.
-        pair_loss: what takes the place of ``ContrastiveLoss(margin)``, e.g. one of ``PAIR_LOSSES``: a module
-            with its signature that returns a scalar, a mean over anchors. Its ``term`` names the batch's
-            term (``"pair"`` without one); where its ``uses_references`` is false there can be no memory.
+        memory_weight: weight of the memory term, at least 0. At 0 the term is reported but not differentiated.
+        koleo_neighbors: where :class:`KoLeoLoss` searches the nearest neighbour: among ``"all"`` other images (the
+            paper) or among the ``"negatives"``, the images of other labels.
+        memory_start_step: number of batches in training mode before the memory is first written and compared with;
+            until then its term is 0. Embeddings change fastest at the start of training.
+        pair_loss: loss that replaces ``ContrastiveLoss(margin)``: a :class:`PairLoss`, or another module with the same
+            ``forward`` that returns a scalar, a mean over anchors. The term of the batch is reported under its ``term``
+            (``"pair"`` if it has none). If its ``uses_references`` is false, there can be no memory.
 
     Raises:
-        ValueError: if a setting is out of its range or not finite, ``embedding_dim`` is missing, or the pair
-            loss cannot use the memory.
+        ValueError: if a setting is out of its range or not finite, if ``embedding_dim`` is missing, or if the pair
+            loss cannot use a memory.
 
     Example:
-        The memory holds just this batch, so its term is that of the batch: ``0.53 + 0.53 + 0.7 * 0.8605``.
+        The memory contains this batch alone, so its term equals that of the batch: ``0.53 + 0.53 + 0.7 * 0.8605``.
 
         >>> embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
         >>> terms = RetrievalLoss(memory_size=8, embedding_dim=2)(embeddings, torch.tensor([0, 0, 1, 1]))
@@ -60,11 +52,11 @@ class RetrievalLoss(nn.Module):
 
     Reference:
         El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, section 3:
-        Eq. (1) + lambda * Eq. (5), margin 0.5, lambda 0.7. The paper does not say how batch and memory add
-        up, nor when the memory starts. Decided as in the code of Wang et al. (arXiv 1912.06798): weight 1,
-        the batch written first. Decided otherwise than there: the memory is used from the first step,
-        however little it holds (that code waits 1,000 steps: ``memory_start_step``), and self pairs are left
-        out by slot (that code drops every positive above 1 - 1e-5).
+        Eq. (1) + lambda * Eq. (5), margin 0.5, lambda 0.7. The paper does not say how the batch and memory terms are
+        added, nor when the memory starts. As in the code of Wang et al. (arXiv 1912.06798), the memory term has weight
+        1 and the batch is written first. Unlike in that code, the memory is used from the first step, however few rows
+        it has (that code waits 1,000 steps; see ``memory_start_step``), and self pairs are left out by their row (that
+        code drops every positive with a similarity above 1 - 1e-5).
     """
 
     step: Tensor
@@ -96,8 +88,8 @@ class RetrievalLoss(nn.Module):
             )
         if memory_size > 0 and not getattr(pair_loss, "uses_references", True):
             raise ValueError(
-                f"Expected memory_size=0 with {type(pair_loss).__name__}, got {memory_size}; it compares no image "
-                "with a remembered one, so a memory would take its space and change nothing."
+                f"Expected memory_size=0 with {type(pair_loss).__name__}, got {memory_size}; this loss compares no "
+                "image with a remembered one, so a memory would change nothing. Leave memory_size out."
             )
         self.koleo_weight = float(koleo_weight)
         self.memory_weight = float(memory_weight)
@@ -109,12 +101,12 @@ class RetrievalLoss(nn.Module):
         self.memory = (
             CrossBatchMemory(memory_size, embedding_dim) if memory_size > 0 and embedding_dim is not None else None
         )
-        # A Python copy of the buffer: reading it would wait for the device at every step.
+        # A Python copy of the buffer `step`: to read the buffer, the host would wait for the device at every step.
         self._step = 0
         if self.memory is not None:
             self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
-    # The memory fills and turns, so a compiled graph would hold for one step.
+    # Not worth compiling: the memory changes its size and its rows, so a compiled graph would be valid for one step.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
@@ -130,33 +122,33 @@ class RetrievalLoss(nn.Module):
 
         Args:
             embeddings: ``(batch, dim)`` float, unit L2 norm.
-            labels: ``(batch,)`` int64.
-            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm: the rows of all processes in one order
-                that is the same on each, gathered with gradient. All of them go to the memory, so it is the
-                same on every process. ``None`` compares the batch with itself.
-            ref_labels: ``(num_refs,)`` int64.
-            self_index: ``(batch,)`` int64, the row of each anchor among the references; ``None`` when no
-                anchor is among them.
-            memory_embeddings: ``(num_refs, dim)`` float (``(batch, dim)`` without references), unit L2 norm:
-                what to write to the memory in their place, the same images in the same order seen by a
-                momentum encoder. An anchor's own image is left out of the memory term all the same.
+            labels: ``(batch,)`` integer, the labels of the embeddings.
+            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm: the embeddings of all processes, in the same order
+                in each, gathered with gradient. All of them are written to the memory, so that it is the same in every
+                process. ``None``: the batch is compared with itself.
+            ref_labels: ``(num_refs,)`` integer, the labels of the references; given if ``ref_embeddings`` is.
+            self_index: ``(batch,)`` integer in ``[0, num_refs)``, the row of each anchor among the references.
+                ``None``: no anchor is among the references.
+            memory_embeddings: ``(num_refs, dim)`` float (``(batch, dim)`` without references), unit L2 norm: embeddings
+                of the same images in the same order, by a momentum encoder, which are written to the memory in place of
+                the others. An anchor's own image is left out of the memory term all the same.
 
         Returns:
-            ``"loss"``, the weighted sum to differentiate, and its parts: that of the batch, named by the pair
-            loss (``"contrastive"``), ``"memory"`` (only with a memory) and ``"koleo"``, unweighted and
-            detached. Scalars, float32.
+            Scalars, float32: ``"loss"``, the weighted sum to differentiate, and its parts, unweighted and detached: the
+            term of the batch under the name of the pair loss (``"contrastive"``), ``"memory"`` (only with a memory)
+            and ``"koleo"``.
 
         Raises:
-            ValueError: if shapes, lengths or devices do not fit, the rows to write outnumber the memory, or
-                there is no memory to write them to.
-            TypeError: if embeddings are not floating point, labels are not integers, or the pair loss
-                returns no tensor.
+            ValueError: if a shape, a length, a device or an index does not fit, if there are more rows to write than
+                the memory has, or if ``memory_embeddings`` are given without a memory.
+            TypeError: if embeddings are not floating point, if labels or ``self_index`` are not integers, or if the
+                pair loss does not return a tensor.
         """
         loss = self.pair_loss(embeddings, labels, ref_embeddings, ref_labels, self_index=self_index)
         if not isinstance(loss, Tensor):
             raise TypeError(
                 f"Expected {type(self.pair_loss).__name__} to return a scalar tensor, got {type(loss).__name__}; a "
-                "loss that returns named terms is a whole objective: use it in place of RetrievalLoss."
+                "loss that returns named terms is a whole objective. Use it in place of RetrievalLoss."
             )
         if self.embedding_dim is not None and embeddings.shape[1] != self.embedding_dim:
             raise ValueError(
@@ -193,7 +185,7 @@ class RetrievalLoss(nn.Module):
         )
 
     def _remember(self, memory: CrossBatchMemory, rows: Tensor, labels: Tensor) -> Tensor | None:
-        """Count a batch of training and write it; return the slots written, ``None`` if nothing is."""
+        """Count a training batch and write it to the memory; return the rows written, ``None`` if there are none."""
         if not self.training:
             return None
         slots = memory.enqueue(rows, labels) if self._step >= self.memory_start_step else None
@@ -204,13 +196,13 @@ class RetrievalLoss(nn.Module):
     def _check_memory_embeddings(self, memory_embeddings: Tensor, rows: Tensor) -> None:
         if self.memory is None:
             raise ValueError(
-                "Expected memory_embeddings only with a memory, got them without; build the loss with memory_size, "
+                "Expected memory_embeddings only with a memory, got them without one; build the loss with memory_size, "
                 "or drop the momentum encoder."
             )
         if memory_embeddings.shape != rows.shape:
             raise ValueError(
-                f"Expected memory_embeddings of shape {tuple(rows.shape)}, a row for each that it takes the place "
-                f"of, got {tuple(memory_embeddings.shape)}; with references, gather them from all processes too."
+                f"Expected memory_embeddings of shape {tuple(rows.shape)}, one row for each embedding that they "
+                f"replace, got {tuple(memory_embeddings.shape)}; with references, gather them from all processes too."
             )
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

@@ -10,45 +10,46 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from .blockwise import differentiate_walk
+from .blockwise import differentiate_blockwise
 from .chunks import chunk_rows
-from .references import Pairs, resolve_pairs
+from .pair_loss import PairLoss
+from .references import Pairs
 
 Denominator = Literal["all", "negatives"]
 
-# Similarities held at once: 4 MiB, beside a few more of that size while they are worked on.
+# Similarities in a block: 4 MiB, beside a few intermediates of that size.
 _BLOCK = 2**20
-# Products with fewer references than this are slow.
+# Least number of references in a block: products with fewer are slow.
 _MIN_CHUNK = 256
 
 
-class SupConLoss(nn.Module):
+class SupConLoss(PairLoss):
     """Average the negative log-softmax of the positives over the references, then over the anchors.
 
-    With ``t`` the temperature, ``P_i`` the references of anchor i's label and ``A_i`` all references, in
-    both cases without the anchor itself:
+    With ``t`` the temperature, ``P_i`` the references of anchor i's label and ``A_i`` all references, both without the
+    anchor itself:
 
     - ``"all"``: ``-1/N sum_i 1/|P_i| sum_{p in P_i} log( exp(s_ip / t) / sum_{a in A_i} exp(s_ia / t) )``;
     - ``"negatives"``: the sum in the denominator is over p and the references of other labels alone, so
       positives do not compete with each other (InfoNCE, NT-Xent, with labels).
 
-    N is the number of all anchors; one without a positive adds 0. (A mean over those with a positive would
-    have another divisor in every process, and the mean over processes would not be the loss of the whole.)
+    N is the number of all anchors; one without a positive adds 0. (A mean over the anchors with a positive would have
+    another divisor in each process, and the mean over the processes would not be the loss of the whole batch.)
 
-    Always computed in float32 with autocast off. The references are walked in chunks, two times (three with
-    ``"negatives"``, whose weights follow from the complete sums), and the gradient is formed in the last
-    walk, so a memory of any size costs a few small blocks of similarities. The loss can be differentiated once.
+    Always computed in float32 with autocast off. Two passes over blocks of references are made (three with
+    ``"negatives"``, whose weights depend on complete sums), and the last one forms the gradient, so a memory of any
+    size costs a few small blocks of similarities. The loss can be differentiated once.
 
     Args:
-        temperature: what similarities are divided by, above 0.
+        temperature: divisor of the similarities, above 0.
         denominator: ``"all"`` (SupCon) or ``"negatives"`` (InfoNCE).
 
     Raises:
         ValueError: if ``temperature`` is not positive and finite or ``denominator`` is unknown.
 
     Example:
-        Two classes of two identical points, at right angles. The positive has ``exp(1)``, the two negatives
-        ``exp(0)``: ``log((e + 2) / e)``.
+        Two classes at right angles, each of two identical points. The exponential is ``e`` for the positive and 1 for
+        each of the two negatives: ``log((e + 2) / e)``.
 
         >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
         >>> SupConLoss(temperature=1.0)(embeddings, torch.tensor([0, 0, 1, 1]))
@@ -56,55 +57,30 @@ class SupConLoss(nn.Module):
 
     Reference:
         Khosla et al., "Supervised Contrastive Learning", arXiv 2004.11362, Eq. (2), the mean over positives
-        outside the log. Deviations: the sum over anchors is divided by their number; references; a
-        temperature of 0.1, as in that paper's experiments. ``"negatives"``: the NT-Xent of Chen et al., arXiv
-        2002.05709, Eq. (1), for each positive by itself.
+        outside the log. Deviations: the sum over anchors is divided by their number; anchors are compared with
+        references; the default temperature is 0.1, as in that paper's experiments. ``"negatives"``: the NT-Xent of Chen
+        et al., arXiv 2002.05709, Eq. (1), for each positive by itself.
     """
 
     term: ClassVar[str] = "supcon"
-    uses_references: ClassVar[bool] = True
+    memory_by_default: ClassVar[bool] = True
 
     def __init__(self, temperature: float = 0.1, denominator: Denominator = "all") -> None:
         super().__init__()
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"Expected a finite temperature above 0, got {temperature}; the default is 0.1.")
         if denominator not in get_args(Denominator):
-            raise ValueError(f"Expected denominator to be one of {get_args(Denominator)}, got {denominator!r}.")
+            raise ValueError(
+                f"Expected denominator to be one of {get_args(Denominator)}, got {denominator!r}; the default is 'all'."
+            )
         self.temperature = float(temperature)
         self.denominator: Denominator = denominator
 
-    # Not worth compiling: nearly all of it is matrix products, and the walk differs with every batch.
+    # Not worth compiling: nearly all of it is matrix products, and the blocks differ with every batch.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-        *,
-        self_index: Tensor | None = None,
-    ) -> Tensor:
-        """Compute the loss of the anchors against the references.
-
-        Args:
-            embeddings: ``(batch, dim)`` float, unit L2 norm.
-            labels: ``(batch,)`` int64.
-            ref_embeddings: ``(num_refs, dim)`` float, unit L2 norm; gradient flows to them if they require
-                it. ``None`` compares the batch with itself.
-            ref_labels: ``(num_refs,)`` int64.
-            self_index: ``(batch,)`` int64, the row of each anchor among the references, left out; ``None``
-                when no anchor is among them.
-
-        Returns:
-            Scalar float32, at least 0.
-
-        Raises:
-            ValueError: if shapes, lengths or devices do not fit.
-            TypeError: if embeddings are not floating point or labels are not integers.
-        """
-        pairs = resolve_pairs(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        walk = partial(_walk, temperature=self.temperature, denominator=self.denominator)
-        return differentiate_walk(walk, pairs)
+    def _loss(self, pairs: Pairs) -> Tensor:
+        blockwise_pass = partial(_blockwise_pass, temperature=self.temperature, denominator=self.denominator)
+        return differentiate_blockwise(blockwise_pass, pairs)
 
     def extra_repr(self) -> str:
         """Show the settings in ``repr``."""
@@ -112,11 +88,11 @@ class SupConLoss(nn.Module):
 
 
 class _Chunk(NamedTuple):
-    rows: slice
+    rows: slice  # of the references
     refs: Tensor  # (chunk, dim) float32
     logits: Tensor  # (batch, chunk) float32
-    positive: Tensor  # (batch, chunk) bool, without the anchors themselves
-    rivals: Tensor  # (batch, chunk) float32: the logits in the denominator's sum, -inf elsewhere
+    positive: Tensor  # (batch, chunk) bool, false for the anchors themselves
+    summed: Tensor  # (batch, chunk) float32: the logits that are summed in the denominator, -inf elsewhere
 
 
 def _chunks(pairs: Pairs, temperature: float, denominator: Denominator) -> Iterator[_Chunk]:
@@ -136,19 +112,19 @@ def _chunks(pairs: Pairs, temperature: float, denominator: Denominator) -> Itera
         yield _Chunk(rows, refs, logits, positive, logits.masked_fill(left_out, -math.inf))
 
 
-def _walk(
+def _blockwise_pass(
     pairs: Pairs, needs_grad: bool, needs_ref_grad: bool, *, temperature: float, denominator: Denominator
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return the loss and its gradients, float32."""
+    """Return the loss and its gradients by anchors and references, float32."""
     anchors = pairs.embeddings.float()  # (batch, dim)
     batch = len(anchors)
-    log_sum = anchors.new_full((batch,), -math.inf)  # (batch,) of the rivals
+    log_sum = anchors.new_full((batch,), -math.inf)  # (batch,) log of the denominator
     num_positives, positive_sum = anchors.new_zeros(batch), anchors.new_zeros(batch)  # (batch,), (batch,)
-    for _, _, logits, positive, rivals in _chunks(pairs, temperature, denominator):
-        log_sum = torch.logaddexp(log_sum, rivals.logsumexp(dim=1))
+    for _, _, logits, positive, summed in _chunks(pairs, temperature, denominator):
+        log_sum = torch.logaddexp(log_sum, summed.logsumexp(dim=1))
         num_positives += positive.sum(dim=1)
         positive_sum += torch.where(positive, logits, 0.0).sum(dim=1)
-    share = torch.where(num_positives > 0, 1.0 / num_positives.clamp(min=1.0), 0.0)  # (batch,) of one positive
+    share = torch.where(num_positives > 0, 1.0 / num_positives.clamp(min=1.0), 0.0)  # (batch,) weight of one positive
     if denominator == "all":
         terms = torch.where(num_positives > 0, log_sum - share * positive_sum, 0.0)  # (batch,)
         push = (num_positives > 0).float()  # (batch,) d term / d log_sum
@@ -163,10 +139,11 @@ def _walk(
         return loss, None, None
     grad = torch.zeros_like(anchors) if needs_grad else None  # (batch, dim)
     ref_grad = anchors.new_empty(pairs.ref_embeddings.shape) if needs_ref_grad else None  # (num_refs, dim)
-    # Without rivals there is no softmax: the exponentials of -inf are 0, whatever finite number is subtracted.
+    # An empty denominator has a log_sum of -inf. Its logits are -inf too, and their exponentials have to be 0: any
+    # finite number may be subtracted there.
     shift = torch.where(log_sum == -math.inf, 0.0, log_sum)[:, None]  # (batch, 1)
-    for rows, refs, logits, positive, rivals in _chunks(pairs, temperature, denominator):
-        slopes = (rivals - shift).exp_().mul_(push[:, None])  # (batch, chunk) d terms / d logits
+    for rows, refs, logits, positive, summed in _chunks(pairs, temperature, denominator):
+        slopes = (summed - shift).exp_().mul_(push[:, None])  # (batch, chunk) d terms / d logits
         pull = share[:, None]  # (batch, 1)
         if denominator == "negatives":
             pull = pull * (log_sum[:, None] - logits).sigmoid_()  # (batch, chunk)

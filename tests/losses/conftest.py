@@ -1,4 +1,4 @@
-"""Batches of unit vectors, and the losses written as plain loops: the oracle of this folder."""
+"""Fixtures of the loss tests: batches of unit vectors, and losses written as plain loops to compare with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class LargestTensor(TorchDispatchMode):
-    """Note the number of elements of the largest tensor that any operation returns."""
+    """Record the number of elements of the largest tensor that any operation returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def naive_koleo() -> Callable[..., Tensor]:
 
 @pytest.fixture
 def make_batch() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Return ``make(rows, dim, classes, seed)``: unit vectors that lean to their class, and labels."""
+    """Return ``make(rows, dim, classes, seed)``, which draws unit vectors near their class's centre, and labels."""
 
     def make(rows: int, dim: int = 8, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -129,7 +129,7 @@ def make_batch() -> Callable[..., tuple[Tensor, Tensor]]:
 
 @pytest.fixture
 def make_case(make_batch: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Case]:
-    """Return ``make(refs)`` for "itself", "own rows inside" or "others": seven anchors and what they meet."""
+    """Return ``make(refs)``, for "itself", "own rows inside" or "others": seven anchors and their references."""
 
     def make(refs: str) -> Case:
         embeddings, labels = make_batch(7, seed=1)
@@ -147,7 +147,7 @@ def make_case(make_batch: Callable[..., tuple[Tensor, Tensor]]) -> Callable[...,
 
 @pytest.fixture
 def largest_tensor() -> Callable[[], AbstractContextManager[LargestTensor]]:
-    """Return a context that notes the largest tensor made in it."""
+    """Return a context that records the largest tensor made in it."""
     return LargestTensor
 
 

@@ -1,4 +1,4 @@
-"""Blocks of similarities: as large as the device's, and never fewer references than asked for."""
+"""Blocks of similarities: full, not larger than the limit of the device, and of at least some references."""
 
 import pytest
 import torch

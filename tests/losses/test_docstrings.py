@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the losses give what they say."""
+"""The examples in the docstrings of the losses have the printed results."""
 
 from __future__ import annotations
 

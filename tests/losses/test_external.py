@@ -1,4 +1,4 @@
-"""ExternalLoss around losses of pytorch-metric-learning, against calling them directly."""
+"""ExternalLoss around losses of pytorch-metric-learning, against direct calls of these losses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "ProxyAnchorLoss": lambda: peers.ProxyAnchorLoss(num_classes=3, embedding_size=8),
     "ArcFaceLoss": lambda: peers.ArcFaceLoss(num_classes=3, embedding_size=8),
 }
-# These compare images, so they take references; the others have proxies.
+# Losses that compare images with images, and take references; the others compare images with proxies.
 COMPARING = ["MultiSimilarityLoss", "TripletMarginLoss"]
 
 
@@ -30,7 +30,7 @@ def build(name: str) -> nn.Module:
 
 
 class Returns(nn.Module):
-    """Return what it was built with."""
+    """A loss that returns the value it was built with."""
 
     def __init__(self, value: object) -> None:
         super().__init__()
@@ -65,7 +65,8 @@ def test_processes_together_equal_one(shards: int, name: str, make_batch: MakeBa
     whole, parts = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
     expected = one(whole, labels)
     expected.backward()
-    # Each process's backward gives a gradient for all rows; the gather adds them up, the average divides.
+    # The backward of each process gives a gradient for all rows. The gather sums them, and the average over the
+    # processes divides the sum.
     for rows in torch.arange(12).chunk(shards):
         value = wrapped(parts[rows], labels[rows], parts, labels, self_index=rows)["loss"]
         assert torch.equal(value, expected)
@@ -114,7 +115,7 @@ def test_runs_in_float32_whatever_comes_in(name: str, dtype: torch.dtype, make_b
 
 
 @pytest.mark.parametrize("refs", [False, True])
-def test_module_of_ones_own_is_called_with_two_arguments(refs: bool, make_batch: MakeBatch) -> None:
+def test_any_module_is_called_with_two_arguments(refs: bool, make_batch: MakeBatch) -> None:
     class Spread(nn.Module):
         def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
             return embeddings.std(dim=0).sum()
@@ -127,7 +128,7 @@ def test_module_of_ones_own_is_called_with_two_arguments(refs: bool, make_batch:
 
 
 def test_references_it_cannot_be_given_are_refused(make_batch: MakeBatch) -> None:
-    with pytest.raises(ValueError, match="Returns has no ref_emb and ref_labels"):
+    with pytest.raises(ValueError, match="Returns has no parameters ref_emb and ref_labels"):
         ExternalLoss(Returns(torch.zeros(())))(*make_batch(4), *make_batch(5, seed=2))
 
 

@@ -1,4 +1,4 @@
-"""KoLeoLoss against a double loop, closed forms, and the degenerate batches where -log(rho) breaks."""
+"""KoLeoLoss against a double loop and closed forms, and on degenerate batches, where -log(rho) is infinite."""
 
 from __future__ import annotations
 
@@ -109,49 +109,11 @@ def test_no_neighbour_at_all_is_zero_and_connected(neighbors: str, labels: list[
     assert torch.equal(embeddings.grad, torch.zeros_like(embeddings))
 
 
-def test_no_references_is_zero_and_connected(make_batch: MakeBatch) -> None:
-    embeddings, labels = make_batch(3)
-    embeddings.requires_grad_()
-    value = KoLeoLoss()(embeddings, labels, torch.empty(0, 8), torch.empty(0, dtype=torch.int64))
-    value.backward()
-    assert value.item() == 0.0
-    assert torch.equal(embeddings.grad, torch.zeros(3, 8))
-
-
 def test_anchors_without_neighbour_are_left_out_of_the_mean() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     refs = torch.tensor([[0.6, 0.8]])
     value = KoLeoLoss("negatives")(embeddings, torch.tensor([0, 1]), refs, torch.tensor([0]))
     assert value.item() == pytest.approx(-math.log(math.sqrt(0.4)), abs=1e-6)  # the second anchor alone
-
-
-@pytest.mark.parametrize("neighbors", ["all", "negatives"])
-@pytest.mark.parametrize("shards", [2, 3])
-def test_mean_over_processes_equals_the_whole(shards: int, neighbors: str, make_batch: MakeBatch) -> None:
-    embeddings, labels = make_batch(12)
-    loss = KoLeoLoss(neighbors)
-    whole = embeddings.clone().requires_grad_()
-    expected = loss(whole, labels)
-    expected.backward()
-    parts = embeddings.clone().requires_grad_()
-    total = torch.zeros(())
-    for rows in torch.arange(12).chunk(shards):
-        total = total + loss(parts[rows], labels[rows], parts, labels, self_index=rows) / shards
-    total.backward()
-    torch.testing.assert_close(total, expected)
-    torch.testing.assert_close(parts.grad, whole.grad)
-
-
-def test_autocast_and_half_precision_compute_in_float32(make_batch: MakeBatch) -> None:
-    embeddings, labels = make_batch(10)
-    for dtype in (torch.float16, torch.bfloat16):
-        low = embeddings.to(dtype).requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            value = KoLeoLoss()(low, labels)
-        assert value.dtype == torch.float32
-        assert value.item() == KoLeoLoss()(low.detach().float(), labels).item()
-        value.backward()
-        assert low.grad.dtype == dtype
 
 
 def test_uniform_points_score_lower_than_clustered(make_batch: MakeBatch) -> None:

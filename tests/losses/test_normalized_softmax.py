@@ -1,4 +1,4 @@
-"""NormalizedSoftmaxLoss against a loop, pytorch-metric-learning, and labels it has no proxy for."""
+"""NormalizedSoftmaxLoss against a loop and pytorch-metric-learning, and with labels that have no proxy."""
 
 from __future__ import annotations
 
@@ -44,13 +44,6 @@ def test_equals_pytorch_metric_learning(make_batch: MakeBatch) -> None:
     value.backward()
     expected.backward()
     torch.testing.assert_close(ours.proxies.grad, theirs.W.grad.t(), atol=1e-5, rtol=1e-5)
-
-
-def test_references_have_no_part_in_it(make_batch: MakeBatch) -> None:
-    embeddings, labels = make_batch(6)
-    refs, ref_labels = make_batch(9, seed=2)
-    loss = NormalizedSoftmaxLoss(num_classes=3, embedding_dim=8)
-    assert torch.equal(loss(embeddings, labels, refs, ref_labels + 100), loss(embeddings, labels))
 
 
 def test_length_of_a_proxy_changes_nothing(make_batch: MakeBatch) -> None:

@@ -1,4 +1,4 @@
-"""What every loss refuses, with a message that says how to mend it."""
+"""Arguments that every loss refuses, with a message that says how to correct them."""
 
 from __future__ import annotations
 

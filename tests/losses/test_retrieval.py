@@ -1,4 +1,4 @@
-"""RetrievalLoss: its terms against loops, its memory step by step, and its split over processes."""
+"""RetrievalLoss: its terms against plain loops, its memory step by step, and its split over processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hf_vitret.losses import PAIR_LOSSES, CrossBatchMemory, KoLeoLoss, NormalizedSoftmaxLoss, RetrievalLoss
+from tests.losses.building import build
 
 MakeBatch = Callable[..., tuple[Tensor, Tensor]]
 Oracle = Callable[..., Tensor]
@@ -135,8 +136,8 @@ def test_accumulated_steps_keep_their_own_gradients(make_batch: MakeBatch) -> No
 
 @pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_pair_loss_makes_both_terms(name: str, make_batch: MakeBatch) -> None:
-    uses_memory = PAIR_LOSSES[name].uses_references
-    pair_loss = PAIR_LOSSES[name]() if uses_memory else NormalizedSoftmaxLoss(3, 8)
+    pair_loss = build(PAIR_LOSSES[name], num_classes=3, embedding_dim=8)
+    uses_memory = pair_loss.uses_references
     loss = RetrievalLoss(memory_size=12 * uses_memory, embedding_dim=8, memory_weight=0.5, pair_loss=pair_loss)
     held, held_labels = torch.empty(0, 8), torch.empty(0, dtype=torch.int64)
     for step in range(2):
@@ -164,14 +165,14 @@ def test_default_is_the_contrastive_loss(make_batch: MakeBatch) -> None:
     assert named == RetrievalLoss(margin=0.3)(*batch)
 
 
-def test_pair_loss_of_ones_own_needs_nothing_but_the_signature(make_batch: MakeBatch) -> None:
+def test_any_module_with_the_signature_can_be_the_pair_loss(make_batch: MakeBatch) -> None:
     class Mean(torch.nn.Module):
         def forward(self, embeddings, labels, ref_embeddings=None, ref_labels=None, *, self_index=None):
             return embeddings.mean() if ref_embeddings is None else (embeddings @ ref_embeddings.t()).mean()
 
     embeddings, labels = make_batch(6)
     loss = RetrievalLoss(memory_size=9, embedding_dim=8, pair_loss=Mean())
-    assert loss.eval()(embeddings, labels)["memory"].item() == 0.0  # nothing is held: it is not asked
+    assert loss.eval()(embeddings, labels)["memory"].item() == 0.0  # the memory is empty: the loss is not called
     terms = loss.train()(embeddings, labels)
     assert terms["pair"].item() == pytest.approx(embeddings.mean().item(), abs=1e-6)
     assert terms["memory"].item() == pytest.approx((embeddings @ embeddings.t()).mean().item(), abs=1e-6)

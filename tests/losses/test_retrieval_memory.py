@@ -1,4 +1,4 @@
-"""RetrievalLoss's memory: when it starts, what is held in place of the batch, and its state on resume."""
+"""The memory of RetrievalLoss: its first step, the embeddings of a momentum encoder in it, and its state on resume."""
 
 from __future__ import annotations
 

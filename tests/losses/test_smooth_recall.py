@@ -1,4 +1,4 @@
-"""SmoothRecallLoss against a triple loop, the recall of a sorted list, and the rankings where sigmoids break."""
+"""SmoothRecallLoss against a triple loop, the recall of a sorted list, and rankings at which sigmoids saturate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def naive_smooth_recall(
 
 @pytest.fixture(params=["one anchor", "a few", "all"])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Walk in blocks of one anchor and one positive, of a few, or all at once."""
+    """Make blocks of one anchor and one positive, of a few, or of all."""
     monkeypatch.setattr(smooth_recall, "_BLOCK", {"one anchor": 1, "a few": 60, "all": 2**22}[request.param])
 
 
@@ -57,7 +57,11 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     [
         {"ks": (1, 2, 4), "rank_temperature": 0.1, "k_temperature": 1.0},
         {"ks": (3,), "rank_temperature": 0.05, "k_temperature": 0.5},
-        {"ks": (1, 2, 9), "rank_temperature": 0.2, "k_temperature": 20.0},  # at 1 and 2 more is found than k: cut off
+        {
+            "ks": (1, 2, 9),
+            "rank_temperature": 0.2,
+            "k_temperature": 20.0,
+        },  # for k = 1 and 2 more than k are found, and cut off
     ],
 )
 @pytest.mark.parametrize("refs", ["itself", "own rows inside", "others"])
@@ -76,7 +80,7 @@ def test_equals_the_triple_loop_at_the_default_temperatures(make_case: Callable)
 
 
 def test_three_points_by_hand() -> None:
-    # From the first point: the positive at 0.6, a negative at 0.8 and, in its ranking, nothing else.
+    # The first point is the anchor. Its ranking has the positive at 0.6 and one negative at 0.8.
     embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.8, -0.6]])
     value = SmoothRecallLoss(ks=(1,), rank_temperature=0.1)(
         embeddings[:1], torch.tensor([0]), embeddings[1:], torch.tensor([0, 1])

@@ -42,7 +42,7 @@ def naive_supcon(
 
 @pytest.fixture
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Walk in chunks of five references."""
+    """Make blocks of five references."""
     monkeypatch.setattr(supcon, "_BLOCK", 1)
     monkeypatch.setattr(supcon, "_MIN_CHUNK", 5)
 
@@ -79,14 +79,14 @@ def test_equals_pytorch_metric_learning(make_batch: MakeBatch) -> None:
     torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
     value.backward()
     expected.backward()
-    # Theirs normalises its inputs, so its gradient has no part along the embedding.
+    # Their loss normalises its inputs, so its gradient has no component along the embedding.
     along = (ours.grad * embeddings).sum(dim=1, keepdim=True) * embeddings
     torch.testing.assert_close(ours.grad - along, theirs.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_negatives_equal_the_ntxent_of_pytorch_metric_learning(make_batch: MakeBatch) -> None:
     embeddings, _ = make_batch(24, dim=16)
-    labels = torch.arange(24) % 6  # theirs is a mean over pairs: the same where every anchor has as many
+    labels = torch.arange(24) % 6  # their loss is a mean over pairs: the same if all anchors have equally many
     refs, ref_labels = make_batch(30, dim=16, seed=4)[0], torch.arange(30) % 6
     ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
     value = SupConLoss(0.2, "negatives")(ours, labels, refs, ref_labels)
@@ -135,7 +135,7 @@ def test_cold_temperature_neither_overflows_nor_vanishes(denominator: str) -> No
     embeddings = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]).requires_grad_()
     value = SupConLoss(1e-3, denominator)(embeddings, torch.tensor([0, 0, 1]))  # the positive is the farthest
     value.backward()
-    # Anchor 0 sees its positive at -1000 and its rival at 1000; anchor 1 both at -1000.
+    # The logits of anchor 0 are -1000 for its positive and 1000 for the negative, those of anchor 1 are both -1000.
     assert value.item() == pytest.approx((2000 + math.log(2)) / 3, rel=1e-6)
     assert embeddings.grad.isfinite().all()
     assert embeddings.grad.abs().max() > 100
