@@ -1,1 +1,1 @@
-"""What a checkpoint shows of itself on the Hub."""
+"""Model cards, data set cards, exports to other libraries, and uploads to the Hugging Face Hub."""

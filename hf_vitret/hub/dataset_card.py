@@ -1,4 +1,4 @@
-"""The card of a prepared data set, written from the data: no number is typed by hand."""
+"""The card (`README.md`) of a prepared data set; every number in it comes from the data set's manifest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datasets import Features
 
 TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
-LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # as the Hub spells them: "cc-by-4.0", "other", "unknown"
-# The Hub's own classes of size: more images than this -> its name.
+LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # identifiers of the Hub, such as "cc-by-4.0", "other" and "unknown"
+# The size categories of the Hub: the smallest number of images in a category -> the name of the category.
 SIZES = {
     10_000_000: "10M<n<100M",
     1_000_000: "1M<n<10M",
@@ -33,21 +33,24 @@ SIZES = {
 def write_dataset_card(
     folder: str | PathLike[str], *, title: str, license: str = "", repo_id: str | None = None
 ) -> Path:
-    """Write `README.md` into a folder that `prepare_dataset` has written.
+    """Write the card `README.md` into a folder that `prepare_dataset` has written.
 
-    Its header tells `datasets` and the Hub's viewer the splits, features and counts; `load_dataset` checks the counts.
+    The YAML header of the card lists the splits, features and counts for `datasets` and for the Hub's viewer.
+    `load_dataset` compares the data with these counts.
 
     Args:
         folder: The prepared folder.
-        title: What a person calls the data set.
-        license: Licence of the images, as the source gives it: the Hub's name for it ("cc-by-4.0"), or in words.
-        repo_id: Where on the Hub it will be, for the code that the card shows; default: it is loaded from its folder.
+        title: The name of the data set for readers.
+        license: The licence of the images as the source states it, either an identifier of the Hub ("cc-by-4.0") or a
+            text. Default: the card says that no licence is stated.
+        repo_id: Owner and name of the repository on the Hub from which the code in the card loads the data set.
+            Default: the code loads it from its folder.
 
     Returns:
-        The card's path.
+        The path of the card.
 
     Raises:
-        FileNotFoundError: The folder is not a prepared one.
+        FileNotFoundError: The folder is not a prepared data set.
     """
     from huggingface_hub import DatasetCard
 
@@ -58,7 +61,7 @@ def write_dataset_card(
         _card_data(manifest, features, title, license),
         template_path=str(TEMPLATE),
         title=title,
-        place=repo_id or Path(folder).resolve().name,
+        load_name=repo_id or Path(folder).resolve().name,
         is_on_hub=repo_id is not None,
         license=license.rstrip("."),
         settings=manifest["settings"],
@@ -75,7 +78,7 @@ def write_dataset_card(
 
 
 def _card_data(manifest: Mapping[str, Any], features: Features, title: str, license: str) -> Any:
-    """Make the header: what the Hub searches by, and what `load_dataset` reads."""
+    """Make the YAML header, which the Hub's search and `load_dataset` read."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
@@ -95,7 +98,7 @@ def _card_data(manifest: Mapping[str, Any], features: Features, title: str, lice
             }
         ],
     )
-    # The pages are not compressed: what is downloaded is what is read.
+    # The Parquet pages are not compressed, so that the download size equals the size of the data.
     num_bytes = {name: _bytes_of(manifest, name) for name in splits}
     info = DatasetInfo(
         features=features,
@@ -110,7 +113,7 @@ def _card_data(manifest: Mapping[str, Any], features: Features, title: str, lice
 
 
 def _bytes_of(manifest: Mapping[str, Any], split: str) -> int:
-    """Return the size of a split's files."""
+    """Return the size in bytes of the files of a split."""
     return sum(file["num_bytes"] for path, file in manifest["files"].items() if Path(path).name.startswith(f"{split}-"))
 
 

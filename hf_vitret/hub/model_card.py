@@ -1,4 +1,4 @@
-"""The model card of a run, written from the run's own results: no number is typed by hand."""
+"""The model card (`README.md`) of a training run; every number in it comes from the run's `results.json`."""
 
 from __future__ import annotations
 
@@ -25,29 +25,34 @@ def write_model_card(
     picture: str | None = None,
     curves: str | None = None,
 ) -> Path:
-    """Write `README.md` beside a checkpoint.
+    """Write the model card `README.md` into a checkpoint's folder.
 
-    Its code loads the folder that it lies in; `pin_snippets` makes it load a release on the Hub.
+    The Python code in the card loads the checkpoint from the folder of the card; `pin_snippets` changes the code to
+    load a release from the Hub.
 
-    A share is written in percent, rounded to a tenth; a time in seconds, and in hours to a hundredth; counts with
-    commas; all other numbers as the results have them.
+    Shares are printed in percent, rounded to one decimal. The training time is printed in seconds, and in hours with
+    two decimals. Counts have commas between thousands. All other numbers are printed as they are in the results.
 
     Args:
-        folder: The checkpoint's folder.
-        results: What the run wrote to `results.json`. What it says of more than scores, data and settings may be
-            missing, as in that of an older run: then the card does not tell it. `scores` are empty where the run is
-            still to be made: then the card says so. `results["revisited"]` is what `score_stages` measured on
-            particular objects. `formats` are the other ways to load that lie in the folder:
-            `"sentence-transformers"` (`modules.json`), `"onnx"` (`onnx/model.onnx`, `pixel_values` to `embeddings`);
-            `exports` says of each how it was made, and `int8` what an 8-bit graph scores (`hub/export/recorded.py`).
-        picture: File name of a retrieval picture in the same folder.
-        curves: File name of the curves of `draw_run_curves` there.
+        folder: The folder of the checkpoint.
+        results: The content of the run's `results.json`. Entries other than scores, data, model and training settings
+            may be missing, as in the results of older runs; the card then leaves their sections out. Optional entries
+            are
+
+            * `scores`: empty for a run that has not been made yet; the card then says that nothing is measured.
+            * `revisited`: the scores of `score_stages` on the revisited benchmarks.
+            * `formats`: further formats of the checkpoint in the folder: `"sentence-transformers"` (`modules.json`)
+              and `"onnx"` (`onnx/model.onnx`, from `pixel_values` to `embeddings`).
+            * `exports`: for each format, the settings of its export.
+            * `int8`: the scores of an 8-bit ONNX graph, as `record_int8` writes them.
+        picture: File name of a picture of retrieved images in the folder; `None` shows no picture.
+        curves: File name of the curves of `draw_run_curves` in the folder; `None` shows no curves.
 
     Returns:
-        The card's path.
+        The path of the card.
     """
     last = list(results["scores"].values())[-1] if results["scores"] else {}
-    # A backbone in a folder is named after it: its path is its maker's own business.
+    # A backbone that was loaded from a folder is named after the folder, without its path, which may be private.
     backbone = results["base_model"] or Path(results["backbone"]).name
     exports = results.get("exports", {})
     card = ModelCard.from_template(
@@ -62,7 +67,7 @@ def write_model_card(
         paper_rows=with_revisited(paper_rows(results), results),
         revisited=revisited_rows(results),
         short_vectors=short_vector_tables(results.get("short_vectors")),
-        protocol=_in_words(results.get("protocol", {})),
+        protocol=_in_one_line(results.get("protocol", {})),
         citations=citations(results),
         picture=picture,
         curves=curves,
@@ -76,13 +81,13 @@ def write_model_card(
 
 
 def _header(results: Mapping[str, Any], scores: Mapping[str, float], backbone: str) -> ModelCardData:
-    """Make the header, which the Hub searches by."""
+    """Make the YAML header, which the Hub's search reads."""
     data, metrics = results["data"], metric_names(scores)
     base_model = results["base_model"]
     return ModelCardData(
         model_name=f"{backbone} for {results['title']}" if metrics else None,
         base_model=base_model,
-        # The weights are whole, those of adapters too: they are merged before they are written.
+        # Adapters are merged into the weights before they are saved, so that every checkpoint is a full model.
         base_model_relation="finetune" if base_model else None,
         datasets=[data["dataset_id"]] if data.get("dataset_id") else None,
         license=results["model_license"],
@@ -110,7 +115,7 @@ def _header(results: Mapping[str, Any], scores: Mapping[str, float], backbone: s
     )
 
 
-def _in_words(protocol: Mapping[str, Any]) -> str:
-    """Write a protocol in one line."""
+def _in_one_line(protocol: Mapping[str, Any]) -> str:
+    """Format the settings of an evaluation as one line of text."""
     shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in protocol.items()}
     return "; ".join(f"{name} {value}" for name, value in shown.items())

@@ -1,11 +1,11 @@
-"""Files of a repository on the Hub, changed by one commit: a reader finds all that is new, or nothing of it."""
+"""Upload files to a repository of the Hub in a single commit, so that readers see all changes or none."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
 
-from .hub_client import patiently
+from .hub_client import with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,71 +20,75 @@ def commit_at_once(
     kind: str,
     additions: Sequence[CommitOperationAdd],
     is_outdated: Callable[[str], bool],
-    there: ModelInfo | DatasetInfo,
+    parent: ModelInfo | DatasetInfo,
     message: str,
 ) -> str:
-    """Upload what is new, and commit it on top of what was there when the push began.
+    """Upload new and changed files, and commit them onto the commit that was the newest when the push began.
 
-    Large files go to the storage first, where nobody sees them. The client's `upload_folder` makes several commits
-    where its Xet transfer is installed.
+    Large files are uploaded to the storage first, where readers do not see them. The client's `upload_folder` is not
+    used because it makes several commits if its Xet transfer is installed.
 
     Args:
         hub: The client, with its token.
-        repo_id: Owner and name.
+        repo_id: Owner and name of the repository.
         kind: "model" or "dataset".
-        additions: What is to be there; what is there already is left alone.
-        is_outdated: Of a path that is not among them: whether it goes.
-        there: The repository as the push began, by `model_info` or `dataset_info` with `files_metadata=True`.
-        message: Of the commit.
+        additions: The files that the repository is to have; those that it has already are not uploaded.
+        is_outdated: Whether a path of the repository that is not among the additions is to be deleted.
+        parent: The repository at the beginning of the push, from `model_info` or `dataset_info` with
+            `files_metadata=True`.
+        message: The message of the commit.
 
     Returns:
-        The commit's name; that of the newest one, where there was nothing to change.
+        The SHA of the commit, or that of the newest commit if there was nothing to change.
 
     Raises:
-        HTTPError: The Hub refuses, or somebody else has pushed since.
+        HTTPError: The Hub refused a request, or somebody else has pushed since the push began.
     """
     from huggingface_hub import CommitOperationAdd
 
-    new = [one for one in changes(additions, is_outdated, there.siblings) if isinstance(one, CommitOperationAdd)]
+    new = [one for one in changes(additions, is_outdated, parent.siblings) if isinstance(one, CommitOperationAdd)]
     if new:
-        # The client repeats these requests by itself, and leaves out what the storage has.
+        # The client repeats these requests by itself, and skips files that the storage has.
         hub.preupload_lfs_files(repo_id, new, repo_type=kind, free_memory=False)
 
     def commit() -> str:
-        look = hub.model_info if kind == "model" else hub.dataset_info
-        now: ModelInfo | DatasetInfo = look(repo_id, files_metadata=True)
+        read_info = hub.model_info if kind == "model" else hub.dataset_info
+        now: ModelInfo | DatasetInfo = read_info(repo_id, files_metadata=True)
         changed = changes(additions, is_outdated, now.siblings)
-        if not changed:  # where the answer to a commit was lost, and only there
+        if not changed:  # nothing was new, or an earlier attempt made the commit and its answer was lost
             return str(now.sha)
-        made = hub.create_commit(repo_id, changed, commit_message=message, repo_type=kind, parent_commit=there.sha)
+        made = hub.create_commit(repo_id, changed, commit_message=message, repo_type=kind, parent_commit=parent.sha)
         return str(made.oid)
 
-    return patiently(commit)
+    return with_retries(commit)
 
 
 def changes(
     additions: Sequence[CommitOperationAdd],
     is_outdated: Callable[[str], bool],
-    there: Sequence[RepoSibling] | None,
+    files: Sequence[RepoSibling] | None,
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """Return what a commit has to do: add what is not there, or is another, and remove what must not be there.
+    """List the operations of a commit: add new and changed files, and delete outdated ones.
 
     Args:
-        additions: As for `commit_at_once`.
-        is_outdated: As for `commit_at_once`.
-        there: The files of the repository, with their metadata.
+        additions: The files that the repository is to have.
+        is_outdated: Whether a path of the repository that is not among the additions is to be deleted.
+        files: The files that the repository has, with their metadata.
+
+    Returns:
+        The operations; empty if the repository has all additions and no outdated file.
     """
     from huggingface_hub import CommitOperationDelete
 
-    siblings = {sibling.rfilename: sibling for sibling in there or []}
-    changed = [one for one in additions if not _is_there(one, siblings.get(one.path_in_repo))]
-    ours = {addition.path_in_repo for addition in additions}
-    outdated = [path for path in sorted(set(siblings) - ours) if is_outdated(path)]
+    siblings = {sibling.rfilename: sibling for sibling in files or []}
+    changed = [one for one in additions if not _is_same_file(one, siblings.get(one.path_in_repo))]
+    added_paths = {addition.path_in_repo for addition in additions}
+    outdated = [path for path in sorted(set(siblings) - added_paths) if is_outdated(path)]
     return [*changed, *(CommitOperationDelete(path) for path in outdated)]
 
 
-def _is_there(addition: CommitOperationAdd, sibling: RepoSibling | None) -> bool:
-    """Tell whether the repository has this file already: by SHA-256 where it is large, else by its name in git."""
+def _is_same_file(addition: CommitOperationAdd, sibling: RepoSibling | None) -> bool:
+    """Compare a file with that of the repository: by SHA-256 if it is in large-file storage, else by git's SHA-1."""
     if sibling is None:
         return False
     if sibling.lfs is not None:

@@ -1,4 +1,7 @@
-"""A card's Python, made to load one release of one repository: whoever copies it runs the code that was looked at."""
+"""Rewrite the Python code in a model card so that it loads one fixed revision of one repository of the Hub.
+
+Readers who copy the code then load exactly the model and the code that the card describes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import ast
 import re
 from typing import Any
 
-HERE = "."  # what a card beside its checkpoint loads
-# What loads from the Hub: name -> the argument that names the repository, where it may be given by name.
+HERE = "."  # the path by which the card loads the checkpoint in its own folder
+# Functions that load from the Hub -> the name of the argument for the repository, if it may be passed by keyword.
 LOADERS: dict[str, str | None] = {
     "from_pretrained": None,
     "SentenceTransformer": None,
@@ -16,24 +19,25 @@ LOADERS: dict[str, str | None] = {
     "hf_hub_download": "repo_id",
     "pipeline": "model",
 }
-GRAPH_READER = "InferenceSession"  # of onnxruntime: reads a file of this machine
+GRAPH_READER = "InferenceSession"  # onnxruntime's class, which reads a local file only
 DOWNLOAD = "from huggingface_hub import hf_hub_download\n"
 _BLOCK = re.compile(r"(?<=^```python\n).*?(?=^```)", re.MULTILINE | re.DOTALL)
 
 
 def pin_snippets(card: str, repo_id: str, revision: str) -> str:
-    r"""Let every Python block of a card load `revision` of `repo_id`.
+    r"""Make every Python block of a card load `revision` of `repo_id`.
 
-    `"."`, the folder that a card lies in, becomes the repository where it is a variable's value or a loader's argument,
-    and each call of a loader gets `revision`, or another one than it had. A graph of ONNX in the folder is downloaded.
+    The path `"."`, the folder of the card, is replaced by the repository where it is the value of a variable or the
+    argument of a function in `LOADERS`. Each call of such a function gets the argument `revision`, in place of any
+    earlier one. A call that reads an ONNX graph from the folder is changed to download the graph first.
 
     Args:
-        card: Markdown.
-        repo_id: Owner and name.
-        revision: Tag, branch or commit.
+        card: The card in Markdown.
+        repo_id: Owner and name of the repository.
+        revision: A tag, branch or commit.
 
     Returns:
-        The card; what is no Python, and calls that load something else, are as they were.
+        The card. Text outside Python blocks, and calls that load something else, are unchanged.
 
     Example:
         >>> card = '```python\nmodel = AutoModel.from_pretrained(".", trust_remote_code=True)\n```'
@@ -48,16 +52,16 @@ def pin_snippets(card: str, repo_id: str, revision: str) -> str:
 def _pin(code: str, repo_id: str, revision: str) -> str:
     try:
         tree = ast.parse(code)
-    except SyntaxError:  # a fragment: there is nothing in it to copy and run
+    except SyntaxError:  # a fragment that cannot be run
         return code
-    ours: set[str] = {  # variables that stand for the checkpoint
+    checkpoint_names: set[str] = {  # variables whose value is the checkpoint's path or repository
         target.id
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and _is_checkpoint(node.value, repo_id, set())
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    edits: list[tuple[int, int, str]] = []  # byte offsets, and what comes in their place
+    edits: list[tuple[int, int, str]] = []  # start and end in bytes, and the text that replaces this range
     offsets = [0]
     for line in code.encode().splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
@@ -75,7 +79,7 @@ def _pin(code: str, repo_id: str, revision: str) -> str:
             edits += [(0, 0, DOWNLOAD)] if DOWNLOAD not in code else []
         if not isinstance(node, ast.Call) or (source := _source_of(node)) is None:
             continue
-        if not _is_checkpoint(source, repo_id, ours):
+        if not _is_checkpoint(source, repo_id, checkpoint_names):
             continue
         if isinstance(source, ast.Constant):
             edits.append((*span(source), f'"{repo_id}"'))
@@ -86,21 +90,21 @@ def _pin(code: str, repo_id: str, revision: str) -> str:
             last = max([*node.args, *(keyword.value for keyword in node.keywords)], key=span)
             edits.append((span(last)[1], span(last)[1], f', revision="{revision}"'))
     encoded = code.encode()
-    # From the end, and at one place the insertion first.
+    # Applied from the end, so that earlier offsets stay valid.
     for begin, end, new in sorted(edits, reverse=True):
         encoded = encoded[:begin] + new.encode() + encoded[end:]
     return encoded.decode()
 
 
 def _graph_of(node: ast.AST) -> ast.Constant | None:
-    """Return the file name of a graph that a call reads; None where it is no such call."""
+    """Return the file name of the ONNX graph that a call reads; `None` for any other node."""
     if not isinstance(node, ast.Call) or getattr(node.func, "id", None) != GRAPH_READER or not node.args:
         return None
     return node.args[0] if isinstance(node.args[0], ast.Constant) else None
 
 
 def _source_of(call: ast.Call) -> ast.expr | None:
-    """Return the argument of a loader that names what to load; None where it is no loader."""
+    """Return the argument of a call in `LOADERS` that names what to load; `None` for any other call."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
     if name not in LOADERS:
         return None
@@ -111,7 +115,7 @@ def _source_of(call: ast.Call) -> ast.expr | None:
     return call.args[0] if call.args and name != "pipeline" else None
 
 
-def _is_checkpoint(node: ast.expr, repo_id: str, ours: set[str]) -> bool:
+def _is_checkpoint(node: ast.expr, repo_id: str, checkpoint_names: set[str]) -> bool:
     if isinstance(node, ast.Name):
-        return node.id in ours
+        return node.id in checkpoint_names
     return isinstance(node, ast.Constant) and node.value in (HERE, repo_id)

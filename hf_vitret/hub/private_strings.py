@@ -1,4 +1,4 @@
-"""What must not be read in public: tokens, and paths of the machine that a checkpoint was made on."""
+"""Remove local paths from texts before they are published, and refuse texts that contain tokens of the Hub."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The Hub's tokens: 34 letters and digits now, and not fewer before.
+# Tokens of the Hub have 34 letters and digits after the prefix; 30 or more are taken for a token.
 _TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b")
-# An absolute path that does not go on from a word, a dot or another slash, as those of addresses do.
+# An absolute path of two or more parts. The part of a URL is excluded: it follows a word, a dot, a colon or a slash.
 _PATH = re.compile(r"(?<![\w.:/~<-])/[\w.@+-]+(?:/[\w.@+-]+)+/?")
 _WINDOWS_PATH = re.compile(r"(?<!\w)[A-Za-z]:\\{1,2}[^\s\"'<>|]+")
-# Where people and clusters keep their files; below them every name is somebody's own.
+# Top-level folders in which people and clusters keep files, so that the names in them may be private.
 _PRIVATE_ROOTS = {"Users", "content", "data", "datasets", "home", "kaggle", "media", "mnt", "root", "scratch"}
 _PRIVATE_ROOTS |= {"srv", "storage", "tmp", "var", "work", "workspace"}
 _SYSTEM_ROOTS = {"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr"}  # the same everywhere
 
 
 def without_paths(text: str) -> str:
-    """Put the last part of each absolute path of a machine in its place.
+    """Replace each absolute path of a machine by its last part.
 
-    A path counts where its first folder is one in which people keep their files, or is on this machine, and is none of
-    the system's; addresses on the Web stay.
+    A path is replaced if its top-level folder is one in which people keep files (such as `home` and `data`), or if it
+    exists on this machine and is no folder of the system (such as `usr`). URLs are kept.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with shortened paths.
 
     Example:
         >>> without_paths("train.py --data_dir /home/ada/Stanford_Online_Products --output_dir outputs/sop")
@@ -43,18 +49,18 @@ def without_paths(text: str) -> str:
 
 
 def check_no_tokens(texts: Mapping[str, str], token: str | None = None) -> None:
-    """Check that no text has a token of the Hub in it.
+    """Check that no text contains a token of the Hub.
 
     Args:
-        texts: By name.
-        token: The token in use, which counts whatever it looks like.
+        texts: Name of the text -> the text.
+        token: The token in use, which is searched for too, whatever its form.
 
     Raises:
-        ValueError: One has; the message names the text and not the token.
+        ValueError: A text contains a token. The message names the text and does not repeat the token.
     """
     for name, text in texts.items():
         if (token and token in text) or _TOKEN.search(text):
             raise ValueError(
-                f"{name} has a token of the Hub in it, and nothing was uploaded: take it out, and, if others may have "
-                "seen it, make a new one (https://huggingface.co/settings/tokens)"
+                f"expected no token of the Hub in {name}; it contains one, and nothing was uploaded. Remove the token, "
+                "and replace it by a new one if others may have seen it (https://huggingface.co/settings/tokens)"
             )

@@ -1,4 +1,4 @@
-"""Which files of a checkpoint's folder a release has: what is used and read, nothing of the run that made it."""
+"""The files of a checkpoint's folder that are published: weights, configuration, code, card, results and exports."""
 
 from __future__ import annotations
 
@@ -17,44 +17,48 @@ if TYPE_CHECKING:
 
 PROCESSOR = "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-# What a release may have, by its ending: no pickle, no archive, no log. Whatever else lies there stays at home.
+# The endings of published files. Pickles, archives, logs and all other files are not published.
 TEXTS = (".json", ".md", ".py", ".txt", ".yaml", ".yml")
 ENDINGS = (*TEXTS, ".safetensors", ".onnx", ".onnx_data", ".png", ".jpg", ".jpeg", ".webp", ".svg")
-# Trackers' logs; a Space, which is a repository of its own, with images of the data.
-NOT_OURS = ("runs", "wandb", "space", "__pycache__", ".*")
-SCORES = ".eval_results"  # where the Hub looks for them: the only hidden folder of a release
+# Folders that are not published: logs of trackers, and a Space, which has a repository of its own.
+EXCLUDED = ("runs", "wandb", "space", "__pycache__", ".*")
+SCORES = ".eval_results"  # the folder where the Hub reads scores, and the only hidden one that is published
 
 
 def release_files(folder: str | PathLike[str]) -> dict[str, Path]:
-    """List the files of a release: path in the repository -> file.
+    """List the files to publish of a checkpoint's folder, and check that none is missing.
 
     Args:
-        folder: The checkpoint, with its card beside it.
+        folder: The checkpoint, with its card.
 
     Returns:
-        Weights (safetensors alone), configuration, image processor, model code, card, pictures, results, and what was
-        exported beside them, by ascending path.
+        Path in the repository -> local file, in ascending order: weights (safetensors only), configuration, image
+        processor, model code, card, pictures, results and exports.
 
     Raises:
-        FileNotFoundError: It is no checkpoint, or has no card, no image processor or not the code of its model.
-        ValueError: Its weights are pickles, or it names files or code outside itself.
+        FileNotFoundError: The folder is no checkpoint, or lacks its card, image processor or model code.
+        ValueError: The weights are pickles, or the checkpoint refers to files or code outside its folder.
     """
     root = Path(folder)
     if not (root / CONFIG).is_file():
-        raise FileNotFoundError(f"expected a checkpoint in {folder}; there is no {CONFIG} in it")
+        raise FileNotFoundError(
+            f"expected a checkpoint in {folder}; there is no {CONFIG} in it. Name the folder that save_pretrained wrote"
+        )
     if not any((root / name).is_file() for name in WEIGHTS):
         if any(root.glob("*.bin")):
             raise ValueError(
-                f"expected weights as safetensors in {folder}; got pickles (.bin), which nobody should load: save the "
-                "model again with save_pretrained"
+                f"expected weights as safetensors in {folder}; got pickles (.bin), which are not safe to load. Save "
+                "the model again with save_pretrained"
             )
-        raise FileNotFoundError(f"expected {' or '.join(WEIGHTS)} in {folder}; there is neither")
+        raise FileNotFoundError(
+            f"expected {' or '.join(WEIGHTS)} in {folder}; there is neither. Save the model again with save_pretrained"
+        )
     check_self_contained(root)
-    needed = {CARD_NAME: "write one with write_model_card", PROCESSOR: "save the model again with save_pretrained"}
-    needed |= dict.fromkeys(_model_code(root), "save the model again with save_pretrained")
+    needed = {CARD_NAME: "Write one with write_model_card", PROCESSOR: "Save the model again with save_pretrained"}
+    needed |= dict.fromkeys(_model_code(root), "Save the model again with save_pretrained")
     for name, remedy in needed.items():
         if not (root / name).is_file():
-            raise FileNotFoundError(f"{folder} has no {name}; {remedy}")
+            raise FileNotFoundError(f"expected {name} in {folder}; there is none. {remedy}")
     return {path.relative_to(root).as_posix(): path for path in _published(root)}
 
 
@@ -62,17 +66,18 @@ def _published(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         parts = [part for part in relative.parts if part != SCORES]
-        is_ours = not any(fnmatch(part, pattern) for part in parts for pattern in NOT_OURS)
-        if is_ours and path.is_file() and path.suffix in ENDINGS and not is_run_state(relative.as_posix()):
+        is_included = not any(fnmatch(part, pattern) for part in parts for pattern in EXCLUDED)
+        if is_included and path.is_file() and path.suffix in ENDINGS and not is_run_state(relative.as_posix()):
             yield path
 
 
 def _model_code(root: Path) -> list[str]:
-    """Name the files that `auto_map` has the model from, and what `config.json` needs to load without this package."""
+    """List the code files that `auto_map` in `config.json` names, from which transformers loads the model."""
     auto_map = json.loads((root / CONFIG).read_text(encoding="utf-8")).get("auto_map", {})
     if not {"AutoConfig", "AutoModel"} <= set(auto_map):
         raise FileNotFoundError(
-            f"expected an auto_map for AutoConfig and AutoModel in {CONFIG} of {root}, without which it loads only "
-            "where this package is installed; load it with ViTRetModel.from_pretrained and save it again"
+            f"expected an auto_map for AutoConfig and AutoModel in {CONFIG} of {root}; there is none, and without it "
+            "the checkpoint loads only where this package is installed. Load it with ViTRetModel.from_pretrained and "
+            "save it again"
         )
     return [f"{code.partition('.')[0]}.py" for code in auto_map.values()]

@@ -1,4 +1,4 @@
-"""The scores of a run as people read them, with their intervals: for the model card and for the screen."""
+"""Tables of the scores of a training run in percent, with confidence intervals, for the model card and the terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _RECALL = "recall_at_"
 
 
 def metric_names(scores: Mapping[str, float]) -> dict[str, str]:
-    """Name the scores of a run as readers know them: R@K in order, then MAP@R and R-precision.
+    """Return the display names of the scores of a run, in the order of the table: R@K by K, MAP@R, R-precision.
 
     Args:
-        scores: As in `results.json`, by the names of `retrieval_metrics`.
+        scores: The scores of one evaluation in `results.json`, by the names of `retrieval_metrics`.
+
+    Returns:
+        Name of a metric -> its display name. Entries that are no metric, such as `num_queries`, are left out.
 
     Example:
         >>> metric_names({"map_at_r": 0.4, "recall_at_10": 0.9, "recall_at_1": 0.7, "num_queries": 5})
@@ -27,13 +30,13 @@ def metric_names(scores: Mapping[str, float]) -> dict[str, str]:
 
 
 def score_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Write what a run scored, in percent, and by how much it changed, in points of a percent.
+    """Format the scores of a run in percent, and their change by training in percentage points.
 
     Args:
-        results: As in `results.json`; that of a run on several processes, or of an older one, has no intervals.
+        results: The content of the run's `results.json`. Runs on several processes and older runs have no intervals.
 
     Returns:
-        By the title of a row, then by the name of a metric; the last row is the difference, where it is known.
+        Title of a row -> name of a metric -> cell. The last row, "difference", is there if differences were measured.
 
     Example:
         >>> interval = {"low": 0.71, "high": 0.742}
@@ -61,14 +64,14 @@ def score_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def paper_rows(results: Mapping[str, Any]) -> list[list[str]]:
-    """Write a run's scores, in percent, above those that the paper gives for the same data.
+    """Lay out the scores of a run above those that the paper reports on the same data, in percent.
 
     Args:
-        results: As in `results.json`, with `paper`: a value of `PAPER_FIGURES`. A run that has not been made yet has
-            empty `scores`.
+        results: The content of the run's `results.json`, with a value of `PAPER_FIGURES` as `paper`. `scores` are
+            empty for a run that has not been made yet.
 
     Returns:
-        Rows of cells, the head first, then this model; nothing where the paper has no figures.
+        Rows of cells: the header, this model, then the models of the paper. Empty if the paper has no figures.
 
     Example:
         >>> paper = {"source": "table 2", "rows": {"IRT_R": {"R@1": 84.2, "R@10": 93.7}, "IRT_O": {"R@1": 52.8}}}
@@ -92,19 +95,27 @@ def paper_rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 
 def how_intervals_were_drawn(results: Mapping[str, Any]) -> str:
-    """Say what the brackets of `score_rows` are; nothing where there are none."""
+    """Describe the confidence intervals in the cells of `score_rows`; an empty text if there are none."""
     drawn = [interval for by_metric in results.get("intervals", {}).values() for interval in by_metric.values()]
     return how_drawn(Interval(**drawn[0])) if drawn else ""
 
 
 def in_percent(share: float, interval: Mapping[str, float] | None = None, *, sign: str = "") -> str:
-    """Write a share in percent, with its interval behind it.
+    """Format a share in percent, followed by its interval.
+
+    Args:
+        share: A share in [0, 1], or a difference of two.
+        interval: `low` and `high` as shares; `None` prints no interval.
+        sign: "+" prints the sign of positive numbers too.
+
+    Returns:
+        Numbers with one decimal.
 
     Example:
         >>> in_percent(0.7256), in_percent(0.7256, {"low": 0.71, "high": 0.742}), in_percent(0.02, sign="+")
         ('72.6', '72.6 (71.0 to 74.2)', '+2.0')
     """
     ends = [] if interval is None else [interval["low"], interval["high"]]
-    # Adding 0.0 turns a -0.0 of rounding into 0.0.
+    # Adding 0.0 turns -0.0, a result of rounding, into 0.0.
     value, *bounds = (f"{round(100 * each, 1) + 0.0:{sign}.1f}" for each in (share, *ends))
     return f"{value} ({bounds[0]} to {bounds[1]})" if bounds else value

@@ -1,3 +1,3 @@
-"""The tests of this folder may ask for a Hub."""
+"""The fixture `hub`, a running Hub stand-in, for the tests of this folder."""
 
 from tests.hub_stand_in.stand_in import hub as hub

@@ -1,6 +1,6 @@
-"""What `results.json` will say of runs that are still to be made, read off the recipes themselves.
+"""Cards of training runs that have not been made yet, with settings taken from the recipes themselves.
 
-`python -m tests.hub.planned_runs` writes the ready cards in `model_cards/` again.
+`python -m tests.hub.planned_runs` writes these cards in `model_cards/` again.
 """
 
 import importlib
@@ -28,13 +28,13 @@ PLAN_NAME = "plan.json"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that nobody has made yet.
+    """A training run that has not been made yet.
 
     Attributes:
-        name: Of the data set; `recipes/train_<name>.py` makes the run.
-        options: Of its command line.
-        embedding_dim: Width of the backbone, as in the paper: it takes its weights to count.
-        counts: (images, classes) of each split, as the data set's authors give them.
+        name: Name of the data set; `recipes/train_<name>.py` makes the run.
+        options: Options of its command line.
+        embedding_dim: Width of the backbone as the paper states it, because the backbone is not loaded here.
+        counts: (images, classes) of each split, as the authors of the data set state them.
     """
 
     name: str
@@ -43,7 +43,7 @@ class PlannedRun:
     counts: dict[str, tuple[int, int]]
 
 
-# By folder. SfM-120k has no counts of its classes: they are read from the official lists.
+# Folder in `model_cards/` -> run. SfM-120k has no counts, because its classes are known only from its own files.
 PLANNED = {
     "deit-small-sop": PlannedRun("sop", ("--data_dir", "Stanford_Online_Products"), 384, sop.OFFICIAL_COUNTS),
     "deit-small-inshop": PlannedRun(
@@ -55,7 +55,7 @@ PLANNED = {
 
 
 def captured(planned: PlannedRun) -> tuple[Any, ...]:
-    """Run the recipe up to the point where it would fine-tune; return model, settings and facts."""
+    """Run the recipe up to the call of `finetune`, and return the model, settings and facts that it passes."""
     calls: list[tuple[Any, ...]] = []
 
     def record(*inputs: Any, **_: Any) -> None:
@@ -83,14 +83,14 @@ def captured(planned: PlannedRun) -> tuple[Any, ...]:
 
 
 def plan(planned: PlannedRun) -> dict[str, Any]:
-    """Say of the run what is known before it: what `finetune` will write, without what it measures."""
+    """Make the part of the run's `results.json` that is known before the run: all but what is measured."""
     model, args, facts = captured(planned)
     config = ViTRetConfig(
         image_size=model.image_size, resize_size=model.resize_size, resize_mode=model.resize_mode, pooling=model.pooling
     )
     num_train = planned.counts["train"][0] if planned.counts else 1
     settings = run_settings(args, num_train, args.step_images)
-    machine = {"bf16", "fp16"}  # whoever makes the run chooses
+    machine_dependent = {"bf16", "fp16"}
     return {
         "title": facts.name,
         "data": {
@@ -111,7 +111,7 @@ def plan(planned: PlannedRun) -> dict[str, Any]:
         },
         "scores": {},
         "paper": PAPER_FIGURES[facts.dataset],
-        "training": {name: value for name, value in settings.items() if name not in machine}
+        "training": {name: value for name, value in settings.items() if name not in machine_dependent}
         | {name: getattr(model, name) for name in TRAINED_PARTS},
     }
 

@@ -1,7 +1,7 @@
-"""A client of the Hub stand-in that publishes on request: one process for all tests of a module, as imports are slow.
+"""A process that publishes checkpoints to the Hub stand-in; one serves all tests of a module, as imports are slow.
 
-It reads lines of JSON, `{"folder": ..., "repo_id": ..., ...}`, and answers each with what `publish_checkpoint` returned
-or raised.
+It reads requests as lines of JSON, `{"folder": ..., "repo_id": ..., ...}`, and answers each with the result or the
+error of `publish_checkpoint`.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from tests.hub_stand_in.stand_in import HubStandIn
 
 @contextmanager
 def publishing_client(hub: HubStandIn, home: Path) -> Iterator["Client"]:
-    """Start the process, without a token of its own, and end it with the block."""
+    """Run the process, without a stored token, inside the `with` block."""
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.hub.publishing_client"],
@@ -34,14 +34,14 @@ def publishing_client(hub: HubStandIn, home: Path) -> Iterator["Client"]:
 
 
 class Client:
-    """The process, as a test sees it."""
+    """The interface of the process for tests."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
         self._log = log
 
     def publish(self, folder: Path, repo_id: str, **options: Any) -> dict[str, str]:
-        """Return the fields of `Published`, or `error`: the kind and the message."""
+        """Return the fields of `Published`, or `error` with the class and message of the exception."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"folder": str(folder), "repo_id": repo_id, **options}) + "\n")
@@ -50,7 +50,7 @@ class Client:
         return answer
 
     def log(self) -> str:
-        """Return all that it said beside its answers."""
+        """Return the standard error output of the process, with its log."""
         return self._log.read_text()
 
 
@@ -62,7 +62,7 @@ def serve() -> None:
     from hf_vitret.hub import hub_client
     from hf_vitret.hub.publish_checkpoint import publish_checkpoint
 
-    logging.basicConfig(level=logging.DEBUG)  # everything that could name a token
+    logging.basicConfig(level=logging.DEBUG)  # logs every message that could contain a token
     hub_client.WAITS = (0.01,) * 5
     preupload = HfApi.preupload_lfs_files
 

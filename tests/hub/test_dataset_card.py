@@ -1,4 +1,4 @@
-"""The card of a prepared data set says what the data says, and the code that it shows runs."""
+"""The card of a prepared data set agrees with the data, and its code runs."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from hf_vitret.hub.dataset_card import SIZES, write_dataset_card
 from tests.training.runs import draw
 
 SIZE = {"train": 30, "query": 4, "gallery": 9}
-NAMES = ["cup: blue", "yes", "1e3", "ваза"]  # what YAML would read as something else
+NAMES = ["cup: blue", "yes", "1e3", "ваза"]  # names that YAML reads as other types unless they are quoted
 
 
 def make_split(name: str, size: int, label: object) -> Dataset:
@@ -83,35 +83,35 @@ def test_every_number_is_one_of_the_manifest(folder: Path) -> None:
         assert cells[3] == str(split["num_single_image_classes"])
     assert len(rows) == 3
     num_bytes = sum(file["num_bytes"] for file in manifest["files"].values())
-    assert f"{sum(SIZE.values())} images for image retrieval" in text
+    assert f"{sum(SIZE.values())} labelled images for image retrieval" in text
     assert "short side of each image at 16 pixels" in text
     assert "JPEG of quality 90, RGB" in text
-    assert f"{num_bytes} bytes in 3 Parquet files" in text
-    assert "Made from ada/shapes, of which" in text
+    assert f"The data are {num_bytes} bytes in 3 Parquet files" in text
+    assert "This data set is a copy of ada/shapes with smaller images" in text
     assert "Licence: cc-by-4.0." in text
     assert str(folder.parent) not in text
 
 
 def test_tables_are_blocks(folder: Path) -> None:
     lines = ["", *DatasetCard.load(folder / "README.md").text.splitlines(), ""]
-    for place, line in enumerate(lines):
+    for number, line in enumerate(lines):
         if line.startswith("|"):
-            assert lines[place - 1] == "" or lines[place - 1].count("|") == line.count("|"), line
-            assert lines[place + 1] == "" or lines[place + 1].count("|") == line.count("|"), line
+            assert lines[number - 1] == "" or lines[number - 1].count("|") == line.count("|"), line
+            assert lines[number + 1] == "" or lines[number + 1].count("|") == line.count("|"), line
 
 
 @pytest.mark.parametrize(
-    ("license", "header", "said"),
+    ("license", "header", "sentence"),
     [
-        ("", None, "No licence is stated. The rights are those of the source"),
+        ("", None, "No licence is stated. The licence of the source applies"),
         ("For research only, see the authors' page.", "other", "Licence: For research only, see the authors' page.\n"),
     ],
 )
-def test_licences_as_given(tmp_path: Path, license: str, header: str | None, said: str) -> None:
+def test_licences_as_given(tmp_path: Path, license: str, header: str | None, sentence: str) -> None:
     write_dataset_card(prepare(tmp_path / "out"), title="x", license=license)
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == header
-    assert said in card.text + "\n"
+    assert sentence in card.text + "\n"
 
 
 def test_images_left_out_and_numbers_as_labels(tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_images_left_out_and_numbers_as_labels(tmp_path: Path) -> None:
     card = DatasetCard.load(write_dataset_card(tmp_path / "out", title="x"))
     assert "Of the 30 images of train, 2 could not be read and are left out" in card.text
     assert "| `image` | PNG, RGB" in card.text
-    assert "| `label` | the class |" in card.text
+    assert "| `label` | the number of the class |" in card.text
     assert "The source is not stated." in card.text
     assert len(load_dataset(str(tmp_path / "out"))["train"]) == 28
 
 
 def code_of(folder: Path) -> list[str]:
-    """Return the programs that a card shows; each makes `dataset`."""
+    """Return the Python programs in a card, each of which defines `dataset`."""
     return re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The card says what results.json says, its metadata parses, and the code that it shows runs."""
+"""The numbers of a model card are those of results.json, its metadata parse, and its code runs."""
 
 import json
 import os
@@ -33,7 +33,7 @@ COLUMNS = ["R@1", "R@10", "R@100", "R@1000", "MAP@R", "R-precision"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the job once on a tiny backbone."""
+    """Make one training run of a tiny backbone."""
     root = tmp_path_factory.mktemp("card")
     return flow.run(root / "run", flow.save_backbone(root / "tiny-backbone"))
 
@@ -61,7 +61,7 @@ def test_metadata_equal_the_results_exactly(folder: Path, results: dict[str, Any
     assert data.model_name == "tiny-backbone for drawn shapes"
 
 
-def test_a_backbone_in_a_folder_is_no_base_model_and_its_path_is_not_told(folder: Path) -> None:
+def test_a_backbone_in_a_folder_is_no_base_model_and_its_path_is_not_in_the_card(folder: Path) -> None:
     card = ModelCard.load(folder / "README.md")
     assert card.data.base_model is None
     assert card.data.license is None
@@ -78,9 +78,9 @@ def test_a_backbone_of_the_hub_is_the_base_model(results: dict[str, Any], tmp_pa
 
 
 def scrambled(value: Any, rng: Random, known: dict[Any, float] | None = None) -> Any:
-    """Replace each number of a JSON tree by another one, shares by shares: what is hard-coded then stands out.
+    """Replace each number of a JSON tree by a random one, and shares by shares, to expose hard-coded numbers.
 
-    Equal numbers stay equal: the dimensions of a table are those of its rows.
+    Equal numbers are replaced by equal ones, so that the dimensions of a table still match its rows.
     """
     known = {} if known is None else known
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def scrambled(value: Any, rng: Random, known: dict[Any, float] | None = None) ->
 
 
 def leaves(value: Any) -> list[Any]:
-    """Collect what a JSON tree holds, the names included."""
+    """Collect the values and the names of a JSON tree."""
     if isinstance(value, dict):
         return [*value, *(leaf for part in value.values() for leaf in leaves(part))]
     return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list) else [value]
@@ -105,7 +105,7 @@ def numbers(value: Any) -> list[float]:
 
 
 def shown_numbers(card: str, results: dict[str, Any]) -> list[str]:
-    """Read the numbers in a card's text; not those in code and links, nor in words of the results."""
+    """Read the numbers in a card's text, except those in code, in links and in texts of the results."""
     text = card.split("\n---\n", 1)[1]
     text = re.sub(r"```.*?```|\]\([^)]*\)", " ", text, flags=re.DOTALL)
     words = {leaf for leaf in leaves(results) if isinstance(leaf, str) and re.search(r"[A-Za-z]|\..*\.", leaf)}
@@ -116,7 +116,7 @@ def shown_numbers(card: str, results: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def full(results: dict[str, Any]) -> dict[str, Any]:
-    """Give results with all that a card can tell."""
+    """Make results with every entry that a card can show."""
     features = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
     table = short_vectors(features, features, [row // 3 for row in range(30)], dims=[8, 4], progress=False)
     results["short_vectors"] = json.loads(json.dumps(asdict(table)))
@@ -146,26 +146,28 @@ def test_every_number_in_the_card_is_one_of_the_results(full: dict[str, Any], tm
         for number in numbers(results[name])
     ]
     percent = {f"{sign}{round(100 * share, 1):.1f}" for share in shares for sign in ("", "+")}
-    percent |= {f"{100 * share:g}" for share in shares}  # of the confidence
+    percent |= {f"{100 * share:g}" for share in shares}  # the confidence level
     known = {shape.format(number) for number in numbers(results) for shape in ("{}", "{:,}", "{:g}", "{:,g}")}
     hours = f"{results['training']['seconds'] / 3600:.2f}"
     seen = shown_numbers(card_of(results, tmp_path, "retrieval.png"), results)
-    assert [number for number in seen if number not in {*percent, *known, hours}] == ["2"]  # images left out, counted
+    assert [number for number in seen if number not in {*percent, *known, hours}] == [
+        "2"
+    ]  # the number of images left out
     assert len(seen) > 150
-    # All that was measured and all that was set is in it.
+    # Every measurement and every setting is in the card.
     for cell in results["short_vectors"]["scores"]:
         assert f"{100 * cell['recall_at_1']:.1f}" in seen
     for name in ("training", "data", "picture"):
-        told = {each: part for each, part in results[name].items() if each != "splits"}
-        for number in numbers(told):
+        printed = {each: part for each, part in results[name].items() if each != "splits"}
+        for number in numbers(printed):
             assert {str(number), f"{number:,}"} & {*seen}, (name, number)
 
 
 def score_table(folder: Path) -> list[list[str]]:
-    """Read the cells of the table of scores, the rule under its head left out."""
+    """Read the cells of the table of scores, without the line under its header."""
     lines = ModelCard.load(folder / "README.md").text.splitlines()
-    head = next(place for place, line in enumerate(lines) if "R@1 |" in line)
-    stop = next(place for place in range(head, len(lines)) if not lines[place])
+    head = next(number for number, line in enumerate(lines) if "R@1 |" in line)
+    stop = next(number for number in range(head, len(lines)) if not lines[number])
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head:stop]]
     assert len(cells[1]) == len(cells[0])
     return [cells[0], *cells[2:]]
@@ -189,14 +191,14 @@ def test_each_score_stands_in_its_row_and_column_beside_its_interval(folder: Pat
 def test_what_the_brackets_are_and_the_whole_protocol(folder: Path, results: dict[str, Any]) -> None:
     text = " ".join(ModelCard.load(folder / "README.md").text.split())
     assert "in brackets the 95% interval: bootstrap over 20 queries, 10,000 resamples, seed 0" in text
-    (line,) = re.findall(r"In full, for whoever compares: (.*?)\. ##", text)
-    told = dict(part.split(" ", 1) for part in line.split("; "))
-    assert told.keys() == results["protocol"].keys()
-    assert (told["search"], told["ks"], told["dtype"]) == ("leave-one-out", "1, 10, 100, 1000", "float32")
+    (line,) = re.findall(r"All settings of the evaluation: (.*?)\. ##", text)
+    shown = dict(part.split(" ", 1) for part in line.split("; "))
+    assert shown.keys() == results["protocol"].keys()
+    assert (shown["search"], shown["ks"], shown["dtype"]) == ("leave-one-out", "1, 10, 100, 1000", "float32")
 
 
 def test_results_of_a_run_without_intervals(folder: Path, results: dict[str, Any], tmp_path: Path) -> None:
-    """Several processes leave the intervals empty; older runs have neither them nor the protocol."""
+    """Runs on several processes have empty intervals; older runs have neither intervals nor a protocol."""
     for left_out in ({"intervals": {}, "differences": {}}, None):
         if left_out is None:
             for name in ("intervals", "differences", "protocol"):
@@ -210,7 +212,7 @@ def test_results_of_a_run_without_intervals(folder: Path, results: dict[str, Any
         assert "in brackets the 95% interval" not in card
         assert "difference" not in card
         assert "\nIn percent, on images of" in card
-        assert ("In full, for whoever compares" in card) == (left_out is not None)
+        assert ("All settings of the evaluation" in card) == (left_out is not None)
 
 
 def test_the_cards_that_are_shown_come_from_their_results(tmp_path: Path) -> None:
@@ -226,22 +228,22 @@ def test_each_table_is_one_block_that_markdown_reads_as_such(full: dict[str, Any
     card_of(full, tmp_path)
     lines = ["", *ModelCard.load(tmp_path / "README.md").text.splitlines(), ""]
     widths = [line.count("|") for line in lines]
-    heads = [place for place, line in enumerate(lines) if line.startswith("|") and not lines[place - 1].startswith("|")]
+    heads = [at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")]
     assert len(heads) == 7  # scores, the paper's, three reductions, data, settings
     for head in heads:
         assert lines[head - 1] == ""
         assert set(lines[head + 1]) == {"|", "-"}
-        end = next(place for place in range(head, len(lines)) if not widths[place])
+        end = next(number for number in range(head, len(lines)) if not widths[number])
         assert len(set(widths[head:end])) == 1
         assert lines[end] == ""
 
 
 def test_what_8_bits_cost_has_rows_of_its_own(full: dict[str, Any], tmp_path: Path) -> None:
-    assert "int8 is `onnx/model_int8.onnx`: the same model" in card_of(full, tmp_path)
+    assert "The int8 rows are scores of `onnx/model_int8.onnx`, the same model" in card_of(full, tmp_path)
     head, *_, coarse, change = score_table(tmp_path)
     assert head == ["", *COLUMNS]
     assert coarse == ["int8 (ONNX)", *["36.7"] * 6]  # the mean of 20, 30 and 60
-    assert change[0] == "int8 less float32"
+    assert change[0] == "int8 minus float32"
     assert all(cell.startswith("-10.0 (") for cell in change[1:])  # the mean of -20, +20 and -30
 
 
@@ -256,9 +258,9 @@ def test_particular_objects_have_a_table(full: dict[str, Any], tmp_path: Path) -
 def test_protocol_of_leave_one_out(results: dict[str, Any], tmp_path: Path) -> None:
     text = " ".join(card_of(results, tmp_path).split())
     assert (
-        "on images of classes that training never saw. Protocol: 20 queries, each image searched for among all" in text
+        "on images of classes that training never saw. Protocol: 20 queries, each searched exactly by inner product "
+        "among all other test images;" in text
     )
-    assert "among all other test images by inner product" in text
     assert "resized to 32 (shortest_edge), centre crop 32; cls pooling; 16 dimensions" in text
 
 
@@ -268,8 +270,10 @@ def test_protocol_of_query_and_gallery(results: dict[str, Any], tmp_path: Path) 
     for scores in results["scores"].values():
         scores |= {"num_queries": 20, "num_queries_without_positive": 3}
     text = " ".join(card_of(results, tmp_path).split())
-    assert "20 queries, of which 3 have no right image to find and do not count, each image searched for among" in text
-    assert "among the gallery by inner product" in text
+    assert (
+        "20 queries, of which 3 have no positive and are not counted, each searched exactly by inner product among the "
+        "gallery;" in text
+    )
     assert "all other test images" not in text
 
 
@@ -279,7 +283,7 @@ def test_picture_is_there_and_shown_only_then(folder: Path, results: dict[str, A
         assert picture.format == "PNG"
     without = card_of(results, tmp_path)
     assert "![" not in without
-    assert "Queries drawn at random" not in without
+    assert "drawn at random" not in without
 
 
 def test_names_in_any_script_survive(results: dict[str, Any], tmp_path: Path) -> None:
@@ -294,7 +298,7 @@ def code_of(card: str) -> list[str]:
 
 
 def test_the_code_in_the_card_runs_as_it_is_printed(folder: Path, tmp_path: Path) -> None:
-    """Four ways, each told on the card by the export that makes it, and the same vectors from all of them."""
+    """Each export adds its code to the card, and the code of all four ways gives the same embeddings."""
     first, second = (Path(shutil.copytree(folder, tmp_path / name)) for name in ("first", "second"))
     model = ViTRetModel.from_pretrained(folder)
     export_onnx(model, first / "onnx")
@@ -317,7 +321,7 @@ def test_the_code_in_the_card_runs_as_it_is_printed(folder: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     embeddings = embed_images(model, images, progress=False)
     expected = embeddings @ embeddings.T
-    assert expected[0, 1] < 0.999  # the images can be told apart
+    assert expected[0, 1] < 0.999  # the two images have different embeddings
     shown = [torch.tensor(json.loads(line)) for line in result.stdout.splitlines() if line.startswith("[[")]
     assert len(shown) == 5
     for similarity in shown:
@@ -336,7 +340,7 @@ def test_code_for_a_checkpoint_on_the_hub_names_it_and_its_revision(full: dict[s
     pinned = pin_snippets(written, "user/shapes", "v1.0")
     for card, source, num_loads, pin in (
         (pinned, '"user/shapes"', 6, ', revision="v1.0"'),
-        (written, '"."', 5, ""),  # the graph lies beside the card: nothing downloads it
+        (written, '"."', 5, ""),  # the graph is in the folder of the card and is not downloaded
     ):
         loads = re.findall(
             r"(?:from_pretrained|SentenceTransformer|hf_hub_download)\((.*?)\)", "\n".join(code_of(card))
@@ -377,10 +381,12 @@ def test_the_header_has_what_the_hub_searches_by(full: dict[str, Any], tmp_path:
     assert not {"base_model", "base_model_relation", "datasets"} & data.keys()
 
 
-def test_caption_tells_how_queries_were_chosen(full: dict[str, Any], tmp_path: Path) -> None:
+def test_caption_says_how_queries_were_chosen(full: dict[str, Any], tmp_path: Path) -> None:
     text = " ".join(card_of(full, tmp_path, "retrieval.png").split())
-    assert "The first 5 queries are drawn at random from the test images, whatever came of them." in text
-    assert "The last 3 are failures, drawn at random from the 9 of 20 queries whose first image after training" in text
+    assert "The first 5 queries are drawn at random from all test images." in text
+    assert (
+        "The last 3 are failures, drawn at random from the 9 of 20 queries whose nearest image after training" in text
+    )
     full["picture"]["num_failures"] = 0
     assert "failures" not in card_of(full, tmp_path, "retrieval.png")
 

@@ -1,4 +1,4 @@
-"""Every call that loads from the Hub names the release; its other arguments, and the rest, stay as they are."""
+"""In pinned code every call that loads from the Hub names the release, and everything else is unchanged."""
 
 import ast
 import doctest
@@ -13,7 +13,7 @@ from hf_vitret.hub.pinned_snippets import LOADERS, pin_snippets
 
 
 def pinned(code: str) -> str:
-    """Pin one block of Python, between lines that a card has around it."""
+    """Pin one block of Python between other text of a card."""
     before, after = "# Ünïcode\n\n```python\n", '```\n\nAutoModel.from_pretrained(".")\n```bash\nrun(".")\n```\n'
     card = pin_snippets(f"{before}{code}\n{after}", "ada/birds", "v2")
     assert card.startswith(before)
@@ -48,7 +48,7 @@ def pinned(code: str) -> str:
         ('SentenceTransformer(".").encode(x)', 'SentenceTransformer("ada/birds", revision="v2").encode(x)'),
         ('A.from_pretrained("facebook/deit")', 'A.from_pretrained("facebook/deit")'),
         ('open(".")\nprint(A.from_pretrained)', 'open(".")\nprint(A.from_pretrained)'),
-        ('A.from_pretrained(".', 'A.from_pretrained(".'),  # no Python
+        ('A.from_pretrained(".', 'A.from_pretrained(".'),  # not valid Python
     ],
 )
 def test_code(code: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Paths of a machine are shortened, and nothing else; a token in any text is found, and not repeated."""
+"""Only local paths are shortened; a token in any text is found, and the error does not repeat it."""
 
 import doctest
 import json
@@ -39,7 +39,8 @@ def test_a_folder_of_this_machine_wherever_it_is(tmp_path: Path) -> None:
 def test_tokens() -> None:
     check_no_tokens({"card": "hf_vitret hf_hub_download hf_" + "a" * 20, "results": "{}"}, "hf_other")
     for text, token in ((f"--hub_token {TOKEN}", None), ("key: short", "short")):
-        with pytest.raises(ValueError, match=r"^results\.json has a token of the Hub in it, and nothing was") as raised:
+        message = r"^expected no token of the Hub in results\.json; it contains one, and nothing was uploaded\. "
+        with pytest.raises(ValueError, match=message) as raised:
             check_no_tokens({"card": "", "results.json": text}, token)
         assert TOKEN not in str(raised.value)
 

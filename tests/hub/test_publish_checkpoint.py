@@ -1,4 +1,4 @@
-"""A checkpoint published on the Hub stand-in by the real client, loaded from there, and what goes wrong on the way."""
+"""Checkpoints are published on the Hub stand-in by the real client and loaded from it, with faults on the way."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from tests.training.runs import tiny_vit
 
 NUMBERS = itertools.count()
 PIXELS = "torch.linspace(-1, 1, 3 * 32 * 32).view(1, 3, 32, 32)"
-# Loads what a card or a command says, where hf_vitret is not to be had.
+# Evaluates the loading code of cards in a process that cannot import hf_vitret.
 LOAD = f"""
 import json, sys
 sys.modules["hf_vitret"] = None  # any import of it fails
@@ -41,13 +41,13 @@ RELEASED = {
     *("README.md", "config.json", "configuration_vitret.py", "model.safetensors", "modeling_vitret.py"),
     *("onnx/model.onnx", "preprocessor_config.json", "results.json", "retrieval.png", ".eval_results/birds.yaml"),
 }
-LEFT_AT_HOME = ("training_args.bin", "optimizer.pt", "rng_state.pth", "trainer_state.json", "loss_state.safetensors")
-LEFT_AT_HOME += ("checkpoint-6/model.safetensors", "notes.ipynb", ".partial-x/config.json", "runs/events.json")
+NOT_RELEASED = ("training_args.bin", "optimizer.pt", "rng_state.pth", "trainer_state.json", "loss_state.safetensors")
+NOT_RELEASED += ("checkpoint-6/model.safetensors", "notes.ipynb", ".partial-x/config.json", "runs/events.json")
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStandIn]:
-    """Give one Hub to all tests here; each has a repository of its own."""
+    """Run one Hub for all tests of this module; each test uses its own repository."""
     with running_hub(tmp_path_factory.mktemp("hub")) as stand_in:
         yield stand_in
 
@@ -59,7 +59,7 @@ def client(hub: HubStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def save_new_weights(folder: Path) -> list[list[float]]:
-    """Save a model whose weights the storage has not yet seen; return what it makes of an image."""
+    """Save a model whose weights are not in the storage yet, and return its embedding of one image."""
     model = tiny_vit().eval()
     with torch.no_grad():
         next(model.parameters()).add_(next(NUMBERS))
@@ -69,26 +69,26 @@ def save_new_weights(folder: Path) -> list[list[float]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Write a checkpoint as a run leaves it, with all that is not to leave."""
+    """Write a checkpoint as a run leaves it, with files that are not to be published."""
     folder = tmp_path / "final"
     save_new_weights(folder)
     (folder / "README.md").write_text(CARD)
     (folder / "results.json").write_text(json.dumps({"command": f"train.py --output_dir {tmp_path}"}))
     (folder / "retrieval.png").write_bytes(b"\0picture")
-    for name in ("onnx/model.onnx", ".eval_results/birds.yaml", *LEFT_AT_HOME):
+    for name in ("onnx/model.onnx", ".eval_results/birds.yaml", *NOT_RELEASED):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"0")
     return folder
 
 
 def on(hub: HubStandIn, repo_id: str, revision: str = "main") -> dict[str, str]:
-    """Give what a revision of a repository has: path -> content, or the name of the content in the storage."""
+    """Return the files of a revision: path -> content, or the SHA-256 of the content if it is in the storage."""
     files = hub.store.repositories["model", repo_id].resolve(revision).files
     return {path: file.lfs_oid or file.content.decode() for path, file in files.items() if path != ".gitattributes"}
 
 
 def num_commits(hub: HubStandIn, repo_id: str) -> int:
-    return len(hub.store.repositories["model", repo_id].commits) - 1  # without the first, of .gitattributes
+    return len(hub.store.repositories["model", repo_id].commits) - 1  # without the first, which adds .gitattributes
 
 
 def test_two_releases_are_loaded_bit_for_bit(hub: HubStandIn, client: Client, folder: Path, tmp_path: Path) -> None:
@@ -157,10 +157,10 @@ api.create_tag("ada/older", tag="v7")
         ("create_repo", Refuse(500)),
         ("repo_info", Refuse(429, {"Retry-After": "0"})),
         ("validate_yaml", Refuse(503)),
-        ("storage_upload", CutRequest(after=100)),  # the client itself goes on
+        ("storage_upload", CutRequest(after=100)),  # repeated by huggingface_hub itself
         ("create_commit", Refuse(429, {"Retry-After": "0"})),
         ("create_commit", CutRequest(after=10)),
-        ("create_commit", CutResponse()),  # the commit was made, the client does not know
+        ("create_commit", CutResponse()),  # the commit is made, but the client does not get the answer
         ("create_tag", Refuse(500)),
         ("create_tag", CutResponse()),
     ],
@@ -177,10 +177,15 @@ def test_trouble_that_passes(hub: HubStandIn, client: Client, folder: Path, rout
 @pytest.mark.parametrize(
     ("route", "fault", "times", "message"),
     [
-        ("storage_upload", Refuse(400), 1, "OSError: the push to {} broke off"),
-        ("create_commit", Refuse(409), 1, "OSError: the push to {} broke off: somebody else is changing it"),
-        ("create_commit", Refuse(500), 6, "OSError: the push to {} broke off"),
-        ("create_commit", Refuse(404), 1, "ValueError: the Hub has no {} that this token may see (404)"),
+        ("storage_upload", Refuse(400), 1, "OSError: the push to {} failed: "),
+        ("create_commit", Refuse(409), 1, "OSError: the push to {} failed: somebody else is changing the repository"),
+        ("create_commit", Refuse(500), 6, "OSError: the push to {} failed: "),
+        (
+            "create_commit",
+            Refuse(404),
+            1,
+            "ValueError: expected a repository {} that this token may read; the Hub has none (404)",
+        ),
     ],
 )
 def test_trouble_that_stays_leaves_nothing_half_done(
@@ -195,13 +200,13 @@ def test_trouble_that_stays_leaves_nothing_half_done(
     assert (on(hub, repo_id), hub.store.repositories["model", repo_id].tags) == ({}, {})
     assert client.publish(folder, repo_id, token=hub.token)["tag"] == "v1"
     assert set(on(hub, repo_id, "v1")) == RELEASED
-    # What the storage had got it was not given again; what it had refused it was.
+    # The storage gets the file once, and a second time only if it refused the first upload.
     assert hub.num_requests()["storage_upload"] - uploads == 1 + (route == "storage_upload")
 
 
 def test_what_somebody_else_pushes_meanwhile_is_not_overwritten(hub: HubStandIn, client: Client, folder: Path) -> None:
     refused = client.publish(folder, "ada/shared", token=hub.token, another_pushes=True)
-    assert "somebody else is changing it, or has since this push began (412)" in refused["error"]
+    assert "somebody else is changing the repository, or has changed it since this push began (412)" in refused["error"]
     assert set(on(hub, "ada/shared")) == {"theirs.txt"}
     assert client.publish(folder, "ada/shared", token=hub.token)["tag"] == "v1"
     assert set(on(hub, "ada/shared")) == RELEASED | {"theirs.txt"}
@@ -210,7 +215,9 @@ def test_what_somebody_else_pushes_meanwhile_is_not_overwritten(hub: HubStandIn,
 def test_who_may_not(hub: HubStandIn, client: Client, folder: Path) -> None:
     for token, status in (("hf_expired", 401), (hub.add_user("bob"), 403)):
         refused = client.publish(folder, "ada/denied", token=token)["error"]
-        assert f"ValueError: the Hub does not let this token write to ada/denied ({status})" in refused
+        assert (
+            f"ValueError: expected a token that may write to ada/denied; the Hub refused this one ({status})" in refused
+        )
         assert token not in refused
     requests = len(hub.requests)
     refused = client.publish(folder, "ada/denied")["error"]
@@ -224,7 +231,8 @@ def test_a_release_stays_what_it_was(hub: HubStandIn, client: Client, folder: Pa
     assert client.publish(folder, "ada/fixed", token=hub.token, tag="final") == first
     (folder / "results.json").write_text("{}")
     refused = client.publish(folder, "ada/fixed", token=hub.token, tag="final")
-    assert "ValueError: ada/fixed has a tag final already, of another checkpoint" in refused["error"]
+    message = "ValueError: expected a tag that ada/fixed does not have; final is the tag of another checkpoint"
+    assert message in refused["error"]
     assert num_commits(hub, "ada/fixed") == 1
 
 
@@ -232,18 +240,20 @@ def test_what_is_private_is_not_pushed_to_what_is_public(hub: HubStandIn, client
     client.publish(folder, "ada/open", token=hub.token, private=False)
     (folder / "results.json").write_text("{}")
     refused = client.publish(folder, "ada/open", token=hub.token)
-    assert "ValueError: ada/open is there and is public; private was asked for" in refused["error"]
+    message = "ValueError: expected the repository ada/open to be private; it exists and is public"
+    assert message in refused["error"]
     assert num_commits(hub, "ada/open") == 1
 
 
 def test_a_token_in_a_file_stays_here_and_in_no_log(hub: HubStandIn, client: Client, folder: Path) -> None:
     hub.faults.add("create_repo", Refuse(500))
-    client.publish(folder, "ada/told", token=hub.token)
+    client.publish(folder, "ada/logged", token=hub.token)
     (folder / "results.json").write_text(json.dumps({"command": f"train.py --hub_token {hub.token}"}))
     refused = client.publish(folder, "ada/leak", token=hub.token)
-    assert "ValueError: results.json has a token of the Hub in it, and nothing was uploaded" in refused["error"]
+    message = "ValueError: expected no token of the Hub in results.json; it contains one, and nothing was uploaded"
+    assert message in refused["error"]
     assert ("model", "ada/leak") not in hub.store.repositories
-    assert "again in 0.01 s" in client.log()
+    assert "it is repeated in 0.01 s" in client.log()
     assert hub.token not in client.log() + refused["error"]
 
 

@@ -1,4 +1,4 @@
-"""A prepared data set pushed to the Hub stand-in by the real client, and what goes wrong on the way."""
+"""Prepared data sets are pushed to the Hub stand-in by the real client and loaded from it, with faults on the way."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ print(json.dumps([described(load_dataset("ada/shapes", streaming=streaming)) for
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepare a data set of three splits, one in two shards."""
+    """Prepare a data set of three splits, one of which has two shards."""
     from datasets import ClassLabel
 
     label = ClassLabel(names=["cup", "fan", "mug", "sofa"])
@@ -53,7 +53,7 @@ def test_pushed_and_loaded_in_a_clean_process_it_is_the_same(hub: HubStandIn, fo
     assert repository.private
     assert repository.resolve("main").oid == commit
     assert files_on(hub) == {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
-    assert hub.num_requests()["create_commit"] == 1  # a reader finds all shards or none
+    assert hub.num_requests()["create_commit"] == 1  # readers see all shards or none
     whole, streamed = json.loads(hub.run(LOAD, token=hub.token).stdout)
     assert streamed == whole
     from datasets import Image, load_dataset
@@ -66,7 +66,7 @@ def test_pushed_and_loaded_in_a_clean_process_it_is_the_same(hub: HubStandIn, fo
     for code in code_of(folder):
         code += "\nassert {name: len(split) for name, split in dataset.items()} == " + repr({**SIZE, "train": 130})
         hub.run(code, token=hub.token)
-    # Again, with nothing new: nothing is uploaded, and no commit is made.
+    # A second push of the same folder uploads nothing and makes no commit.
     before = hub.num_requests()
     assert hub.run(PUSH, folder, "ada/shapes", "private", token=hub.token).stdout.strip() == commit
     assert hub.num_requests()["storage_upload"] == before["storage_upload"] == 4
@@ -96,11 +96,11 @@ def test_shards_of_an_earlier_version_go_and_other_files_stay(hub: HubStandIn, f
 @pytest.mark.parametrize(
     ("route", "fault", "fails"),
     [
-        ("storage_upload", CutRequest(after=100), False),  # the client goes on by itself
+        ("storage_upload", CutRequest(after=100), False),  # repeated by the client
         ("storage_upload", Refuse(400), True),
         ("create_commit", Refuse(409), True),
-        ("create_commit", CutResponse(), False),  # the commit was made, the client does not know
-        ("create_commit", Refuse(429), False),  # the client goes on by itself
+        ("create_commit", CutResponse(), False),  # the commit is made, but the client does not get the answer
+        ("create_commit", Refuse(429), False),  # repeated by the client
     ],
 )
 def test_a_push_that_broke_off_goes_on(hub: HubStandIn, folder: Path, route: str, fault: Fault, fails: bool) -> None:
@@ -108,11 +108,11 @@ def test_a_push_that_broke_off_goes_on(hub: HubStandIn, folder: Path, route: str
     first = hub.run(PUSH, folder, "ada/shapes", "private", token=hub.token, check=False)
     assert (first.returncode != 0) == fails
     if fails:
-        assert "OSError: the push to ada/shapes broke off" in first.stderr
+        assert "OSError: the push to ada/shapes failed: " in first.stderr
         assert "Nothing is lost" in first.stderr
         hub.run(PUSH, folder, "ada/shapes", "private", token=hub.token)
     uploads = [seen.path.split("?")[0] for seen in hub.requests if (seen.route, seen.status) == ("storage_upload", 200)]
-    assert len(uploads) == len(set(uploads)) == 4  # each shard once
+    assert len(uploads) == len(set(uploads)) == 4  # each shard is uploaded once
     assert files_on(hub) == {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
 
 
@@ -124,11 +124,12 @@ def test_without_a_token(hub: HubStandIn, folder: Path) -> None:
 
 
 def test_a_card_with_a_token_in_it_stays_here(hub: HubStandIn, folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "told")
-    with (tmp_path / "told" / "README.md").open("a") as card:
+    shutil.copytree(folder, tmp_path / "leaking")
+    with (tmp_path / "leaking" / "README.md").open("a") as card:
         card.write(f"\nhf download --token {hub.token}\n")
-    refused = hub.run(PUSH, tmp_path / "told", "ada/shapes", "private", token=hub.token, check=False)
-    assert "ValueError: README.md has a token of the Hub in it, and nothing was uploaded" in refused.stderr
+    refused = hub.run(PUSH, tmp_path / "leaking", "ada/shapes", "private", token=hub.token, check=False)
+    message = "ValueError: expected no token of the Hub in README.md; it contains one, and nothing was uploaded"
+    assert message in refused.stderr
     assert hub.token not in refused.stderr
     assert hub.requests == []
 
@@ -136,7 +137,8 @@ def test_a_card_with_a_token_in_it_stays_here(hub: HubStandIn, folder: Path, tmp
 def test_with_a_token_that_may_not(hub: HubStandIn, folder: Path) -> None:
     for token, status in (("hf_expired", 401), (hub.add_user("bob"), 403)):
         refused = hub.run(PUSH, folder, "ada/shapes", "private", token=token, check=False)
-        assert f"ValueError: the Hub does not let this token write to ada/shapes ({status})" in refused.stderr
+        message = f"ValueError: expected a token that may write to ada/shapes; the Hub refused this one ({status})"
+        assert message in refused.stderr
         assert token not in refused.stderr + refused.stdout
     assert hub.store.repositories == {}
 
@@ -144,7 +146,7 @@ def test_with_a_token_that_may_not(hub: HubStandIn, folder: Path) -> None:
 def test_what_is_private_is_not_pushed_to_what_is_public(hub: HubStandIn, folder: Path) -> None:
     hub.run("from huggingface_hub import create_repo; create_repo('ada/x', repo_type='dataset')", token=hub.token)
     refused = hub.run(PUSH, folder, "ada/x", "private", token=hub.token, check=False)
-    assert "ValueError: ada/x is there and is public; private was asked for" in refused.stderr
+    assert "ValueError: expected the repository ada/x to be private; it exists and is public" in refused.stderr
     assert files_on(hub, "ada/x") == set()
 
 
@@ -153,5 +155,6 @@ def test_a_folder_without_a_card(hub: HubStandIn, folder: Path, tmp_path: Path) 
 
     prepare_dataset({"train": load_dataset(str(folder))["query"]}, tmp_path / "bare", short_side=16, progress=False)
     refused = hub.run(PUSH, tmp_path / "bare", "ada/x", "private", token=hub.token, check=False)
-    assert "has no README.md; write one with write_dataset_card" in refused.stderr
+    assert "expected README.md in " in refused.stderr
+    assert "; there is none. Write one with write_dataset_card" in refused.stderr
     assert hub.requests == []

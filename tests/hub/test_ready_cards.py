@@ -1,4 +1,4 @@
-"""Cards of runs that are still to be made: what the recipes would do, the paper's figures, and no other number."""
+"""Cards of runs that have not been made yet have the recipes' settings and the paper's figures, and no other number."""
 
 import json
 

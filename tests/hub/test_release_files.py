@@ -1,4 +1,4 @@
-"""What a release has of a folder, and which folders make none."""
+"""The files of a release are chosen by name, and folders that are no complete checkpoint are refused."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_plain_checkpoint(folder: Path) -> None:
         ("last-checkpoint/model.safetensors", False),
         (".git/config.json", False),
         (".env.txt", False),
-        ("optimizer_0/pytorch_model.json", True),  # only a name that a file has tells what it is
+        ("optimizer_0/pytorch_model.json", True),  # the name of the file decides, not that of its folder
         ("optimizer.safetensors", False),
         ("training_args.json", False),
         ("pytorch_model.bin", False),
@@ -56,9 +56,9 @@ def test_what_lies_beside_it(folder: Path, name: str, is_released: bool) -> None
     ("name", "message"),
     [
         ("config.json", "expected a checkpoint in .*; there is no config.json in it"),
-        ("README.md", "has no README.md; write one with write_model_card"),
-        ("preprocessor_config.json", "has no preprocessor_config.json; save the model again"),
-        ("modeling_vitret.py", "has no modeling_vitret.py; save the model again"),
+        ("README.md", "expected README.md in .*; there is none. Write one with write_model_card"),
+        ("preprocessor_config.json", "expected preprocessor_config.json in .*; there is none. Save the model again"),
+        ("modeling_vitret.py", "expected modeling_vitret.py in .*; there is none. Save the model again"),
         ("model.safetensors", "expected model.safetensors or model.safetensors.index.json in .*; there is neither"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The scores of a run in words: names, order, signs."""
+"""The tables of scores have the right names, order and signs."""
 
 import doctest
 
@@ -25,7 +25,7 @@ def test_ranks_are_named_in_order_and_before_the_rest() -> None:
     ("change", "text"),
     [
         ((-0.0312, -0.05, 0.0004), "-3.1 (-5.0 to +0.0)"),
-        ((-0.0004, -0.00049, 0.1), "+0.0 (+0.0 to +10.0)"),  # no minus before a zero
+        ((-0.0004, -0.00049, 0.1), "+0.0 (+0.0 to +10.0)"),  # a rounded zero has no minus sign
     ],
 )
 def test_signs_of_a_difference(change: tuple[float, float, float], text: str) -> None:

@@ -1,1 +1,1 @@
-"""The parts of a model card."""
+"""Sections of a model card: tables of scores, curves, figures of the paper and citations."""

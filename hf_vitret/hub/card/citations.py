@@ -1,4 +1,4 @@
-"""BibTeX of what a checkpoint is made of: the method, the backbone, the data."""
+"""BibTeX entries of the method, the backbone and the data set of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METHOD = r"""@article{elnouby2021training,
   year    = {2021}
 }"""
 
-# By the beginning of the name that its makers gave the backbone on the Hub.
+# Beginning of the backbone's name on the Hub, in lower case and without the owner -> entry.
 BACKBONES = {
     "deit": r"""@inproceedings{touvron2021training,
   title     = {Training data-efficient image transformers \& distillation through attention},
@@ -37,7 +37,7 @@ BACKBONES = {
 }""",
 }
 
-# By the name that the data set has in `hf_vitret.data.DATASETS`.
+# Name of the data set in `hf_vitret.data.DATASETS` -> entry.
 DATA = {
     "sop": r"""@inproceedings{song2016deep,
   title     = {Deep Metric Learning via Lifted Structured Feature Embedding},
@@ -77,11 +77,14 @@ DATA = {
 
 
 def citations(results: Mapping[str, Any]) -> str:
-    """Collect the BibTeX of a run: the method's, and its backbone's and data's where they are known.
+    """Collect the BibTeX entries of a run: the method, and the backbone and the data set if they have entries.
 
     Args:
-        results: As in `results.json`. Known are the backbones in `BACKBONES`, and the data sets in `DATA` where
-            `results["data"]["name"]` names one.
+        results: The content of the run's `results.json`. The backbone (`base_model`, else `backbone`) is looked up in
+            `BACKBONES`, the data set (`results["data"]["name"]`) in `DATA`.
+
+    Returns:
+        The entries, separated by empty lines.
 
     Example:
         >>> found = citations({"base_model": "facebook/dinov2-small", "data": {"name": "cub"}})

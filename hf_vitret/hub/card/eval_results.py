@@ -1,4 +1,4 @@
-"""Scores in the form in which the Hub puts them on a benchmark's leaderboard."""
+"""The file of evaluation results that the Hub reads for the leaderboard of a benchmark."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ FOLDER = ".eval_results"
 
 
 def write_eval_results(folder: Path, results: Mapping[str, Any], repo_id: str | None = None) -> Path | None:
-    """Write `.eval_results/<benchmark>.yaml` beside a checkpoint, where its test data are a benchmark of the Hub.
+    """Write `.eval_results/<benchmark>.yaml` into a checkpoint's folder, if its test data are a benchmark of the Hub.
 
-    The Hub takes scores for data sets that it lists as benchmarks, under the tasks that their `eval.yaml` defines, and
-    refuses a file that names anything else. So there is none for data of one's own: their scores are in the card's
-    `model-index`.
+    The Hub accepts scores of data sets that it lists as benchmarks, under the tasks that the `eval.yaml` of the
+    benchmark defines, and refuses a file that names anything else. No file is therefore written for other data sets;
+    their scores are in the `model-index` of the card.
 
     Args:
-        folder: The checkpoint's folder.
-        results: As in `results.json`. `results["data"]["benchmark"]` says where the scores belong: `id` (of the data
-            set on the Hub), `tasks` (the metric's name here by the task's there) and, where it is known, `revision` (a
-            commit). `results["date"]` is the day of the run, where it is known.
-        repo_id: Where on the Hub the checkpoint will be: the source of the scores.
+        folder: The folder of the checkpoint.
+        results: The content of the run's `results.json`. `results["data"]["benchmark"]` identifies the benchmark by
+            `id` (the data set on the Hub), `tasks` (task of the benchmark -> name of the metric in `scores`) and,
+            optionally, `revision` (a commit). `results["date"]` is the day of the run, if known.
+        repo_id: Owner and name of the checkpoint's repository on the Hub, as the source of the scores; `None` writes
+            no source.
 
     Returns:
-        The file; nothing where the data are no benchmark of the Hub, or nothing is measured yet.
+        The path of the file; `None` if the data are no benchmark of the Hub or nothing is measured yet.
 
     Raises:
         KeyError: A task names a metric that was not measured.
@@ -62,7 +63,7 @@ def write_eval_results(folder: Path, results: Mapping[str, Any], repo_id: str | 
 
 
 def _notes(metric: str, share: float, interval: Mapping[str, float] | None, results: Mapping[str, Any]) -> str:
-    """Say in one line what was measured: what a score must carry to be compared with another."""
+    """Describe in one line how a score was measured, so that it can be compared with others."""
     model, protocol = results["model"], results.get("protocol", {})
     name = metric_names({metric: share}).get(metric, metric)
     parts = [

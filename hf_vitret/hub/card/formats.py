@@ -1,17 +1,20 @@
-"""Which ways to load lie in a checkpoint's folder, beside the one that every checkpoint has."""
+"""The formats of a checkpoint besides its own: sentence-transformers and ONNX."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# By the name that the card knows it by: the file whose presence says so.
+# Name of the format in `results.json` and in the card's template -> the file whose presence shows the format.
 FORMATS = {"sentence-transformers": "modules.json", "onnx": "onnx/model.onnx"}
 
 
 def formats_in(folder: Path) -> list[str]:
-    """Name the formats of a checkpoint: `results["formats"]`.
+    """List the further formats in which a checkpoint was exported: the value of `results["formats"]`.
 
     Args:
-        folder: The checkpoint's folder, with what was exported into it.
+        folder: The folder of the checkpoint and its exports.
+
+    Returns:
+        The keys of `FORMATS` whose files are in the folder.
     """
     return [name for name, file in FORMATS.items() if (Path(folder) / file).is_file()]

@@ -1,4 +1,4 @@
-"""What an 8-bit ONNX graph of a run's model scores, as rows of a card's table of scores."""
+"""Rows of the card's table of scores for an 8-bit ONNX graph of the model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ..score_table import in_percent, metric_names
 
 
 def int8_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Write what the graph scores, and by how much that differs from the model: rows to follow `score_rows`.
+    """Format the scores of the 8-bit graph and their differences from the model, as rows to follow `score_rows`.
 
     Args:
-        results: As in `results.json`. `results["int8"]` is what `score_change` returned, graph less model, as
-            dictionaries; a run whose graph was not measured has none.
+        results: The content of the run's `results.json`. `results["int8"]` is what `score_change` returned (graph
+            minus model), as dictionaries. It is missing if the graph was not evaluated.
 
     Returns:
-        By the title of a row, then by the name of a metric: each of the last evaluation, a dash where the graph was
-        not measured by it.
+        Title of a row -> name of a metric -> cell, in percent. The metrics are those of the last evaluation; a metric
+        that the graph was not evaluated by has a dash. Empty if the graph was not evaluated.
 
     Example:
         >>> change = {"mean_a": 0.72, "difference": -0.0056, "low": -0.0101, "high": -0.0012}
@@ -25,7 +25,7 @@ def int8_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         >>> rows = int8_rows({"scores": scores, "int8": {"recall_at_1": change}})
         >>> rows["int8 (ONNX)"]
         {'recall_at_1': '72.0', 'map_at_r': '-'}
-        >>> rows["int8 less float32"]["recall_at_1"]
+        >>> rows["int8 minus float32"]["recall_at_1"]
         '-0.6 (-1.0 to -0.1)'
     """
     changes = results.get("int8")
@@ -34,7 +34,7 @@ def int8_rows(results: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     names = metric_names(list(results["scores"].values())[-1])
     return {
         "int8 (ONNX)": {name: in_percent(changes[name]["mean_a"]) if name in changes else "-" for name in names},
-        "int8 less float32": {
+        "int8 minus float32": {
             name: in_percent(changes[name]["difference"], changes[name], sign="+") if name in changes else "-"
             for name in names
         },

@@ -1,4 +1,4 @@
-"""What the paper scored on a data set, for whoever reads a card of a model of the same kind beside it."""
+"""The scores that the paper (El-Nouby et al. 2021, arXiv 2102.05644) reports on each data set."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REVISITED = tuple(f"{name} mAP {level}" for name in ("ROxford5k", "RParis6k") f
 
 
 def _rows(columns: tuple[str, ...], figures: dict[str, tuple[float, ...]]) -> dict[str, dict[str, float]]:
-    """Name the figures of each row by their columns; a short row has the first ones alone."""
+    """Label the figures of each row with the names of the columns; a short row fills the first columns only."""
     return {title: dict(zip(columns, row)) for title, row in figures.items()}
 
 
 def _category_level(columns: tuple[str, ...], *figures: tuple[float, ...]) -> dict[str, Any]:
-    """Name the figures of the five models of tables 2 and 3."""
+    """Label the figures of the five models of tables 2 and 3, and add their source."""
     return {"source": f"{_SOURCE}, tables 2 and 3", "rows": _rows(columns, dict(zip(_MODELS, figures, strict=True)))}
 
 
@@ -52,7 +52,8 @@ PAPER_FIGURES: dict[str, dict[str, Any]] = {
         ),
     },
 }
-"""By the name of the data set: `source`, and `rows`, in percent by the titles of row and column; for `results.json`.
+"""Name of the data set -> `source` and `rows` (title of the row -> title of the column -> percent).
 
-The paper gives no spread, and its tables 3 and 9 disagree by up to 0.2 on the same model.
+A run copies its entry into `results.json`. The paper gives no intervals, and its tables 3 and 9 disagree by up to 0.2
+on the same model.
 """

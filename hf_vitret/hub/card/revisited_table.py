@@ -1,4 +1,4 @@
-"""mAP on the revisited benchmarks, stage by stage, as a card shows it."""
+"""The card's table of mAP on the revisited Oxford and Paris benchmarks, with a row for each stage of the search."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NAMES = {"roxford5k": "ROxford5k", "rparis6k": "RParis6k"}
 
 
 def revisited_rows(results: Mapping[str, Any]) -> list[list[str]]:
-    """Lay out mAP: a row for each stage of the search, a column for each benchmark and level.
+    """Lay out mAP with a row for each stage of the search and a column for each benchmark and level.
 
     Args:
-        results: As in `results.json`. `results["revisited"]` is what `score_stages` returned: metrics by benchmark and
-            stage; a run that did not measure them has none.
+        results: The content of the run's `results.json`. `results["revisited"]` is what `score_stages` returned:
+            benchmark -> stage -> metrics. It is missing if they were not measured.
 
     Returns:
-        Rows of cells, the head first; nothing where nothing was measured.
+        Rows of cells in percent, the header first; empty if nothing was measured.
 
     Example:
         >>> scores = {"easy_map": 0.5, "medium_map": 0.4, "hard_map": 0.125}
@@ -38,11 +38,19 @@ def revisited_rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 
 def with_revisited(paper_rows: Sequence[Sequence[str]], results: Mapping[str, Any]) -> list[list[str]]:
-    """Write a run's own mAP into its row above the paper's.
+    """Fill the mAP of a run into its own row of the table of the paper's figures.
+
+    The mAP is that of the last stage of `results["scores"]`, the trained model without further steps of the search, as
+    in the paper.
 
     Args:
-        paper_rows: As `hf_vitret.hub.score_table.paper_rows` lays them out: the head, then this model.
-        results: As for `revisited_rows`; what counts is the search by the trained model alone, as in the paper.
+        paper_rows: The table of `hf_vitret.hub.score_table.paper_rows`: the header, then the row of this model, then
+            those of the paper.
+        results: The content of the run's `results.json`. `results["revisited"]` is what `score_stages` returned:
+            benchmark -> stage -> metrics. Without it the table is returned unchanged.
+
+    Returns:
+        The table with the run's mAP, as a new list.
     """
     rows = [list(row) for row in paper_rows]
     titles = list(results["scores"])

@@ -1,4 +1,4 @@
-"""How a run went, in one picture: the loss and its terms, and R@1, by step."""
+"""A figure of a training run: the loss and its terms on the left, R@1 on the right, over the steps."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# For those who print in grey.
+# Line styles tell the curves apart in print without colour.
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5)), (0, (3, 3)))
-_WIDTH, _HEIGHT = 10.0, 3.4  # inches: as wide as a card's text
-# What stands beside the loss in a line of the log and is no term of it.
+_WIDTH, _HEIGHT = 10.0, 3.4  # inches, as wide as the text of a card
+# Entries of a log line that are not terms of the loss.
 _NO_TERMS = {"loss", "grad_norm", "learning_rate", "data_wait", "epoch", "step", "total_flos"}
 
 
 def draw_run_curves(results: Mapping[str, Any]) -> Figure:
-    """Draw the loss of each line of the log, and R@1 of each evaluation, the first before training.
+    """Draw the logged losses, and R@1 of each evaluation, the first before training.
 
-    The terms are drawn as they are, before their weights: those of KoLeo and of the memory are among the settings.
-    What is evaluated at the end is the best checkpoint, which is drawn at its step.
+    The terms of the loss are drawn before they are weighted; the weights of KoLeo and of the memory are among the
+    settings. The evaluation at the end is that of the best checkpoint, and is drawn at the step of that checkpoint.
 
     Args:
-        results: As in `results.json`: `log` (Trainer's `log_history`), `scores` and `training`.
+        results: The content of the run's `results.json`: `log` (the `log_history` of `Trainer`), `scores` and
+            `training`.
 
     Returns:
-        The figure: `figure.savefig("curves.png", dpi=150)`. It belongs to no window, and needs no closing.
+        The figure, to be saved with `figure.savefig("curves.png", dpi=150)`. It is not registered with pyplot and need
+        not be closed.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -48,7 +50,13 @@ def draw_run_curves(results: Mapping[str, Any]) -> Figure:
 
 
 def loss_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Read (step, value) of the loss, then of each of its terms, out of a log.
+    """Read the curves of the loss and of each of its terms from a log.
+
+    Args:
+        log: The `log_history` of `Trainer`.
+
+    Returns:
+        Name of the loss or term -> its points, (step, value). The loss comes first.
 
     Example:
         >>> loss_curves([{"loss": 3.0, "koleo": 0.5, "epoch": 0.1, "step": 5}, {"eval_recall_at_1": 0.7, "step": 5}])
@@ -61,7 +69,13 @@ def loss_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, f
 
 
 def recall_curve(results: Mapping[str, Any]) -> tuple[list[tuple[int, float]], tuple[int, float]]:
-    """Read (step, R@1) of the evaluations, in [0, 1]: before training and during it; and of the weights that were kept.
+    """Read R@1 of the evaluations before and during training, and of the checkpoint that was kept.
+
+    Args:
+        results: The content of the run's `results.json`: `log`, `scores` and `training`.
+
+    Returns:
+        The points (step, R@1 in [0, 1]) of the evaluations, and the point of the kept checkpoint.
 
     Example:
         >>> log = [{"eval_recall_at_1": 0.7, "step": 5}, {"train_runtime": 9.0}, {"eval_recall_at_1": 0.7, "step": 10}]
@@ -72,7 +86,7 @@ def recall_curve(results: Mapping[str, Any]) -> tuple[list[tuple[int, float]], t
     first, *_, last = results["scores"].values()
     points = [(0, first["recall_at_1"])]
     for line in results["log"]:
-        if "train_runtime" in line:  # what follows is the evaluation of the kept weights, under the last step
+        if "train_runtime" in line:  # the next line is the evaluation of the kept weights, logged at the last step
             break
         if "eval_recall_at_1" in line:
             points.append((line["step"], line["eval_recall_at_1"]))
@@ -94,10 +108,10 @@ def _draw_recall(axes: Axes, results: Mapping[str, Any]) -> None:
     points, kept = recall_curve(results)
     steps, shares = zip(*sorted({*points, kept}))
     axes.plot(steps, [100 * share for share in shares], color=COLORS[0], linewidth=1.6, marker="o", markersize=3.5)
-    for place, (step, share) in {"off the shelf": points[0], "kept": kept}.items():
+    for name, (step, share) in {"off the shelf": points[0], "kept": kept}.items():
         axes.plot([step], [100 * share], "o", markersize=8, markerfacecolor="none", markeredgecolor=INK)
         axes.annotate(
-            f"{place}: {100 * share:.1f}",
+            f"{name}: {100 * share:.1f}",
             (step, 100 * share),
             xytext=(8, -4) if step == 0 else (-4, 8),
             textcoords="offset points",

@@ -1,3 +1,3 @@
-"""What a run leaves beside its checkpoint, by name."""
+"""Names of the files that a training run writes beside its checkpoint."""
 
 RESULTS_NAME, PICTURE_NAME, CURVES_NAME = "results.json", "retrieval.png", "curves.png"

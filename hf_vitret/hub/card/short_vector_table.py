@@ -1,4 +1,4 @@
-"""What short vectors of a run score, as tables of a card: dimensions by precisions, R@1 and bytes in the cells."""
+"""The card's tables of R@1 with shortened embeddings, by dimension and numeric precision."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NAMES = {
 
 
 def short_vector_tables(short_vectors: Mapping[str, Any] | None) -> dict[str, list[list[str]]]:
-    """Lay out one table for each way of reducing.
+    """Lay out one table for each way to reduce the dimension.
 
     Args:
         short_vectors: `dataclasses.asdict` of a `hf_vitret.evaluation.short_vectors.table.ShortVectors`, as in
-            `results.json`; nothing where a run did not measure them.
+            `results.json`; `None` if the run did not measure them.
 
     Returns:
-        By what the reduction is called: rows of cells, the head first. A cell is R@1 in percent and the bytes of a
-        stored vector; what was not measured is a dash.
+        Name of the reduction -> rows of cells, the header first. A cell holds R@1 in percent and the bytes of one
+        stored vector, or a dash if the combination was not measured.
 
     Example:
         >>> score = {"dim": 64, "reduction": "pca", "precision": "int8", "bytes_per_vector": 64, "recall_at_1": 0.75}
@@ -35,7 +35,7 @@ def short_vector_tables(short_vectors: Mapping[str, Any] | None) -> dict[str, li
     if not scores:
         return {}
     dims, precisions = (list(dict.fromkeys(score[name] for score in scores)) for name in ("dim", "precision"))
-    # The smallest dimension has them all: what could not be had, is so for having too many.
+    # The smallest dimension has all reductions: one that could not be fitted had too many dimensions.
     reductions = list(dict.fromkeys(score["reduction"] for score in scores if score["dim"] == dims[-1]))
     cells = {
         (score["reduction"], score["dim"], score["precision"]): (

@@ -1,1 +1,1 @@
-"""Further ways to load a checkpoint, and what runs it elsewhere: each written beside it on request."""
+"""Exports of a checkpoint: ONNX graphs, sentence-transformers files, an Inference Endpoint handler and a Space."""

@@ -1,4 +1,4 @@
-"""The `handler.py` by which an Inference Endpoint serves a checkpoint."""
+"""Write the `handler.py` with which a Hugging Face Inference Endpoint serves a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ REQUIREMENTS = "transformers>=5,<6\ntorchvision>=0.21\npillow>=11\n"
 
 
 def write_endpoint_handler(folder: str | PathLike[str]) -> Path:
-    """Write `handler.py` and `requirements.txt` beside a checkpoint: what an Inference Endpoint looks for.
+    """Write `handler.py` and `requirements.txt`, which an Inference Endpoint reads, into a checkpoint's folder.
 
     Args:
-        folder: The checkpoint. The handler loads it through its own code, without this package.
+        folder: The folder of the checkpoint. The handler loads the model through the code in the checkpoint and does
+            not need this package.
 
     Returns:
-        The handler.
+        The path of `handler.py`.
 
     Raises:
         FileNotFoundError: There is no checkpoint in the folder.
@@ -31,12 +32,12 @@ def write_endpoint_handler(folder: str | PathLike[str]) -> Path:
 
 
 def check_is_checkpoint(folder: Path) -> None:
-    """Require a folder that `save_pretrained` wrote.
+    """Check that a folder holds a checkpoint that `save_pretrained` wrote.
 
     Raises:
-        FileNotFoundError: It is not one.
+        FileNotFoundError: There is no `config.json` in the folder.
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(
-            f"expected a checkpoint in {folder}; it has no config.json: write it by save_pretrained"
+            f"expected a checkpoint in {folder}; it has no config.json. Name the folder that save_pretrained wrote"
         )

@@ -1,4 +1,4 @@
-"""The files by which `SentenceTransformer` loads a checkpoint, with the vectors that the checkpoint itself gives."""
+"""Write the files with which `SentenceTransformer` loads a checkpoint and computes the same embeddings."""
 
 from __future__ import annotations
 
@@ -24,40 +24,47 @@ MODULE_TYPES = {
     "projection": "sentence_transformers.base.modules.dense.Dense",
     "normalize": "sentence_transformers.base.modules.normalize.Normalize",
 }
-# The release that these files are written for; an older one warns when it reads them.
+# The release of sentence-transformers that the files are written for; older ones warn when they read them.
 WRITTEN_FOR = "6.0.0"
 
 
 def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bool | None = None) -> bool:
-    """Write `modules.json` and what it names beside a checkpoint, and tell it on its card.
+    """Write `modules.json` and the files that it names into a checkpoint's folder, and add the format to its card.
 
-    There are two forms. In the first, sentence-transformers' own modules do it all (Transformer, Pooling, Dense,
-    Normalize): no code of the repository runs, and the backbone's weights are in the folder a second time, because the
-    library loads a plain backbone from a folder of its own; who loads it so downloads that copy alone. In the second,
-    its Transformer loads the checkpoint as it is and takes the embeddings from it: a few hundred bytes, any pooling,
-    and what sentence-transformers trains and saves stays a checkpoint for all ways; but it needs
-    `SentenceTransformer(..., trust_remote_code=True)`, as `AutoModel` does.
+    There are two forms:
+
+    * Modules of sentence-transformers (Transformer, Pooling, Dense, Normalize). No code of the repository runs. The
+      weights of the backbone are stored a second time, because the library loads a plain backbone from a folder of its
+      own; users of this form download only that copy.
+    * The checkpoint's own code. The Transformer module of the library loads the checkpoint and takes its embeddings.
+      This adds a few hundred bytes and supports every pooling, and a model that sentence-transformers trains and saves
+      can still be loaded in all other ways. It needs `SentenceTransformer(..., trust_remote_code=True)`, as
+      `AutoModel` does.
 
     Args:
-        folder: A checkpoint that `ViTRetModel.save_pretrained` wrote. What an earlier call wrote is replaced.
-        copy_weights: True for the first form, False for the second; None for the first where it can be had.
+        folder: A checkpoint that `ViTRetModel.save_pretrained` wrote. The files of an earlier call are replaced.
+        copy_weights: True writes the first form, False the second. Default: the first form if the library has modules
+            for the model, else the second.
 
     Returns:
         Whether `SentenceTransformer` needs `trust_remote_code=True` to load the folder.
 
     Raises:
-        ValueError: The first form is asked for, and the library has no modules for the model; the message says why. Or
-            the checkpoint names files or code outside itself.
+        ValueError: The first form is requested, and the library has no modules for the model (the message gives the
+            reason), or the checkpoint refers to files or code outside its folder.
         FileNotFoundError: There is no checkpoint in the folder.
     """
     target = Path(folder)
     check_is_checkpoint(target)
     check_self_contained(target)
     model = ViTRetModel.from_pretrained(target)
-    obstacle = why_not_own_modules(model)
+    obstacle = why_library_modules_cannot(model)
     if copy_weights and obstacle:
-        raise ValueError(f"{obstacle}: leave copy_weights out, and load with trust_remote_code=True")
-    # Nothing names the parts while they change.
+        raise ValueError(
+            f"expected a model that the modules of sentence-transformers can compute; got one that they cannot: "
+            f"{obstacle}. Leave copy_weights out, and load the checkpoint with trust_remote_code=True"
+        )
+    # The files that name the parts are deleted first, so that no reader loads parts that are being replaced.
     for name in ("modules.json", TRANSFORMER_FILE):
         (target / name).unlink(missing_ok=True)
     shutil.rmtree(target / MODULES_FOLDER, ignore_errors=True)
@@ -67,7 +74,7 @@ def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bo
         paths = {"transformer": ""}
     else:
         with whole_folder(target / MODULES_FOLDER) as partial:
-            names = _write_own_modules(model, partial)
+            names = _write_library_modules(model, partial)
         paths = {name: f"{MODULES_FOLDER}/{name}" for name in names}
     settings = {
         "model_type": "SentenceTransformer",
@@ -86,26 +93,27 @@ def write_sentence_transformers(folder: str | PathLike[str], *, copy_weights: bo
     return needs_code
 
 
-def why_not_own_modules(model: ViTRetModel) -> str | None:
-    """Say why sentence-transformers' own modules cannot do what a model does; None where they can."""
+def why_library_modules_cannot(model: ViTRetModel) -> str | None:
+    """Say why the modules of sentence-transformers cannot compute a model's embeddings; `None` if they can."""
     config = model.config
     kind = config.backbone_config.model_type
     trained_side = getattr(config.backbone_config, "image_size", config.image_size)
     if config.pooling == "gem":
         return "sentence-transformers has no module for GeM pooling"
     if kind in POOLED_NORMS:
-        return f"sentence-transformers has no place for the norm that {kind} applies after pooling"
+        return f"sentence-transformers has no module for the norm that {kind} applies after pooling"
     if config.pooling != "cls" and model.num_prefix_tokens:
-        return f"its pooling {config.pooling!r} would take in the class token and registers of {kind}"
+        return f"the library's pooling {config.pooling!r} would include the class token and registers of {kind}"
     if model._interpolates_on_request and config.image_size != trained_side:
         return (
-            f"it does not ask {kind} to interpolate position embeddings from {trained_side} to {config.image_size} px"
+            f"the library does not make {kind} interpolate its position embeddings from {trained_side} to "
+            f"{config.image_size} px"
         )
     return None
 
 
-def _write_own_modules(model: ViTRetModel, folder: Path) -> list[str]:
-    """Write a folder for each module; return their names in order."""
+def _write_library_modules(model: ViTRetModel, folder: Path) -> list[str]:
+    """Write a folder for each module of the library, and return the names of the modules in order."""
     width, projection = model.config.hidden_size, model.projection
     transformer = folder / "transformer"
     model.backbone.save_pretrained(transformer)
@@ -130,7 +138,7 @@ def _write_own_modules(model: ViTRetModel, folder: Path) -> list[str]:
 
 
 def _transformer(output: str, feature: str, model_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe a Transformer module that takes images, and hands one output of the model's on."""
+    """Make the configuration of a Transformer module that takes images and passes on one output of the model."""
     return {
         "transformer_task": "feature-extraction",
         "modality_config": {"image": {"method": "forward", "method_output_name": output}},

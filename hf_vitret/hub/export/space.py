@@ -1,4 +1,4 @@
-"""A Space beside a checkpoint: upload an image, see its nearest neighbours among a set of images."""
+"""Write a Space of the Hub: a Gradio app that shows the nearest neighbours of an uploaded image."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 SPACE_FOLDER = "space"
-SDK_VERSION = "6.31.0"  # of gradio, which the Space was tested with
+SDK_VERSION = "6.31.0"  # the version of gradio with which the Space was tested
 REQUIREMENTS = "torch>=2.6\ntorchvision>=0.21\ntransformers>=5,<6\nsafetensors>=0.5\npyarrow>=17\n"
-# Thumbnails of 160 px take about 5 kB: 100 MB, held in memory; and all images are compared with each upload.
+# The thumbnails are kept in memory, 100 MB at about 5 kB each, and each upload is compared with all images.
 MAX_INDEXED = 20_000
 SIDE = 160
 QUALITY = 80
@@ -37,25 +37,29 @@ def write_space(
     num_shown: int = 12,
     batch_size: int = 64,
 ) -> Path:
-    """Write `space/` beside a checkpoint: an app, its README, and an index of the images that it searches among.
+    """Write the folder `space/` into a checkpoint's folder: an app, its README, and the images that it searches.
 
-    The images are published with the Space, as thumbnails: they need a licence that allows it.
+    The images are part of the Space as thumbnails. Publish it only if their licence allows that.
 
     Args:
-        folder: The checkpoint, which embeds the images now.
-        dataset: Columns `image` and, shown under each neighbour, `label`.
-        title: Of the Space.
-        repo_id: Where the checkpoint is on the Hub; None: in the folder above the Space, as on this machine.
-        revision: Commit, tag or branch. The app runs the checkpoint's code: name a commit or a tag.
-        num_shown: Neighbours shown.
-        batch_size: Images embedded at once.
+        folder: The folder of the checkpoint, which embeds the images.
+        dataset: The images to search, in the column `image`. The column `label`, if there is one, is shown under each
+            neighbour.
+        title: The title of the Space.
+        repo_id: Owner and name of the checkpoint's repository on the Hub. Default: the app loads the checkpoint from
+            the parent folder of the Space.
+        revision: Commit, tag or branch of that repository. The app runs the code of the checkpoint, so name a commit or
+            a tag, which do not change.
+        num_shown: Number of neighbours that the app shows.
+        batch_size: Number of images that are embedded at once.
 
     Returns:
-        The folder: a repository of the Space's own. `python app.py` runs it here, with `hf_vitret[space]`.
+        The path of the folder, to be pushed as a repository of its own. `python app.py` runs the app locally, with
+        `hf_vitret[space]` installed.
 
     Raises:
         FileNotFoundError: There is no checkpoint in the folder.
-        ValueError: There are no images, or too many for a Space; or an embedding is not finite.
+        ValueError: There are no images, or too many for a Space, or an embedding is not finite.
     """
     from safetensors.torch import save_file
 
@@ -65,7 +69,7 @@ def write_space(
     check_is_checkpoint(Path(folder))
     if not 1 <= len(dataset) <= MAX_INDEXED:
         raise ValueError(
-            f"expected 1 to {MAX_INDEXED} images to search among; got {len(dataset)}: pass dataset.select(...)"
+            f"expected 1 to {MAX_INDEXED} images to search; got {len(dataset)}. Pass a part with dataset.select(...)"
         )
     space = Path(folder) / SPACE_FOLDER
     space.mkdir(exist_ok=True)
@@ -82,7 +86,7 @@ def write_space(
 
 
 def _write_thumbnails(dataset: Dataset, path: Path) -> None:
-    """Write a JPEG and a caption for each image."""
+    """Write a Parquet file with a JPEG thumbnail and a caption for each image."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -107,13 +111,15 @@ def _captions(dataset: Dataset) -> list[str]:
 
 
 def _readme(title: str, repo_id: str | None, num_images: int) -> str:
-    """Write the Space's page: the header that the Hub builds it by, and what it is."""
+    """Make the text of the Space's README: the YAML header from which the Hub builds the Space, and a description."""
     header: dict[str, Any] = {"title": title, "emoji": "🔎", "colorFrom": "gray", "colorTo": "blue", "sdk": "gradio"}
     header |= {"sdk_version": SDK_VERSION, "app_file": "app.py", "pinned": False}
     if repo_id is not None:
         header["models"] = [repo_id]
-    # JSON is YAML: titles with colons and quotes need no further care.
+    # JSON is valid YAML, so that colons and quotes in titles need no further escaping.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in header.items()]
     text = (TEMPLATES / "space_readme.md").read_text(encoding="utf-8")
-    model = "the checkpoint beside it" if repo_id is None else f"[{repo_id}](https://huggingface.co/{repo_id})"
+    model = (
+        "the checkpoint in its parent folder" if repo_id is None else f"[{repo_id}](https://huggingface.co/{repo_id})"
+    )
     return "\n".join(["---", *lines, "---", "", text.format(title=title, model=model, num_images=f"{num_images:,}")])

@@ -1,4 +1,4 @@
-"""What a checkpoint is made of is cited, and nothing else."""
+"""The card cites the method, the backbone and the data set of a checkpoint, and nothing else."""
 
 import doctest
 import re

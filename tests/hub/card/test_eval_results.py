@@ -1,4 +1,4 @@
-"""Scores for a leaderboard, as the Hub's own client reads them."""
+"""The file of scores for a leaderboard, as the Hub's own client reads it."""
 
 from pathlib import Path
 from typing import Any

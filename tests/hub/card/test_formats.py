@@ -1,4 +1,4 @@
-"""The formats of a checkpoint are those whose files lie there."""
+"""The formats of a checkpoint are those whose files are in its folder."""
 
 from pathlib import Path
 

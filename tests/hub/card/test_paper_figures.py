@@ -1,4 +1,4 @@
-"""The paper's figures: complete rows, in percent, and the same in the recipes' docstrings."""
+"""The paper's figures have complete rows in percent, and agree with the docstrings of the recipes."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ def test_rows(name: str) -> None:
     for title, row in rows.items():
         assert list(row) == columns[: len(row)], title
         assert all(0 < value < 100 for value in row.values())
-        if "R@1" in row:  # of a longer list more is found
+        if "R@1" in row:  # R@K grows with K
             assert list(row.values()) == sorted(row.values())
 
 
@@ -26,7 +26,7 @@ def test_rows(name: str) -> None:
 def test_recipes_expect_the_same(name: str) -> None:
     doc = ast.get_docstring(ast.parse((RECIPES / f"train_{name}.py").read_text(encoding="utf-8")))
     score = re.search(r"^Score:.*?(?=\n\n|\Z)", doc, re.MULTILINE | re.DOTALL)[0]
-    told = {float(number) for number in re.findall(r"(?<![\w@.])\d+\.\d\b", score)}
+    printed = {float(number) for number in re.findall(r"(?<![\w@.])\d+\.\d\b", score)}
     known = {value for row in PAPER_FIGURES[name]["rows"].values() for value in row.values()}
-    assert len(told) >= 6
-    assert told - {0.0} <= known
+    assert len(printed) >= 6
+    assert printed - {0.0} <= known

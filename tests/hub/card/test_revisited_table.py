@@ -1,4 +1,4 @@
-"""mAP stands in its row and column, and in this model's row above the paper's."""
+"""The table of mAP has each value in its row and column; the run's own mAP is in its row of the paper's table."""
 
 import doctest
 from typing import Any
@@ -22,7 +22,7 @@ def test_examples() -> None:
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    """Give 24 shares, no two alike."""
+    """Make results with 24 different shares."""
     shares = iter(range(101, 125))
     revisited = {
         name: {title: {f"{level}_map": next(shares) / 1000 for level in LEVELS} for title in TITLES}

@@ -1,4 +1,4 @@
-"""The curves: what is drawn is what the log says."""
+"""The drawn curves have the values of the log."""
 
 import doctest
 import json

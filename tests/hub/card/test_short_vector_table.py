@@ -1,4 +1,4 @@
-"""The table of short vectors: each cell in its row and column."""
+"""The tables of short vectors have each score in its row and column."""
 
 import doctest
 import json
@@ -21,7 +21,7 @@ def test_examples() -> None:
 
 def test_each_score_stands_where_it_belongs() -> None:
     features = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
-    features[:, 7] = 0  # whitening to 8 dimensions cannot be had
+    features[:, 7] = 0  # makes whitening to 8 dimensions impossible
     table = short_vectors(features, features, [row // 3 for row in range(60)], dims=[8, 4], progress=False)
     assert table.omitted == ((8, "pca_whitened"),)
     found = short_vector_tables(json.loads(json.dumps(asdict(table))))

@@ -1,4 +1,4 @@
-"""The handler embeds what requests bring, as the model does, and refuses what they must not bring."""
+"""The endpoint handler gives the model's embeddings of the images of a request, and refuses invalid requests."""
 
 import base64
 import importlib.util
@@ -18,7 +18,7 @@ from tests.training.tiny_backbones import tiny
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Import the handler from beside a checkpoint, as an endpoint does."""
+    """Import the handler from a checkpoint's folder, as an endpoint does."""
     folder = tmp_path_factory.mktemp("endpoint")
     tiny(embedding_dim=5).save_pretrained(folder)
     spec = importlib.util.spec_from_file_location("endpoint_handler", write_endpoint_handler(folder))
@@ -71,10 +71,10 @@ def test_orientation_and_transparency_are_those_of_the_package(handler: Any) -> 
         ([], "expected 1 to 64 images in inputs; got 0"),
         ([b""] * 65, "got 65"),
         (None, "got NoneType"),
-        ("http://127.0.0.1/secret.png", "URLs and paths are not taken"),
-        ("/etc/passwd", "URLs and paths are not taken|expected the bytes of an image"),
-        (b"no image", "expected the bytes of an image file"),
-        (encoded(draw(0, 0).resize((300, 300)), "BMP")[:-9000], "expected a whole image file"),
+        ("http://127.0.0.1/secret.png", "expected an image in base64; got other text. URLs and paths are not read"),
+        ("/etc/passwd", "URLs and paths are not read|expected the bytes of an image file; they cannot be opened"),
+        (b"no image", "expected the bytes of an image file; they cannot be opened"),
+        (encoded(draw(0, 0).resize((300, 300)), "BMP")[:-9000], "expected a complete image file; it cannot be decoded"),
     ],
 )
 def test_what_a_request_must_not_bring_is_refused(handler: Any, inputs: Any, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Four ways to load a checkpoint from the Hub, and the pipeline: the same embeddings, also without hf_vitret."""
+"""All ways to load a checkpoint from the Hub give the same embeddings, also where hf_vitret is not installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from tests.hub_stand_in.stand_in import HubStandIn
 from tests.training.runs import draw
 from tests.training.tiny_backbones import tiny
 
-# With and without a class token, with and without a projection; whether sentence-transformers has modules for it.
+# Name of the case -> fields of the model, and whether sentence-transformers has modules for it. The models differ in
+# their class token and projection.
 CASES: dict[str, tuple[dict[str, Any], bool]] = {
     "cls": ({"kind": "dinov2", "pooling": "cls", "embedding_dim": 5}, True),
     "mean": ({"kind": "siglip_vision_model", "pooling": "mean"}, True),
     "max": ({"kind": "siglip_vision_model", "pooling": "max", "embedding_dim": 5}, True),
     "patches": ({"kind": "vit", "pooling": "mean", "embedding_dim": 5}, False),
 }
-GRAPHS = ("cls", "max")  # an export takes seconds
+GRAPHS = ("cls", "max")  # only two cases are exported to ONNX, because an export takes seconds
 LOAD = """
 import json, sys
 sys.modules["hf_vitret"] = None  # any import of it fails
@@ -68,7 +69,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Draw three images, none of them square."""
+    """Draw three images that are not square."""
     folder = tmp_path_factory.mktemp("photos")
     paths = [folder / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
@@ -93,7 +94,7 @@ def test_all_ways_give_the_embeddings_of_the_model(hub: HubStandIn, photos: list
         for path in photos:
             with Image.open(path) as image:
                 images.append(image.copy())
-        # The first way.
+        # The first way is `ViTRetModel`; the process that runs LOAD tries the others.
         loaded = ViTRetModel.from_pretrained(folder)
         expected[f"ada/{name}"] = embed_images(loaded, images, progress=False)
         cases[f"ada/{name}"] = (needs_code, name in GRAPHS)
@@ -105,7 +106,7 @@ def test_all_ways_give_the_embeddings_of_the_model(hub: HubStandIn, photos: list
         for way, embeddings in by_way.items():
             difference = (torch.tensor(embeddings) - expected[repo_id]).abs().max()
             assert difference < 1e-5, (repo_id, way)
-        assert (expected[repo_id][0] - expected[repo_id][1]).abs().max() > 1e-2  # the images can be told apart
+        assert (expected[repo_id][0] - expected[repo_id][1]).abs().max() > 1e-2  # images differ in their embeddings
 
 
 def weights_in(folder: Path) -> int:
@@ -127,7 +128,7 @@ def test_the_form_with_code_stores_no_weights_again(tmp_path: Path) -> None:
     ("kind", "fields", "reason"),
     [
         ("vit", {"pooling": "gem"}, "no module for GeM"),
-        ("vit", {"pooling": "max"}, "'max' would take in the class token and registers of vit"),
+        ("vit", {"pooling": "max"}, "'max' would include the class token and registers of vit"),
         ("clip_vision_model", {"pooling": "cls"}, "the norm that clip_vision_model applies after pooling"),
         ("vit", {"pooling": "cls", "backbone": {"image_size": 64}}, "position embeddings from 64 to 32 px"),
     ],

@@ -1,4 +1,4 @@
-"""Graphs give what the model gives, at the sizes they promise; what cannot be exported so is refused."""
+"""ONNX graphs give the embeddings of the model at every size they support; faulty exports are refused."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.training.tiny_backbones import SIDE, tiny
 
 
 def small(kind: str, **fields: Any) -> ViTRetModel:
-    """Build a model whose normalisation is not the usual one: its graph must have it inside."""
+    """Build a model with an unusual normalisation, which its graph must contain."""
     statistics = {"image_mean": (0.3, 0.4, 0.5), "image_std": (0.2, 0.3, 0.4)}
     return tiny(kind, {"num_hidden_layers": 1}, **statistics, **fields)
 
@@ -33,11 +33,11 @@ def raw_pixels(count: int, height: int = SIDE, width: int = SIDE) -> torch.Tenso
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export one model that takes bytes, in float32 and int8."""
+    """Export one model that takes uint8 pixels, in float32 and int8."""
     folder = tmp_path_factory.mktemp("graph")
     model = small("vit", pooling="cls", embedding_dim=5).train()
     export_onnx(model, folder, quantize_int8=True)
-    assert model.training  # the model is left as it is, and exported without dropout
+    assert model.training  # the model is not changed, though the graph is exported in evaluation mode
     assert all(parameter.requires_grad for parameter in model.parameters())
     return folder
 
@@ -45,8 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @torch.no_grad()
 def test_a_graph_takes_bytes_in_batches_of_any_size(folder: Path) -> None:
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    (given,) = session.get_inputs()
-    assert (given.name, given.type, given.shape[1:]) == ("pixel_values", "tensor(uint8)", [3, SIDE, SIDE])
+    (pixels,) = session.get_inputs()
+    assert (pixels.name, pixels.type, pixels.shape[1:]) == (
+        "pixel_values",
+        "tensor(uint8)",
+        [3, SIDE, SIDE],
+    )
     model = small("vit", pooling="cls", embedding_dim=5)
     for count in (1, 7):
         (embeddings,) = session.run(["embeddings"], {"pixel_values": raw_pixels(count).numpy()})
@@ -75,7 +79,7 @@ def test_int8_is_near_and_not_the_same(folder: Path) -> None:
 @torch.no_grad()
 def test_a_graph_of_any_size_that_takes_floats(tmp_path: Path) -> None:
     model = small("dinov2", pooling="gem", gem_learnable=True)
-    (tmp_path / "model_int8.onnx").touch()  # of an earlier graph
+    (tmp_path / "model_int8.onnx").touch()  # left by an earlier export
     encoder = OnnxEncoder(export_onnx(model, tmp_path, dynamic_size=True, input_dtype=torch.float32))
     assert not (tmp_path / "model_int8.onnx").exists()
     for pixels in (raw_pixels(3), raw_pixels(1, 48, 40), torch.randn(2, 3, 16, 64)):
@@ -83,9 +87,11 @@ def test_a_graph_of_any_size_that_takes_floats(tmp_path: Path) -> None:
 
 
 def test_a_backbone_whose_windows_fit_some_sizes_alone_has_no_graph_of_any_size(tmp_path: Path) -> None:
-    """Swin's graph takes 32 x 32 and 64 x 32; other sizes need padding that is not in it."""
+    """The graph of Swin takes 32 x 32 and 64 x 32 pixels; other sizes need padding that is not in the graph."""
     model = tiny("swin", {"depths": [1], "num_heads": [1]})
-    with pytest.raises(ValueError, match=r"of this backbone fails on pixels of shape .*dynamic_size=False"):
+    with pytest.raises(
+        ValueError, match=r"expected a graph that runs on pixels of shape .* fails .*dynamic_size=False"
+    ):
         export_onnx(model, tmp_path, dynamic_size=True)
     assert not list(tmp_path.iterdir())
 
@@ -100,19 +106,21 @@ def test_sizes_that_are_tried_are_multiples_of_a_patch() -> None:
 
 
 def test_a_graph_that_fails_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"fails on pixels of shape \(1, 3, 48, 32\) .*dynamic_size=False"):
+    with pytest.raises(ValueError, match=r"runs on pixels of shape \(1, 3, 48, 32\); .* fails .*dynamic_size=False"):
         onnx_graph._check_graph(folder / "model.onnx", nn.Identity(), [raw_pixels(1, 48)])
 
 
 def test_a_graph_of_another_model_is_noticed(folder: Path) -> None:
-    """Prove that the check after the export can fail."""
+    """The check after the export can fail."""
     with pytest.raises(ValueError, match=r"expected embeddings at a cosine of at least 0\.9999"):
         onnx_graph._check_graph(
-            folder / "model.onnx", onnx_graph._Embeds(small("vit", pooling="mean", embedding_dim=5)), [raw_pixels(2)]
+            folder / "model.onnx",
+            onnx_graph._EmbeddingsOnly(small("vit", pooling="mean", embedding_dim=5)),
+            [raw_pixels(2)],
         )
 
 
-def test_wishes_that_cannot_be_met(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_requests_are_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small("vit")
     with pytest.raises(ValueError, match=r"input_dtype must be torch\.uint8 or torch\.float32; got torch\.float16"):
         export_onnx(model, tmp_path, input_dtype=torch.float16)

@@ -1,4 +1,4 @@
-"""Exports are told in results.json and on the card; what an 8-bit graph scores too, for the images of the run alone."""
+"""Exports are recorded in results.json and on the card, and so are 8-bit scores if measured on the run's images."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from tests.workflows.finetune import flow
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the job once on a tiny backbone."""
+    """Make one training run of a tiny backbone."""
     root = tmp_path_factory.mktemp("recorded")
     return flow.run(root / "run", flow.save_backbone(root / "tiny-backbone"))
 
@@ -33,7 +33,7 @@ def card_of(folder: Path) -> str:
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_each_export_is_told_and_the_rest_stays(folder: Path) -> None:
+def test_each_export_is_recorded_and_other_results_are_kept(folder: Path) -> None:
     before, card = flow.results_of(folder), card_of(folder)
     assert before["formats"] == []
     write_sentence_transformers(folder)
@@ -44,13 +44,13 @@ def test_each_export_is_told_and_the_rest_stays(folder: Path) -> None:
     assert after.pop("formats") == ["sentence-transformers", "onnx"]
     assert after.pop("exports") == {"sentence-transformers": {"needs_code": False}, "onnx": {"input_dtype": "float32"}}
     assert after == {name: value for name, value in before.items() if name != "formats"}
-    told = card_of(folder)
-    assert "With sentence-transformers" in told
-    assert "With onnxruntime" in told
-    assert [line for line in told.splitlines() if line.startswith("![")] == [
+    written = card_of(folder)
+    assert "With sentence-transformers" in written
+    assert "With onnxruntime" in written
+    assert [line for line in written.splitlines() if line.startswith("![")] == [
         line for line in card.splitlines() if line.startswith("![")
     ]
-    # What has gone is told no longer.
+    # Formats whose files were deleted are removed from the record.
     (folder / "onnx" / "model.onnx").unlink()
     write_sentence_transformers(folder, copy_weights=False)
     assert flow.results_of(folder)["exports"] == {"sentence-transformers": {"needs_code": True}}
@@ -70,12 +70,12 @@ def test_the_score_in_8_bits_is_that_of_the_graph_until_another_is_written(folde
     assert results["int8"]["recall_at_1"]["mean_a"] == pytest.approx(evaluator(encoder)["recall_at_1"])
     row: Any = next(line for line in card_of(folder).splitlines() if line.startswith("| int8 (ONNX) |"))
     assert row.split("|")[2].strip() == f"{100 * results['int8']['recall_at_1']['mean_a']:.1f}"
-    # Of other images nothing is told.
+    # Scores on other images are refused.
     other = score_change(RetrievalEvaluator(shapes_dataset(num_test=9)["test"]), model, encoder)
     with pytest.raises(ValueError, match=r"expected the images of drawn shapes, on which the model of .* has a"):
         record_int8(folder, other)
     assert flow.results_of(folder) == results
-    # The score goes with the graph that it is of.
+    # The scores are removed when the graph is replaced.
     record_format(folder, "onnx", input_dtype="uint8")
     assert "int8" not in flow.results_of(folder)
     assert "int8 (ONNX)" not in card_of(folder)
@@ -83,6 +83,6 @@ def test_the_score_in_8_bits_is_that_of_the_graph_until_another_is_written(folde
 
 def test_a_model_without_a_run_gets_no_card(tmp_path: Path) -> None:
     record_format(tmp_path, "onnx", input_dtype="uint8")
-    with pytest.raises(FileNotFoundError, match=r"expected results\.json in .*, as a recipe writes it"):
+    with pytest.raises(FileNotFoundError, match=r"expected results\.json of a training run in .*; there is none"):
         record_int8(tmp_path, {})
     assert list(tmp_path.iterdir()) == []

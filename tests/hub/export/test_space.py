@@ -1,4 +1,4 @@
-"""The Space runs as it is written: an image is uploaded in a browser, and its neighbours are shown."""
+"""The Space runs as written: an image that is uploaded in a browser gets its nearest neighbours shown."""
 
 import json
 import os
@@ -28,24 +28,24 @@ from tests.warm_process import run_warm
 
 NAMES = ["cup", "fan", "mug", "sofa"]
 TITLE = 'Visual search: "shapes" & more'
-# As a Space runs it, where hf_vitret is not to be had; until a file appears.
+# Runs the app without hf_vitret, as a Space does, until the file of the first argument exists.
 APP = """
 import os, runpy, sys, threading, time
 sys.modules["hf_vitret"] = None
-def wait_for_the_end():
+def wait_for_file():
     while not os.path.exists(sys.argv[1]):
         time.sleep(0.05)
     os._exit(0)
-threading.Thread(target=wait_for_the_end, daemon=True).start()
+threading.Thread(target=wait_for_file, daemon=True).start()
 runpy.run_path("app.py", run_name="__main__")
 """
-# Whether all of each image can be seen: none is cut off by the window or by the box around them.
+# Whether all images are fully visible, not cut off by the window or by the box around them.
 ALL_SEEN = """(() => {
     const box = document.querySelector('.grid-wrap').closest('.block').getBoundingClientRect();
     return [...document.querySelectorAll('.grid-wrap img')].every(image => {
-        const seen = image.getBoundingClientRect();
-        return seen.width > 100 && seen.left >= box.left && seen.right <= Math.min(box.right, innerWidth)
-            && seen.bottom <= box.bottom;
+        const shown = image.getBoundingClientRect();
+        return shown.width > 100 && shown.left >= box.left && shown.right <= Math.min(box.right, innerWidth)
+            && shown.bottom <= box.bottom;
     });
 })()"""
 CAPTIONS = "[...document.querySelectorAll('.caption-label')].map(label => label.textContent.trim())"
@@ -96,13 +96,13 @@ def test_what_is_no_checkpoint_and_what_does_not_fit_is_refused(
     with pytest.raises(FileNotFoundError, match=r"it has no config\.json"):
         write_space(tmp_path, dataset, title="x")
     monkeypatch.setattr(space_module, "MAX_INDEXED", 11)
-    with pytest.raises(ValueError, match=r"expected 1 to 11 images to search among; got 12"):
+    with pytest.raises(ValueError, match=r"expected 1 to 11 images to search; got 12"):
         write_space(space.parent, dataset, title="x")
 
 
 @contextmanager
 def running_app(space: Path, home: Path) -> Iterator[Callable[[], str]]:
-    """Run the app; give the function that waits for it and returns its address."""
+    """Run the app inside the `with` block; yield a function that waits until it answers and returns its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -229,7 +229,7 @@ def test_query_and_gallery(backbone: Path, tmp_path: Path, monkeypatch: pytest.M
     assert license.items() <= results.items()
     assert results["paper"] == PAPER_FIGURES["cub"]
     card = (folder / "README.md").read_text()
-    assert "### Beside the paper" in card
+    assert "### Comparison with the paper" in card
     assert "wah2011caltech" in card
     (entry,) = yaml.safe_load((folder / ".eval_results" / "shapes.yaml").read_text())
     assert (entry["dataset"]["task_id"], entry["value"]) == ("first", results["scores"][AFTER]["recall_at_1"])

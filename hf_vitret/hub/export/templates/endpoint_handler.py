@@ -1,4 +1,4 @@
-"""Images to embeddings, as an Inference Endpoint asks for them."""
+"""Handler of a Hugging Face Inference Endpoint: embeds the images of a request."""
 
 import base64
 import binascii
@@ -9,13 +9,13 @@ import torch
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModel
 
-MAX_IMAGES = 64  # a request
-MAX_BYTES = 20 * 2**20  # of one encoded image
-MAX_PIXELS = 50_000_000  # of one image: 150 MB decoded
+MAX_IMAGES = 64  # in one request
+MAX_BYTES = 20 * 2**20  # of one image file
+MAX_PIXELS = 50_000_000  # of one image, which takes 150 MB when it is decoded
 
 
 class EndpointHandler:
-    """Loads the checkpoint once, and embeds the images of each request."""
+    """Load the checkpoint once, and embed the images of each request."""
 
     def __init__(self, path: str = "") -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,54 +27,66 @@ class EndpointHandler:
         """Embed the images of a request.
 
         Args:
-            data: `inputs`: one image or a list of them, each a PIL image, the bytes of an image file, or those bytes
-                in base64 (also as a `data:` URI). Nothing is fetched: neither URLs nor paths are taken.
+            data: The request, with one image or a list of images as `inputs`. An image is a PIL image, the bytes of an
+                image file, or those bytes in base64, also as a `data:` URI. URLs and paths are refused, so that a
+                request cannot read from the network or the disk.
 
         Returns:
-            `embeddings`: a list of floats for each image, unit L2 norm.
+            `embeddings`: for each image a list of floats, a vector of unit L2 norm.
 
         Raises:
-            ValueError: There is no image, there are too many, or one is too large or unreadable.
+            ValueError: There is no image, there are too many, or an image is too large or unreadable.
         """
         inputs = data.get("inputs")
         images = inputs if isinstance(inputs, list) else [inputs]
         if not 1 <= len(images) <= MAX_IMAGES:
-            raise ValueError(f"expected 1 to {MAX_IMAGES} images in inputs; got {len(images)}")
+            raise ValueError(
+                f"expected 1 to {MAX_IMAGES} images in inputs; got {len(images)}. Send images, in several requests if "
+                "there are more"
+            )
         rgb = [read_image(image) for image in images]
         pixels = self.processor(rgb, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
-            embeddings = self.model(pixels.to(self.device)).embeddings  # (B, D); the model normalises bytes
+            embeddings = self.model(pixels.to(self.device)).embeddings  # (B, D); the model normalises uint8 pixels
         return {"embeddings": embeddings.tolist()}
 
 
 def read_image(source: Any) -> Image.Image:
-    """Decode an image to upright RGB, transparent pixels on white."""
+    """Decode an image to upright RGB, with transparent pixels on a white background."""
     if isinstance(source, str):
         encoded = source.partition(",")[2] if source.startswith("data:") else source
         if len(encoded) > MAX_BYTES * 4 / 3 + 4:
-            raise ValueError(f"expected an image of at most {MAX_BYTES} bytes; got about {len(encoded) * 3 // 4}")
+            raise ValueError(
+                f"expected an image of at most {MAX_BYTES} bytes; got about {len(encoded) * 3 // 4}. Send a smaller one"
+            )
         try:
             source = base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
-            raise ValueError("expected an image in base64; URLs and paths are not taken") from error
+            raise ValueError(
+                "expected an image in base64; got other text. URLs and paths are not read: send the content of the file"
+            ) from error
     if isinstance(source, bytes):
         if len(source) > MAX_BYTES:
-            raise ValueError(f"expected an image of at most {MAX_BYTES} bytes; got {len(source)}")
+            raise ValueError(f"expected an image of at most {MAX_BYTES} bytes; got {len(source)}. Send a smaller image")
         try:
             source = Image.open(io.BytesIO(source))
         except (OSError, Image.DecompressionBombError) as error:
-            raise ValueError(f"expected the bytes of an image file: {error}") from error
+            raise ValueError(
+                f"expected the bytes of an image file; they cannot be opened: {error}. Send another file"
+            ) from error
     if not isinstance(source, Image.Image):
-        raise ValueError(f"expected a PIL image, bytes or base64; got {type(source).__name__}")
+        raise ValueError(
+            f"expected a PIL image, bytes or base64; got {type(source).__name__}. Send the content of an image file"
+        )
     width, height = source.size
     if width * height > MAX_PIXELS:
-        raise ValueError(f"expected at most {MAX_PIXELS} pixels; got {width} x {height}")
+        raise ValueError(f"expected at most {MAX_PIXELS} pixels; got {width} x {height}. Send a smaller image")
     try:
         image = ImageOps.exif_transpose(source)
         if image.has_transparency_data:
             image = image.convert("RGBA")
-            paper = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(paper, image)
+            background = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(background, image)
         return image.convert("RGB")
-    except OSError as error:  # a file that ends too early is noticed when it is decoded
-        raise ValueError(f"expected a whole image file: {error}") from error
+    except OSError as error:  # raised by the decoder if the file ends too early
+        raise ValueError(f"expected a complete image file; it cannot be decoded: {error}. Send another file") from error

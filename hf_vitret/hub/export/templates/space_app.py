@@ -1,4 +1,4 @@
-"""Upload an image, see its nearest neighbours."""
+"""Gradio app that shows the nearest neighbours of an uploaded image."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def neighbors(image: Image.Image | None) -> list[tuple[Image.Image, str]]:
 
 
 with gr.Blocks(title=SETTINGS["title"]) as demo:
-    gr.Markdown(f"# {SETTINGS['title']}\nUpload an image: its nearest neighbours among {len(gallery):,} images.")
+    gr.Markdown(f"# {SETTINGS['title']}\nUpload an image to see its nearest neighbours among {len(gallery):,} images.")
     with gr.Row():
         with gr.Column(scale=1):
             upload = gr.Image(type="pil", label="Your image", height=320)
@@ -48,7 +48,7 @@ with gr.Blocks(title=SETTINGS["title"]) as demo:
             found = gr.Gallery(label="Nearest images", show_label=False, columns=4, object_fit="contain", height=None)
     upload.change(neighbors, upload, found)
 
-# All neighbours at once, in place of two rows in a box that scrolls; on a phone two in a row, in place of four cut off.
+# Show all neighbours without a scrolling box, and two columns on a phone, where four would be cut off.
 CSS = """
 .grid-wrap { max-height: none !important; overflow: visible !important; }
 @media (max-width: 640px) { .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
