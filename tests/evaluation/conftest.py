@@ -1,3 +1,5 @@
+"""Embeddings and labels of many distributions, for the tests of ranks and metrics."""
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ def _unit(rows):
 
 
 def _clustered(generator, spread):
-    labels = torch.randint(0, 40, (301,), generator=generator)  # sizes around 7, some 0 and 1
+    labels = torch.randint(0, 40, (301,), generator=generator)  # class sizes around 7, some 0 and 1
     centres = torch.randn(40, 16, generator=generator)
     return _unit(centres[labels] + spread * torch.randn(301, 16, generator=generator)), labels
 
@@ -31,7 +33,7 @@ def _duplicates(generator):
 
 
 def _lattice(generator):
-    """Few distinct scores, all of them exact: ties everywhere, between right and wrong."""
+    """Draw rows with few distinct scores, all exact, so that positives and negatives tie everywhere."""
     labels = torch.randint(0, 30, (301,), generator=generator)
     return torch.randint(-2, 3, (301, 6), generator=generator) / 4.0, labels
 
@@ -54,7 +56,7 @@ def _all_different(generator):
 
 
 def _uneven(generator):
-    """One class of 200, twenty of 5 and a singleton."""
+    """Draw rows with one class of 200, twenty of 5 and a singleton."""
     labels = torch.cat([torch.zeros(200), torch.arange(1, 21).repeat(5), torch.tensor([99])]).long()
     labels = labels[torch.randperm(301, generator=generator)]
     centres = torch.randn(100, 16, generator=generator)
@@ -80,5 +82,5 @@ DATASETS = {
 
 @pytest.fixture(params=list(DATASETS))
 def dataset(request):
-    """Unit embeddings (301, dim) and labels (301,), of many distributions."""
+    """Return unit embeddings (301, dim) and labels (301,), for one distribution after another."""
     return DATASETS[request.param](torch.Generator().manual_seed(7))

@@ -1,4 +1,4 @@
-"""Retrieval metrics by the book: every score in float64, every list sorted, one query after another."""
+"""Retrieval metrics by their definitions, query by query, with every score in float64 and every list sorted."""
 
 import math
 from itertools import groupby
@@ -12,9 +12,9 @@ ALL_METRICS = ("recall_at_k", "precision_at_k", "map_at_k", "map_at_r", "r_preci
 def sorted_positive_ranks(
     queries, labels, gallery=None, gallery_labels=None, query_ids=None, gallery_ids=None, ties="pessimistic"
 ):
-    """Return the 0-based ranks of each query's positives, a wrong item that ties with a right one ahead of it.
+    """Return the 0-based ranks of each query's positives, where a negative that ties with a positive is ahead of it.
 
-    With `ties="optimistic"`, it is behind.
+    With `ties="optimistic"`, the negative is behind it.
     """
     queries = np.asarray(queries, dtype=np.float64)
     if gallery is None:
@@ -35,16 +35,16 @@ def sorted_positive_ranks(
 
 
 def metrics_of_list(ranks, ks=(1, 10, 100, 1000), num_positives=None):
-    """Return every metric of one query by name, from a walk down its list; `ranks` are those of what was found."""
+    """Return every metric of one query by name, from a loop over its list; `ranks` are those of the positives found."""
     num_positives = len(ranks) if num_positives is None else num_positives
     length = max([num_positives, *ks, *(rank + 1 for rank in ranks)])
     hits = [0] * length
     for rank in ranks:
         hits[rank] = 1
     num_hits, hits_up_to, precisions_up_to, total = 0, [0], [0.0], 0.0
-    for place, hit in enumerate(hits, start=1):
+    for length_so_far, hit in enumerate(hits, start=1):
         num_hits += hit
-        total += hit * num_hits / place
+        total += hit * num_hits / length_so_far
         hits_up_to.append(num_hits)
         precisions_up_to.append(total)
     values = {}
@@ -55,12 +55,12 @@ def metrics_of_list(ranks, ks=(1, 10, 100, 1000), num_positives=None):
     values["map_at_r"] = precisions_up_to[num_positives] / num_positives
     values["r_precision"] = hits_up_to[num_positives] / num_positives
     values["map"] = total / num_positives
-    values["mrr"] = next((1 / place for place, hit in enumerate(hits, start=1) if hit), 0.0)
+    values["mrr"] = next((1 / rank for rank, hit in enumerate(hits, start=1) if hit), 0.0)
     return values
 
 
 def expected_metrics_of_list(scores, is_right, ks=(1, 10, 100, 1000)):
-    """Return the expected value of every metric of one query, by a walk down its list, where only equal scores tie."""
+    """Return the expected value of every metric of one query, from a loop over its list; only equal scores tie."""
     order = np.argsort(-np.asarray(scores), kind="stable")
     pairs = [(scores[item], bool(is_right[item])) for item in order]
     num_right, length = sum(right for _, right in pairs), len(pairs)
@@ -69,12 +69,13 @@ def expected_metrics_of_list(scores, is_right, ks=(1, 10, 100, 1000)):
     for _, group in groupby(pairs, key=lambda pair: pair[0]):
         rights = [right for _, right in group]
         size, right = len(rights), sum(rights)
-        for place in range(size):
+        for position in range(size):
             chance_of_right.append(right / size)
-            ahead = before + (place * (right - 1) / (size - 1) if size > 1 and right else 0)
+            ahead = before + (position * (right - 1) / (size - 1) if size > 1 and right else 0)
             precision.append((ahead + 1) / (len(precision) + 1))
-            is_first = not before and right > 0 and place <= size - right
-            chance_of_best.append(math.comb(size - 1 - place, right - 1) / math.comb(size, right) if is_first else 0.0)
+            is_first = not before and right > 0 and position <= size - right
+            chance = math.comb(size - 1 - position, right - 1) / math.comb(size, right) if is_first else 0.0
+            chance_of_best.append(chance)
         before += right
     hits = np.cumsum([0.0, *chance_of_right])
     sums = np.cumsum([0.0, *(chance * each for chance, each in zip(chance_of_right, precision, strict=True))])
@@ -88,7 +89,7 @@ def expected_metrics_of_list(scores, is_right, ks=(1, 10, 100, 1000)):
     values["map_at_r"] = sums[num_right] / num_right
     values["r_precision"] = hits[num_right] / num_right
     values["map"] = sums[-1] / num_right
-    values["mrr"] = sum(chance / place for place, chance in enumerate(chance_of_best, start=1))
+    values["mrr"] = sum(chance / rank for rank, chance in enumerate(chance_of_best, start=1))
     return values
 
 
@@ -98,7 +99,7 @@ def names_of(metrics, ks):
 
 
 def metrics_by_sorting(*args, ks=(1, 10, 100, 1000), metrics=("recall_at_k", "map_at_r", "r_precision"), **kwargs):
-    """Return the means of metrics, as `retrieval_metrics` names them."""
+    """Return the means of metrics, by the names of `retrieval_metrics`."""
     lists = sorted_positive_ranks(*args, **kwargs)
     found = [metrics_of_list(ranks.tolist(), ks) for ranks in lists if len(ranks)]
     return {

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the room give what they say."""
+"""The examples in the docstrings of `hf_vitret.evaluation` run as doctests and print what they show."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 import hf_vitret.evaluation
 
-ROOM = hf_vitret.evaluation.__name__
+PACKAGE = hf_vitret.evaluation.__name__
 MODULES = [
-    name.removeprefix(f"{ROOM}.")
-    for _, name, is_package in pkgutil.walk_packages(hf_vitret.evaluation.__path__, f"{ROOM}.")
-    if not is_package and ".modules." not in name  # those are read by evaluate, in a test of their own
+    name.removeprefix(f"{PACKAGE}.")
+    for _, name, is_package in pkgutil.walk_packages(hf_vitret.evaluation.__path__, f"{PACKAGE}.")
+    if not is_package and ".modules." not in name  # evaluate reads those; another test runs their examples
 ]
 WITH_EXAMPLES = {
     "metrics.expected_ties",
@@ -27,6 +27,7 @@ WITH_EXAMPLES = {
     "metrics.relevance",
     "metrics.retrieval",
     "protocols",
+    "shared_docs",
     "ranking.checked_order",
     "ranking.exact_scores",
     "ranking.search_codes",
@@ -37,10 +38,10 @@ WITH_EXAMPLES = {
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    result = doctest.testmod(import_module(f"{ROOM}.{name}"))
+    result = doctest.testmod(import_module(f"{PACKAGE}.{name}"))
     assert result.failed == 0
     assert result.attempted > 0 or name not in WITH_EXAMPLES
 
 
-def test_none_is_forgotten() -> None:
+def test_every_listed_module_exists() -> None:
     assert set(MODULES) >= WITH_EXAMPLES

@@ -1,4 +1,4 @@
-"""The evaluator scores what a plain embedding of the images scores, in every form that data comes in."""
+"""`RetrievalEvaluator` scores what embedding the images and scoring them gives, for every form of the data."""
 
 import json
 
@@ -44,12 +44,12 @@ def test_query_and_gallery(tiny_model: nn.Module, test_split: Dataset) -> None:
 
 
 def test_an_image_in_both_sets_does_not_find_itself(tiny_model: nn.Module, test_split: Dataset) -> None:
-    """Searching the query set as its own gallery is leave-one-out."""
+    """A search in which the query set is its own gallery is leave-one-out."""
     alone = RetrievalEvaluator(test_split)(tiny_model)
     twice = RetrievalEvaluator(test_split, test_split)(tiny_model)
     assert twice == alone
     assert alone["recall_at_1"] < 1
-    # In another order the ids alone tell which image is which.
+    # In another order, only the ids identify an image.
     assert RetrievalEvaluator(test_split, test_split.select(range(19, -1, -1)))(tiny_model) == alone
 
 
@@ -59,7 +59,7 @@ def test_neighbours_are_the_best_of_the_others(tiny_model: nn.Module, test_split
     rows = torch.tensor([3, 11])
     found = RetrievalEvaluator(test_split).neighbors(rows, 4, embeddings)
     assert torch.equal(found, scores[rows].argsort(dim=1, descending=True)[:, :4])
-    # Sought in a part of the set, by ids: rows 3 and 11 are its rows 1 and 9.
+    # The searched part of the set has rows 3 and 11 as its rows 1 and 9.
     part = test_split.select(range(2, 14))
     found = RetrievalEvaluator(test_split, part).neighbors(rows, 13, embeddings, embeddings[2:14])
     expected = scores[rows, 2:14].argsort(dim=1, descending=True)[:, :11]
@@ -68,7 +68,7 @@ def test_neighbours_are_the_best_of_the_others(tiny_model: nn.Module, test_split
 
 
 def test_ids_are_compared_as_text(test_split: Dataset) -> None:
-    """As numbers, 1e3 and 1000 would be one image, and 9007199254740993 its neighbour; nan would equal nothing."""
+    """As numbers, 1e3 and 1000 would be one image, 9007199254740993 would equal its neighbour, and nan nothing."""
     names = ["1e3", "1000", "1000.0", "9007199254740993", "9007199254740992", "nan"]
     query = test_split.select(range(6)).remove_columns("image_id").add_column("image_id", names)
     gallery = test_split.select(range(6)).remove_columns("image_id").add_column("image_id", names[::-1])
@@ -77,26 +77,26 @@ def test_ids_are_compared_as_text(test_split: Dataset) -> None:
 
 
 def test_large_labels_stay_apart(test_split: Dataset) -> None:
-    """Above 2**53 neighbouring whole numbers are one float."""
+    """Above 2**53, neighbouring integers are the same float."""
     labels = [2**53 + row for row in range(4)]
     dataset = test_split.select(range(4)).remove_columns("label").add_column("label", labels)
     assert RetrievalEvaluator(dataset).query_labels.tolist() == labels
 
 
-def test_ranks_are_those_asked_for(tiny_model: nn.Module, test_split: Dataset) -> None:
+def test_cut_offs_are_those_requested(tiny_model: nn.Module, test_split: Dataset) -> None:
     metrics = RetrievalEvaluator(test_split, ks=(2, 5))(tiny_model)
     assert [name for name in metrics if name.startswith("recall")] == ["recall_at_2", "recall_at_5"]
 
 
-def test_metrics_and_ties_are_those_asked_for(tiny_model: nn.Module, test_split: Dataset) -> None:
-    asked = {"ks": (1, 3), "metrics": ["mrr", "precision_at_k"]}
-    evaluator = RetrievalEvaluator(test_split, **asked)
+def test_metrics_and_ties_are_those_requested(tiny_model: nn.Module, test_split: Dataset) -> None:
+    requested = {"ks": (1, 3), "metrics": ["mrr", "precision_at_k"]}
+    evaluator = RetrievalEvaluator(test_split, **requested)
     embeddings = evaluator.embed(tiny_model, test_split)
-    assert evaluator(tiny_model) == retrieval_metrics(embeddings, labels_of(test_split), **asked)
+    assert evaluator(tiny_model) == retrieval_metrics(embeddings, labels_of(test_split), **requested)
     collapsed = embeddings[:1].expand(20, -1)
     classes = labels_of(test_split)
     chance = (classes[:, None] == classes).sum(dim=1).sub(1).double().mean() / 19
-    scores = RetrievalEvaluator(test_split, **asked, ties="expected").score(collapsed)
+    scores = RetrievalEvaluator(test_split, **requested, ties="expected").score(collapsed)
     assert scores["precision_at_1"] == pytest.approx(float(chance))
     assert evaluator.score(collapsed)["precision_at_1"] == 0
 
@@ -112,7 +112,7 @@ def test_values_of_each_query(tiny_model: nn.Module, test_split: Dataset) -> Non
         assert float(each.nanmean()) == pytest.approx(means[name])
 
 
-def test_embeddings_must_be_of_the_sets_there_are(test_split: Dataset) -> None:
+def test_embeddings_must_be_of_the_sets_of_the_evaluator(test_split: Dataset) -> None:
     rows = torch.eye(20)
     with pytest.raises(ValueError, match="got its labels without its embeddings"):
         RetrievalEvaluator(test_split, test_split).score(rows)
@@ -193,11 +193,11 @@ def test_missing_split(test_split: Dataset, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("has_gallery", [False, True])
-@pytest.mark.parametrize("device", ["cpu", "mps"])  # which has no float64, and is left alone
-def test_each_query_is_scored_in_its_place(has_gallery: bool, device: str) -> None:
+@pytest.mark.parametrize("device", ["cpu", "mps"])  # mps has no float64, and is not used
+def test_each_query_is_scored_in_the_order_of_the_set(has_gallery: bool, device: str) -> None:
     split = shapes_dataset()["test"]
     gallery = shapes_dataset()["train"].select(range(8)) if has_gallery else None
-    if gallery is not None:  # the classes of the queries, in part
+    if gallery is not None:  # some of the classes of the queries
         gallery = gallery.remove_columns("label").add_column("label", [split[row]["label"] for row in range(8)])
     evaluator = RetrievalEvaluator(split, gallery, ks=[1])
     generator = torch.Generator().manual_seed(0)
@@ -207,10 +207,10 @@ def test_each_query_is_scored_in_its_place(has_gallery: bool, device: str) -> No
     labels = [example["label"] for example in split]
     expected = []
     for row, label in enumerate(labels):
-        others = [place for place in range(len(searched)) if has_gallery or place != row]
-        nearest = max(others, key=lambda place: float(query[row] @ searched[place]))
+        others = [other for other in range(len(searched)) if has_gallery or other != row]
+        nearest = max(others, key=lambda other: float(query[row] @ searched[other]))
         is_right = labels[nearest] == label
-        has_right = any(labels[place] == label for place in others)
+        has_right = any(labels[other] == label for other in others)
         expected.append(float(is_right) if has_right else float("nan"))
     assert found.device.type == "cpu"
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), equal_nan=True)

@@ -1,4 +1,4 @@
-"""The modules as a user loads them: by `evaluate.load`, from their folders, offline, into an empty cache."""
+"""The metrics loaded as a user does it, with `evaluate.load` from their folders, offline and with an empty cache."""
 
 import doctest
 import inspect
@@ -20,13 +20,13 @@ LABELS = torch.arange(90) % 25
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Give the function that loads a module by its folder; `evaluate` read its cache's place when it was imported."""
+    """Return the function that loads a metric by its folder, with a cache in a temporary folder."""
     folder = str(tmp_path / "modules")
     for module in (evaluate.config, evaluate.loading.config):
         monkeypatch.setattr(module, "HF_MODULES_CACHE", folder)
         monkeypatch.setattr(module, "HF_METRICS_CACHE", str(tmp_path / "metrics"))
         monkeypatch.setattr(module, "HF_EVALUATE_OFFLINE", True)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # `evaluate` adds the cache
+    monkeypatch.setattr(sys, "path", [*sys.path])  # `evaluate` adds its cache
     for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
         monkeypatch.delitem(sys.modules, name)
 
@@ -37,7 +37,7 @@ def load(tmp_path, monkeypatch):
 
     yield load_module
     for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
-        del sys.modules[name]  # the next test's cache is another
+        del sys.modules[name]  # the next test has another cache
 
 
 @pytest.mark.parametrize("labels", [LABELS, [f"class {label}" for label in LABELS.tolist()]], ids=["int", "str"])
@@ -81,7 +81,7 @@ def test_a_gallery_with_ids_and_the_rule_for_ties(as_rows, load):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_can_be_used_again_and_says_what_it_is(name, load):
+def test_a_module_can_be_used_again_and_is_documented(name, load):
     module = load(name)
     first, second = (module.compute(embeddings=EMBEDDINGS.numpy(), labels=LABELS.numpy()) for _ in range(2))
     assert first == second

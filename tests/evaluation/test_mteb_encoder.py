@@ -1,4 +1,4 @@
-"""The encoder by itself, and in mteb's own hands where mteb is installed."""
+"""`MtebEncoder` by itself, and run by mteb if mteb is installed."""
 
 import importlib.util
 
@@ -11,13 +11,13 @@ from hf_vitret import embed_images, retrieval_metrics
 from hf_vitret.evaluation.mteb_encoder import MtebEncoder
 from tests.training.runs import draw, tiny_vit
 
-NEEDS_MTEB = "mteb is not installed: pip install mteb. What is left out: that mteb itself runs the encoder"
+NEEDS_MTEB = "mteb is not installed, so mteb itself does not run the encoder. Install it with: pip install mteb"
 QUERIES = [(class_id, 0) for class_id in range(10)]
 GALLERY = [(class_id, image) for class_id in range(10) for image in (1, 2)]
 
 
 def _draw(class_id, image):
-    """Draw an image of a class that is half of another: some are mistaken."""
+    """Draw an image of a class blended with another class, so that the model makes some mistakes."""
     return Pillow.blend(draw(class_id, image), draw(100 + 10 * class_id + image, 0), 0.3)
 
 
@@ -75,7 +75,7 @@ def test_without_mteb_the_error_says_what_to_install(model):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mteb") is None, reason=NEEDS_MTEB)
-@pytest.mark.filterwarnings("default")  # mteb's own
+@pytest.mark.filterwarnings("default")  # warnings of mteb
 def test_mteb_finds_what_the_package_finds(model):
     import mteb
     from mteb.abstasks.retrieval import AbsTaskRetrieval

@@ -1,4 +1,4 @@
-"""Searches improved after embedding: the lists of the search functions on all queries at once, scored by a loop."""
+"""Post-processed searches against the lists of the search functions for all queries at once, scored by a loop."""
 
 import math
 
@@ -21,7 +21,7 @@ SETS = pytest.mark.parametrize("has_gallery", [False, True])
 
 @pytest.fixture
 def make(tiny_vectors):
-    """Give the function that makes an evaluator and the vectors of its queries and of its gallery."""
+    """Return the function that makes an evaluator and the vectors of its queries and of its gallery."""
 
     def with_gallery(has_gallery: bool, **options):
         test = runs.shapes_dataset()["test"]
@@ -37,7 +37,7 @@ def make(tiny_vectors):
 
 @pytest.fixture
 def tiny_vectors() -> torch.Tensor:
-    """Draw a vector for each of 20 images of 5 classes, around their class."""
+    """Draw a vector for each of 20 images of 5 classes, around the centre of its class."""
     generator = torch.Generator().manual_seed(3)
     labels = torch.tensor([example["label"] for example in runs.shapes_dataset()["test"]])
     centres = torch.randn(int(labels.max()) + 1, 6, generator=generator)[labels]
@@ -45,7 +45,7 @@ def tiny_vectors() -> torch.Tensor:
 
 
 def ranked_lists(evaluator, method: str, queries: torch.Tensor, gallery: torch.Tensor) -> list[list[int]]:
-    """Rank the whole gallery for each query, its own image left out."""
+    """Return the ranking of the gallery for each query, without the query's own image."""
     rows = torch.arange(len(gallery))
     graph = nearest_neighbors(gallery, gallery, K, query_ids=rows, gallery_ids=rows)
     names = [example["image_id"] for example in evaluator.query]
@@ -55,7 +55,7 @@ def ranked_lists(evaluator, method: str, queries: torch.Tensor, gallery: torch.T
         queries = expand_queries(queries, gallery, *nearest_neighbors(queries, gallery, K, **ids))
     if method == "database_augmentation":
         gallery = augment_database(gallery, *graph)
-    depth = 5 if method == "reciprocal" else len(gallery)  # the larger of K, the largest cut-off and class
+    depth = 5 if method == "reciprocal" else len(gallery)  # the maximum of K, the largest cut-off and the largest class
     if method == "diffusion":
         near = nearest_neighbors(queries, gallery, K, **ids)
         scores, found = Diffusion(gallery, *graph).rank(queries, *near, len(gallery))
@@ -78,18 +78,18 @@ def test_each_query_is_scored_by_its_list(method: str, has_gallery: bool, step: 
     searched = evaluator.query if evaluator.gallery is None else evaluator.gallery
     lists = ranked_lists(evaluator, method, queries, queries if gallery is None else gallery)
     num_seen = 0
-    for place, (example, rows) in enumerate(zip(evaluator.query, lists)):
+    for query, (example, rows) in enumerate(zip(evaluator.query, lists)):
         num_right = sum(
             other["label"] == example["label"] and other["image_id"] != example["image_id"] for other in searched
         )
         if not num_right:
-            assert all(math.isnan(values[place]) for values in found.values())
+            assert all(math.isnan(values[query]) for values in found.values())
             continue
         hits = [searched[row]["label"] == example["label"] for row in rows]
         precisions = [sum(hits[: rank + 1]) / (rank + 1) for rank, hit in enumerate(hits[:num_right]) if hit]
-        assert found["recall_at_1"][place] == any(hits[:1])
-        assert found["recall_at_3"][place] == any(hits[:3])
-        assert found["map_at_r"][place] == pytest.approx(sum(precisions) / num_right)
+        assert found["recall_at_1"][query] == any(hits[:1])
+        assert found["recall_at_3"][query] == any(hits[:3])
+        assert found["map_at_r"][query] == pytest.approx(sum(precisions) / num_right)
         num_seen += 1
     assert num_seen > 4
     assert found["map_at_r"].dtype == torch.float64

@@ -1,4 +1,4 @@
-"""Every protocol against lists built by hand from what it says."""
+"""Every protocol against lists built independently from its definition."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_several_labels():
     assert 0 < scores["ndcg_at_5"] < 1
 
 
-def test_a_protocol_says_what_it_is():
+def test_a_protocol_describes_itself():
     assert RetrievalProtocol(TAGS[:4], TAGS, ignored=IGNORED, has_several_labels=True).describe() == {
         "search": "query against gallery",
         "num_queries": 4,

@@ -1,4 +1,4 @@
-"""How embeddings spread over their space: what the paper's regulariser changes, in numbers."""
+"""`measure_spread`: energy of principal components, cosines of pairs and nearest distances of embeddings."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from ...search.exact_codes import Identifiers, exact_codes
 from ...search.inner_products import check_embeddings
 from ...search.neighbors import nearest_neighbors
 
-# Pairs scored at once: 16,384 pairs of 384 dimensions are 48 MiB of float32.
+# Number of pairs scored at once: 16,384 pairs of 384 dimensions are 48 MiB of float32.
 _PAIRS = 16_384
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The spread of one model's embeddings of one data set.
+    """The spread of the embeddings of a data set by one model.
 
     Attributes:
-        cumulative_energy: `(min(dim, N - 1),)` float64, ascending to 1: the share of all variance that the first 1, 2,
-            ... principal components hold.
-        positive_cosines: `(num_bins,)` int64 counts of pairs of one class, by cosine.
-        negative_cosines: `(num_bins,)` int64 counts of pairs of two classes.
-        bin_edges: `(num_bins + 1,)` float64 cosines from -1 to 1; a bin holds its lower edge, the last one both.
-        mean_positive_cosine: Mean over these pairs; nan where there are none.
-        mean_negative_cosine: Likewise.
-        nearest_distances: `(N,)` float32, the Euclidean distance of each item to its nearest other one, of whatever
-            class; 0 to 2.
+        cumulative_energy: `(min(dim, num_items - 1),)` float64, ascending to 1: the share of the variance in the first
+            1, 2, ... principal components.
+        positive_cosines: `(num_bins,)` int64, a histogram of the cosines of pairs of the same class.
+        negative_cosines: `(num_bins,)` int64, a histogram of the cosines of pairs of different classes.
+        bin_edges: `(num_bins + 1,)` float64, the edges of the bins, cosines from -1 to 1. A bin includes its lower
+            edge, the last bin both edges.
+        mean_positive_cosine: Mean cosine of the pairs of the same class; nan if there are none.
+        mean_negative_cosine: Mean cosine of the pairs of different classes; nan if there are none.
+        nearest_distances: `(num_items,)` float32, the Euclidean distance of each item to its nearest other item of any
+            class, from 0 to 2.
     """
 
     cumulative_energy: torch.Tensor
@@ -41,18 +42,31 @@ class Spread:
     nearest_distances: torch.Tensor
 
     def num_components(self, energy: float) -> int:
-        """Count the components that hold a share of the variance, above 0 and up to 1.
+        """Count the principal components that hold a share of the variance.
+
+        Args:
+            energy: The share, above 0 and up to 1.
+
+        Returns:
+            The smallest number of components that hold at least this share.
 
         Raises:
             ValueError: The share is outside its range.
         """
         if not 0 < energy <= 1:
-            raise ValueError(f"energy must be a share of the variance, above 0 and up to 1; got {energy}")
-        enough = self.cumulative_energy >= energy - 1e-12  # the last sum may end a rounding below 1
+            raise ValueError(
+                f"energy must be a share of the variance, above 0 and up to 1; got {energy}. Pass 0.9 for 90 percent"
+            )
+        enough = self.cumulative_energy >= energy - 1e-12  # the last sum may be below 1 by a rounding error
         return int(enough.double().argmax()) + 1
 
     def summary(self) -> dict[str, float | int]:
-        """Return a few numbers to compare models by, fit for JSON."""
+        """Return a few numbers to compare models by, as JSON values.
+
+        Returns:
+            `components_for_90_percent`, `components_for_99_percent`, `mean_positive_cosine`, `mean_negative_cosine` and
+            `mean_nearest_distance`.
+        """
         return {
             "components_for_90_percent": self.num_components(0.9),
             "components_for_99_percent": self.num_components(0.99),
@@ -104,15 +118,18 @@ def measure_spread(
     check_embeddings(embeddings, "embeddings")
     (codes,) = exact_codes(labels, name="labels")
     if len(codes) != len(embeddings):
-        raise ValueError(f"labels must have one label for each of the {len(embeddings)} embeddings, got {len(codes)}.")
+        raise ValueError(
+            f"labels must have one label for each of the {len(embeddings)} embeddings, got {len(codes)}. Pass the "
+            "labels of these embeddings."
+        )
     for name, value in (("num_bins", num_bins), ("max_pairs", max_pairs)):
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
+            raise ValueError(f"{name} must be at least 1, got {value}. Leave it out for the default.")
     norms = torch.linalg.vector_norm(embeddings.float(), dim=1)
     if bool(((norms - 1).abs() > 1e-2).any()):
         raise ValueError(
-            f"expected embeddings of unit norm; got norms from {float(norms.min()):.3g} to {float(norms.max()):.3g}: "
-            "normalise them first, as embed_images does"
+            f"expected embeddings of unit norm; got norms from {float(norms.min()):.3g} to {float(norms.max()):.3g}. "
+            "Normalise them first, as embed_images does"
         )
     variance = PCA.fit(embeddings).explained_variance.cpu()
     edges = torch.linspace(-1, 1, num_bins + 1, dtype=torch.float64)
@@ -133,7 +150,7 @@ def measure_spread(
 def _histogram(
     embeddings: torch.Tensor, pairs: tuple[torch.Tensor, torch.Tensor], edges: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
-    """Count cosines of pairs by bin, and take their mean."""
+    """Return the histogram of the cosines of pairs, and their mean."""
     counts, total = torch.zeros(len(edges) - 1, dtype=torch.int64), 0.0
     for first, second in zip(*(torch.split(side, _PAIRS) for side in pairs), strict=True):
         rows, others = (embeddings[side.to(embeddings.device)].float() for side in (first, second))  # (pairs, dim)
@@ -145,24 +162,25 @@ def _histogram(
 
 
 def _nearest_distances(embeddings: torch.Tensor) -> torch.Tensor:
-    """Return the distance of each row to the nearest other row, `(N,)` float32."""
+    """Return the distance of each row to the nearest other row, `(num_items,)` float32."""
     rows = torch.arange(len(embeddings))
     _, nearest = nearest_neighbors(embeddings, embeddings, 1, query_ids=rows, gallery_ids=rows)
     distances = []
     for own, other in zip(torch.split(rows, _PAIRS), torch.split(nearest[:, 0], _PAIRS), strict=True):
-        # Not from the score: 2 - 2 * score has no digits left where two rows are near each other.
+        # The distance is not computed from the score, because 2 - 2 * score has no digits left if two rows are near
+        # each other.
         difference = embeddings[own.to(embeddings.device)].double() - embeddings[other].double()
         distances.append(torch.linalg.vector_norm(difference, dim=1).float().cpu())
     return torch.cat(distances)
 
 
 class _Pairs:
-    """Unordered pairs of rows of one class, and of two: all of them, or some drawn at random.
+    """Unordered pairs of rows of the same class, and of different classes: all of them, or some drawn at random.
 
     Args:
-        codes: `(N,)` int64 labels.
-        rng: Where chance comes from.
-        most: How many pairs are taken at most.
+        codes: `(num_items,)` int64 labels.
+        rng: Random number generator of the draw.
+        most: Largest number of pairs.
     """
 
     def __init__(self, codes: torch.Tensor, rng: np.random.Generator, most: int) -> None:
@@ -175,12 +193,12 @@ class _Pairs:
         self._rng, self._most = rng, most
 
     def positive(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rows of pairs of one class, `(num_pairs,)` int64 each."""
-        # In the order of classes, an item has a pair with each later one of its class.
+        """Return the rows of pairs of the same class, `(num_pairs,)` int64 each."""
+        # In the order of classes, an item forms a pair with each later item of its class.
         return self._pairs(self._ends[self._class])
 
     def negative(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rows of pairs of two classes, `(num_pairs,)` int64 each."""
+        """Return the rows of pairs of different classes, `(num_pairs,)` int64 each."""
         num_items = len(self._class)
         return self._pairs(np.full(num_items, num_items), self._ends[self._class])
 
@@ -190,6 +208,6 @@ class _Pairs:
         ends = (stops - firsts).cumsum()
         total = int(ends[-1])
         chosen = np.arange(total) if total <= self._most else self._rng.integers(total, size=self._most)
-        place = np.searchsorted(ends, chosen, side="right")
-        other = chosen - (ends[place] - (stops - firsts)[place]) + firsts[place]
-        return torch.from_numpy(self._order[place]), torch.from_numpy(self._order[other])
+        position = np.searchsorted(ends, chosen, side="right")
+        other = chosen - (ends[position] - (stops - firsts)[position]) + firsts[position]
+        return torch.from_numpy(self._order[position]), torch.from_numpy(self._order[other])

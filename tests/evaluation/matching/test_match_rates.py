@@ -1,4 +1,4 @@
-"""True-match rates against all the scores in numpy, and against scikit-learn's curve."""
+"""Match rates against all scores in numpy, and against the ROC curve of scikit-learn."""
 
 import doctest
 import math
@@ -31,7 +31,7 @@ def _all_pairs(embeddings, labels, gallery=None, gallery_labels=None, query_ids=
 
 
 def _expected(scores, is_true, rate):
-    """Take the lowest of all candidates that keeps to the rate, by counting for each from the top."""
+    """Return the lowest threshold that satisfies the rate, and its rates, by counting from the highest score."""
     false = np.sort(scores[~is_true])[::-1]
     num_allowed = int(np.floor(round(rate * len(false), 9)))
     threshold = -np.inf if num_allowed >= len(false) else np.nextafter(false[num_allowed], np.float32(np.inf))
@@ -63,7 +63,7 @@ def test_all_pairs_of_one_set(dataset):
 def test_queries_against_a_gallery_with_ids(dataset):
     embeddings, labels = dataset
     queries, gallery = slice(0, 120), slice(60, 301)
-    ids = np.arange(301) // 2  # two items share an id, of one class or of two
+    ids = np.arange(301) // 2  # two items share an id, whether their classes are equal or not
     arguments = (embeddings[queries], labels[queries], embeddings[gallery], labels[gallery])
     plain = [part.numpy() if part.dtype == torch.int64 else part for part in arguments]
     if len(np.unique(labels)) > 1:
@@ -80,7 +80,7 @@ def test_the_result_does_not_depend_on_how_the_work_is_cut(dataset, monkeypatch)
     expected = match_rates(embeddings, labels, false_match_rates=rates)
     for tile_size in (72, 200):
         assert match_rates(embeddings, labels, false_match_rates=rates, tile_size=tile_size) == expected
-    monkeypatch.setattr(false_pairs, "_MAX_KEYS", 16)  # many walks, each narrower
+    monkeypatch.setattr(false_pairs, "_MAX_KEYS", 16)  # many passes, each over a narrower window
     monkeypatch.setattr(false_pairs, "_NUM_BINS", 16)
     monkeypatch.setattr(false_pairs, "_HISTOGRAM_SIZE", 5_000)
     assert match_rates(embeddings, labels, false_match_rates=rates, tile_size=304) == expected
@@ -105,7 +105,7 @@ def test_scikit_learns_curve_has_the_same_points():
 
 
 def test_false_pairs_that_tie_at_the_threshold_are_all_kept_out():
-    # Scores of the false pairs: one of 0.75 and four of 0.5; of the true ones 0.5 and 0.625.
+    # The false pairs have the scores 0.75, once, and 0.5, four times; the true pairs 0.5 and 0.625.
     queries, gallery = torch.eye(1), torch.tensor([[0.75], [0.5], [0.5], [0.5], [0.5], [0.5], [0.625]])
     labels = ["other"] * 5 + ["right"] * 2
     [rate] = match_rates(queries, ["right"], gallery, labels, false_match_rates=[0.4]).rates
@@ -118,7 +118,7 @@ def test_a_collapsed_model_matches_nothing():
     assert [(rate.true_match_rate, rate.num_false_matches) for rate in rates] == [(0.0, 0), (0.0, 0)]
 
 
-def test_without_a_true_pair_the_threshold_is_there():
+def test_without_a_true_pair_there_is_a_threshold():
     found = match_rates(torch.eye(4), ["a", "b", "c", "d"])
     assert found.num_true_pairs == 0
     assert all(math.isnan(rate.true_match_rate) for rate in found.rates)

@@ -1,4 +1,4 @@
-"""Closed forms for ties against every order that the tied items can have."""
+"""Closed forms of expected values against the mean over every order of the items that tie."""
 
 from itertools import combinations, product
 
@@ -17,18 +17,18 @@ CHOICE = MetricChoice(METRICS, KS, "expected")
 
 
 def orders(groups):
-    """Yield the ranks of the right items in every order of lists that hold groups of (right, wrong) items that tie."""
+    """Yield the ranks of the positives in every order of a list of groups of (positives, negatives) that tie."""
     starts = np.cumsum([0, *(sum(group) for group in groups)])
-    places = [
+    positions = [
         combinations(range(start, start + right + wrong), right)
         for start, (right, wrong) in zip(starts, groups, strict=False)
     ]
-    for chosen in product(*places):
+    for chosen in product(*positions):
         yield [rank for group in chosen for rank in group]
 
 
 def extremes(groups):
-    """Return the ranks with all ties won, and with all ties lost."""
+    """Return the ranks of the positives ahead of all negatives that they tie with, and behind them."""
     best, worst, start = [], [], 0
     for right, wrong in groups:
         best += range(start, start + right)
@@ -38,7 +38,7 @@ def extremes(groups):
 
 
 def values_of(lists_of_groups):
-    """Return the expected values of several queries, in one block."""
+    """Return the expected values of several queries in one block."""
     pairs = [extremes(groups) for groups in lists_of_groups]
     width = max(len(best) for best, _ in pairs)
     num_positives = torch.tensor([len(best) for best, _ in pairs])
@@ -50,7 +50,7 @@ def values_of(lists_of_groups):
 
 
 def drawn_groups(num_lists):
-    """Draw lists of at most ten items: single right and wrong items, groups of one kind, and mixed ones."""
+    """Draw lists of at most ten items, with single items, groups of positives or negatives alone, and mixed groups."""
     generator = np.random.default_rng(3)
     lists = [[(1, 0)], [(1, 9)], [(9, 1)], [(3, 3), (2, 2)], [(0, 3), (2, 0), (1, 4)], [(2, 1), (1, 2), (1, 1)]]
     while len(lists) < num_lists:
@@ -74,7 +74,7 @@ def test_every_value_is_the_mean_over_all_orders():
 def test_without_ties_the_values_are_those_of_the_one_order():
     generator = torch.Generator().manual_seed(0)
     ranks = torch.rand(100, 300, generator=generator).argsort(dim=1)[:, :20].sort(dim=1).values
-    ranks[0] = 1_000_000 + torch.arange(20)  # next to each other, with all the wrong items ahead
+    ranks[0] = 1_000_000 + torch.arange(20)  # consecutive ranks, with all negatives ahead
     num_positives = torch.full((100,), 20)
     expected = MetricChoice(METRICS, KS).values(num_positives, ranks)
     for name, values in CHOICE.values(num_positives, ranks, ranks).items():
@@ -84,19 +84,20 @@ def test_without_ties_the_values_are_those_of_the_one_order():
 @pytest.mark.parametrize("num_wrong", [10, 5_000])
 @pytest.mark.parametrize("num_right", [1, 2, 40])
 def test_large_groups_far_down_a_list(num_right, num_wrong):
-    """Summed place by place in float64, behind 100,000 wrong items."""
+    """The values are summed over the positions in float64, behind 100,000 negatives."""
     ahead, size = 100_000, num_right + num_wrong
     best = ahead + torch.arange(num_right)[None]
     received = CHOICE.values(torch.tensor([num_right]), best + num_wrong, best)
-    places = np.arange(size)
+    positions = np.arange(size)
     share = (num_right - 1) / (size - 1)
-    average = (num_right / size * (1 + places * share) / (ahead + 1 + places)).sum() / num_right
+    average = (num_right / size * (1 + positions * share) / (ahead + 1 + positions)).sum() / num_right
     chances, chance = [], num_right / size
-    for place in range(num_wrong + 1):
+    for position in range(num_wrong + 1):
         chances.append(chance)
-        chance *= (num_wrong - place) / max(1, size - 1 - place)
+        chance *= (num_wrong - position) / max(1, size - 1 - position)
     assert float(received["map"]) == pytest.approx(average, rel=1e-9)
-    assert float(received["mrr"]) == pytest.approx(np.dot(chances, 1 / (ahead + 1 + places[: num_wrong + 1])), rel=1e-9)
+    mean_reciprocal_rank = np.dot(chances, 1 / (ahead + 1 + positions[: num_wrong + 1]))
+    assert float(received["mrr"]) == pytest.approx(mean_reciprocal_rank, rel=1e-9)
     assert float(received["recall_at_100"]) == float(received["map_at_r"]) == 0
 
 
@@ -112,14 +113,14 @@ def test_a_value_depends_on_its_own_query_alone(monkeypatch):
 
 
 def test_ties_that_overlap_in_part_stay_between_the_extremes():
-    """Each of three right items ties with two wrong ones, the second of which the next ties with too."""
+    """Each of three positives ties with two negatives, the second of which ties with the next positive too."""
     best, worst = torch.tensor([[0, 2, 4]]), torch.tensor([[2, 4, 6]])
     num_positives = torch.tensor([3])
     lowest, highest = (MetricChoice(METRICS, KS).values(num_positives, ranks) for ranks in (worst, best))
     expected = CHOICE.values(num_positives, worst, best)
     assert all(lowest[name] - 1e-15 <= expected[name] <= highest[name] + 1e-15 for name in CHOICE.keys)
     assert lowest["map"] < expected["map"] < highest["map"]
-    # The best is first, second or third with equal chance.
+    # The best positive is first, second or third with equal probability.
     assert float(expected["mrr"]) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
 
 

@@ -1,4 +1,4 @@
-"""Metrics by any relevance against scikit-learn, the metrics by one label, and lists sorted by hand."""
+"""Metrics for graded relevance against scikit-learn, the metrics by one label, and lists sorted in numpy."""
 
 import math
 
@@ -22,7 +22,7 @@ def _unit(*shape, seed=0):
 
 
 def _grades(num_queries, num_gallery, seed=0):
-    """Draw grades of which most are 0, and the last query's all are."""
+    """Draw grades, most of which are 0; those of the last query are all 0."""
     generator = torch.Generator().manual_seed(seed)
     grades = torch.randint(-6, 4, (num_queries, num_gallery), generator=generator).clamp(min=0) / 2.0
     grades[-1] = 0
@@ -75,7 +75,7 @@ def test_scikit_learn_agrees_where_nothing_ties():
 
 
 def _lattice(num_rows, seed):
-    """Rows whose scores are whole multiples of 1/4: what ties does so exactly."""
+    """Draw rows whose scores are multiples of 1/4, so that ties are exact."""
     return torch.randint(-2, 3, (num_rows, 3), generator=torch.Generator().manual_seed(seed)) / 2.0
 
 
@@ -106,8 +106,8 @@ def test_pessimistic_ndcg_takes_the_less_relevant_of_what_ties_first():
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 def test_noise_of_an_embedding_does_not_order_what_ties(order):
-    """Four images 3e-7 apart in score: the wrong one ranks first and the most relevant last, whatever the noise."""
-    gallery = torch.stack([torch.tensor([1.0 - 3e-7 * place, 0.0]) for place in order])
+    """The scores of four images differ by 3e-7: in any order, the negative ranks first, the most relevant one last."""
+    gallery = torch.stack([torch.tensor([1.0 - 3e-7 * step, 0.0]) for step in order])
     relevance = GradedPairs([(0, 1), (0, 2), (0, 3)], [1.0, 2.0, 5.0], 1, 4)
     received = graded_metrics(torch.tensor([[1.0, 0.0]]), relevance, gallery, ks=[1, 10], metrics=GRADED_METRICS)
     worst = ndcg_at_k(torch.tensor([[1, 2, 3]]), torch.tensor([[1.0, 2.0, 5.0]]).double(), 10)
@@ -119,10 +119,10 @@ def test_a_collapsed_model_scores_chance_where_ties_are_expected_and_the_worst_w
     embeddings = _unit(1, 8).expand(61, 8)
     relevance = SharedLabels([["a", "b"] if row == 0 else ["a"] if row < 3 else ["c", row] for row in range(61)])
     received = graded_query_metrics(embeddings, relevance, ks=[5], metrics=["ndcg_at_k"], ties="expected")
-    discounts = sum(1 / math.log2(place + 1) for place in range(1, 6))
+    discounts = sum(1 / math.log2(rank + 1) for rank in range(1, 6))
     ideal = 1 + 1 / math.log2(3)
     assert float(received["ndcg_at_5"][1]) == pytest.approx(2 * discounts / 60 / ideal)
-    assert graded_metrics(embeddings, relevance, ks=[5])["ndcg_at_5"] < 0.96  # the others are all of one class
+    assert graded_metrics(embeddings, relevance, ks=[5])["ndcg_at_5"] < 0.96  # the other images have one class
     assert float(graded_query_metrics(embeddings, relevance, ks=[5])["ndcg_at_5"][1]) == 0
 
 

@@ -1,3 +1,5 @@
+"""Names, cut-offs and rules of a choice of metrics, and the ranks that it asks for."""
+
 import pytest
 
 from hf_vitret.evaluation.metrics.metric_choice import METRICS, MetricChoice

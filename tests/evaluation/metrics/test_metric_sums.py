@@ -1,4 +1,4 @@
-"""Sums that no order of addition changes, against rational arithmetic."""
+"""Sums of metrics, which no order of addition changes, against rational arithmetic."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ NAMES = ("recall_at_1", "map_at_r")
 
 
 def numbers(*shape, seed=0):
-    """Numbers from 1/256 to 1: every one is a multiple of 2**-60."""
+    """Draw numbers from 1/256 to 1; each is a multiple of 2**-60."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 255 / 256 + 1 / 256
 
 
@@ -74,7 +74,7 @@ def test_sums_of_other_metrics_are_refused():
 
 
 def test_a_row_sums_alike_at_any_width():
-    """Summed as floats, a row may end in another digit once zeros are appended."""
+    """As floats, the sum of a row may have other last digits once zeros are appended."""
     values = numbers(200, 37)
     right = [float(sum(map(Fraction, row))) for row in values.tolist()]
     for padding in (0, 1, 3, 8, 27, 100):

@@ -1,4 +1,4 @@
-"""Metrics of ranks against a walk down the list, against scikit-learn, and by hand."""
+"""Metrics of ranks against a loop over the list, scikit-learn and values computed by hand."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ KS = (1, 2, 5, 30, 1000)
 
 
 def drawn_ranks(num_queries=200, length=40, max_positives=9):
-    """Draw which places of a list hold positives; the row of a query with fewer ends in `UNRESOLVED`."""
+    """Draw the ranks of the positives in lists; `UNRESOLVED` fills the row of a query with fewer positives."""
     generator = np.random.default_rng(0)
     lists = [
         sorted(generator.choice(length, size=generator.integers(1, max_positives + 1), replace=False).tolist())
@@ -32,7 +32,7 @@ def drawn_ranks(num_queries=200, length=40, max_positives=9):
     return lists, ranks, torch.tensor([len(ranked) for ranked in lists])
 
 
-def test_every_metric_is_that_of_a_walk_down_the_list():
+def test_every_metric_is_that_of_a_loop_over_the_list():
     lists, ranks, num_positives = drawn_ranks()
     received = MetricChoice(METRICS, KS).values(num_positives, ranks)
     assert list(received) == names_of(ALL_METRICS, KS)
@@ -50,13 +50,13 @@ def test_average_precision_is_that_of_scikit_learn():
 
 
 def test_map_at_r_by_hand():
-    # Right items at places 1, 3 and 5 of a list with R = 4: (1/1 + 2/3) / 4; place 5 lies beyond R.
+    # The positives have ranks 1, 3 and 5 (from 1), and R = 4: (1/1 + 2/3) / 4; rank 5 is beyond R.
     received = map_at_r(torch.tensor([[0, 2, 4, 9]]), torch.tensor([4]))
     assert received.tolist() == [pytest.approx((1 + 2 / 3) / 4)]
 
 
 def test_map_at_k_counts_what_was_missed():
-    # One hit in ten places, of ten that there are: 0.1, where a divisor of the hits found would say 1.
+    # One of ten positives is among the first ten: 0.1. Dividing by the number of hits would give 1.
     assert map_at_k(torch.tensor([[0, *range(20, 29)]]), torch.tensor([10]), k=10).tolist() == [0.1]
     assert map_at_k(torch.tensor([[0, 1]]), torch.tensor([2]), k=100).tolist() == [1.0]
 
@@ -68,7 +68,7 @@ def test_what_is_not_in_the_list_counts_as_never_found():
     assert precision_at_k(ranks, 2**40).tolist() == [2.0**-40, 0.0]
 
 
-def test_a_query_scores_alike_whatever_stands_beside_it():
+def test_a_query_scores_alike_whatever_other_queries_are_beside_it():
     _, ranks, num_positives = drawn_ranks(num_queries=50)
     choice = MetricChoice(METRICS, KS)
     together = choice.values(num_positives, torch.cat([ranks, torch.full((50, 13), UNRESOLVED)], dim=1))

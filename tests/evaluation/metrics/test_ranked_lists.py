@@ -1,4 +1,4 @@
-"""Metrics of ranked lists against the model's own, a walk down each list, and by hand."""
+"""Metrics of ranked lists against a loop over each list, and against the metrics of the embeddings."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ KS = (1, 2, 5, 100)
 
 
 def drawn_lists(num_queries=100, num_ids=30):
-    """Draw lists of at most 12 of 30 ids, with relevant and ignored ones, of which some are in the list."""
+    """Draw lists of at most 12 of 30 ids, with relevant and ignored ids, some of which are in the list."""
     generator = np.random.default_rng(0)
     ranked, relevant, ignored = [], [], []
     for _ in range(num_queries):
@@ -26,7 +26,7 @@ def drawn_lists(num_queries=100, num_ids=30):
     return ranked, relevant, ignored
 
 
-def test_lists_without_what_is_ignored_are_walked_down():
+def test_metrics_are_those_of_a_loop_over_the_lists_without_ignored_ids():
     ranked, relevant, ignored = drawn_lists()
     received = ranked_list_metrics(ranked, relevant, ignored, ks=KS, metrics=METRICS)
     values, ranks, num_positives = [], *ranks_of_lists(ranked, relevant, ignored)
@@ -70,7 +70,7 @@ def test_the_lists_of_a_whole_search_score_as_the_search_does():
     relevant = [[item for item in range(60) if item != row and labels[item] == labels[row]] for row in range(60)]
     received = ranked_list_metrics(ranked, relevant, ks=KS, metrics=METRICS)
     assert received == retrieval_metrics(embeddings, labels, ks=KS, metrics=METRICS)
-    # The query in its own list, as most engines give it: the same once it is ignored.
+    # Most engines return the query in its own list; the result is the same once it is ignored.
     _, ranked = nearest_neighbors(embeddings, embeddings, 60)
     assert ranked_list_metrics(ranked, relevant, ids[:, None], ks=KS, metrics=METRICS) == received
 

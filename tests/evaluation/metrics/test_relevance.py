@@ -1,3 +1,5 @@
+"""Grades from shared labels and from pairs, against loops over all pairs."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Retrieval metrics against a full sort of all scores, an independent loop and pytorch-metric-learning."""
+
 import math
 
 import numpy as np
@@ -24,7 +26,7 @@ def _equal(received, expected):
 
 
 def text(values):
-    """Spell out every bit of floats, and make nan equal to nan."""
+    """Return floats with all their bits as text, so that nan equals nan."""
     return {name: float(value).hex() for name, value in values.items() if not name.startswith("num_")}
 
 
@@ -42,7 +44,7 @@ def test_every_metric_is_that_of_the_full_sort(dataset):
     ks = (1, 2, 7, 50, 500)
     received = retrieval_metrics(embeddings, labels, ks=ks, metrics=METRICS)
     _equal(received, metrics_by_sorting(embeddings, labels.tolist(), ks=ks, metrics=ALL_METRICS))
-    for name in METRICS:  # each alone, with the ranks that it needs and no more
+    for name in METRICS:  # each metric alone, which resolves only the ranks that it needs
         alone = retrieval_metrics(embeddings, labels, ks=ks, metrics=[name])
         assert text(alone) == text({key: received[key] for key in alone})
 
@@ -56,13 +58,13 @@ def test_a_memory_budget_bounds_the_tiles_and_changes_nothing(dataset, monkeypat
         expected = text(retrieval_metrics(embeddings, labels, **gallery))
         made.clear()
         assert text(retrieval_metrics(embeddings, labels, **gallery, memory_budget=40_000)) == expected
-        assert all(2 * 4 * size <= 40_000 + 2 * 4 * 7 * 80 for size in made), made  # 7 more rows of padding
+        assert all(2 * 4 * size <= 40_000 + 2 * 4 * 7 * 80 for size in made), made  # with up to 7 rows of padding
     with pytest.raises(ValueError, match=r"512 bytes or more, got 511"):
         retrieval_metrics(embeddings, labels, memory_budget=511)
 
 
 def _small_case(seed):
-    """Draw a small set: few distinct scores or many, duplicates, singletons, classes that the gallery lacks."""
+    """Draw a small set with few or many distinct scores, duplicates, singletons, and classes that the gallery lacks."""
     generator = np.random.default_rng(seed)
     num_queries, num_gallery, dim = (int(each) for each in generator.integers((1, 1, 1), (9, 25, 4)))
     levels = int(generator.choice([1, 2, 4, 1_000]))
@@ -106,12 +108,12 @@ def test_the_values_of_each_query_are_those_of_its_list(dataset):
 
 
 def _exact_ties(generator, num_rows=120):
-    """Rows whose scores are whole multiples of 1/4: what ties does so exactly."""
+    """Draw rows whose scores are multiples of 1/4, so that ties are exact."""
     return torch.randint(-2, 3, (num_rows, 4), generator=generator) / 2.0
 
 
 @pytest.mark.parametrize("num_classes", [3, 25, 100])
-def test_expected_values_are_those_of_a_walk_down_lists_with_ties(num_classes):
+def test_expected_values_are_those_of_a_loop_over_lists_with_ties(num_classes):
     generator = torch.Generator().manual_seed(num_classes)
     embeddings, labels = _exact_ties(generator), torch.randint(0, num_classes, (120,), generator=generator)
     ks = (1, 2, 7, 50, 500)
@@ -153,12 +155,12 @@ def test_expected_values_lie_above_the_pessimistic_ones_and_are_equal_where_noth
 def test_a_collapsed_model_scores_chance_where_ties_are_expected():
     embeddings, labels = _unit(1, 384).expand(300, 384), torch.arange(300) // 3
     metrics = retrieval_metrics(embeddings, labels, ks=(1, 10, 1000), metrics=METRICS, ties="expected")
-    # Each list is 299 items in random order, two of them right.
+    # Each list has 299 items in random order, two of them positives.
     assert metrics["recall_at_1"] == pytest.approx(2 / 299)
     assert metrics["recall_at_10"] == pytest.approx(1 - 289 * 288 / (299 * 298))
     assert metrics["precision_at_1"] == metrics["r_precision"] == pytest.approx(2 / 299)
     assert metrics["precision_at_10"] == pytest.approx(2 / 299)
-    assert metrics["mrr"] == pytest.approx(sum(2 * (299 - place) / (299 * 298) / place for place in range(1, 299)))
+    assert metrics["mrr"] == pytest.approx(sum(2 * (299 - rank) / (299 * 298) / rank for rank in range(1, 299)))
     assert metrics["recall_at_1000"] == pytest.approx(1)
 
 
@@ -234,7 +236,7 @@ def test_pytorch_metric_learning_agrees_where_nothing_ties():
 def test_a_collapsed_model_finds_nothing(dtype):
     embeddings = _unit(1, 384).expand(500, 384).to(dtype)
     metrics = retrieval_metrics(embeddings, torch.arange(500) // 2)
-    # 498 wrong items tie with the one right item, and all rank ahead of it.
+    # 498 negatives tie with the one positive, and all rank ahead of it.
     assert metrics["recall_at_1"] == metrics["recall_at_100"] == metrics["map_at_r"] == metrics["r_precision"] == 0
     assert metrics["recall_at_1000"] == 1
     others = retrieval_metrics(embeddings, torch.arange(500) // 2, ks=[498], metrics=["mrr", "map", "precision_at_k"])

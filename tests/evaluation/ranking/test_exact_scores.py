@@ -1,4 +1,4 @@
-"""Scores against exact rational arithmetic, and float32 products against the bound of their error."""
+"""Exact scores against rational arithmetic, and float32 products against the bound of their error."""
 
 import math
 from fractions import Fraction
@@ -45,13 +45,14 @@ def test_a_float32_product_of_any_shape_lies_within_the_bound(dim, positive, num
 
 
 def test_the_worst_order_of_addition_lies_within_the_bound_and_comes_near_it():
-    """One, and then numbers of half a last digit, each of which is rounded away when it is added in this order."""
+    """Sum 1 and then numbers of half a last digit, each of which is rounded away when it is added in this order."""
     dim = 4_096
     query = np.full(dim, 2.0**-24, dtype=np.float32)
     query[0] = 1.0
     total = np.float32(0)
     for number in query:
-        total += number  # the products with ones
+        total += number  # products with ones
     right = math.fsum(query.tolist())
-    # Against ones the norms' product is dim times larger than needed; against the products' own sum it is the bound.
+    # With ones, the product of the norms is larger than needed by a factor of dim; the bound is compared with the sum
+    # itself.
     assert 0.9 * (dim - 1) * 2.0**-24 <= right - float(total) <= error_bound(dim) * right

@@ -13,7 +13,7 @@ from hf_vitret.evaluation.ranking.symmetric_ranks import ProcessGroup
 from hf_vitret.evaluation.ranking.wanted_ranks import TIE_TOLERANCE, UNRESOLVED
 from tests.evaluation.ranking_oracle import sorted_positive_ranks
 
-TILINGS = [(101, 8), (301, 64), (301, 1024)]  # thirteen tiles a side, the last not full; five; one
+TILINGS = [(101, 8), (301, 64), (301, 1024)]  # 13 tiles on a side, the last one not full; 5 tiles; 1 tile
 
 
 def _as_lists(blocks, num_queries):
@@ -42,8 +42,8 @@ def test_the_first_rank_and_all_below_r_are_exact_and_the_rest_is_unresolved_or_
     expected = sorted_positive_ranks(embeddings, labels.tolist())
     received = _as_lists(positive_ranks(embeddings, labels, tile_size=tile_size), num_rows)
     for right, ours in zip(expected, received, strict=True):
-        for place, (rank, our_rank) in enumerate(zip(right.tolist(), ours, strict=True)):
-            if place == 0 or rank < len(right):
+        for column, (rank, our_rank) in enumerate(zip(right.tolist(), ours, strict=True)):
+            if column == 0 or rank < len(right):
                 assert our_rank == rank
             else:
                 assert our_rank in (rank, UNRESOLVED)
@@ -79,13 +79,13 @@ def test_an_item_with_the_id_of_the_query_is_absent_whatever_its_label(dataset, 
 
 
 def _nearly_one_point(num_rows, dim):
-    """Scores that differ by less than float32 products do from one shape of operands to another."""
+    """Draw rows whose scores differ by less than float32 products of different shapes do."""
     rows = torch.ones(num_rows, dim) + 8e-3 * torch.randn(num_rows, dim, generator=torch.Generator().manual_seed(2))
     return torch.nn.functional.normalize(rows, dim=1)
 
 
 def test_ranks_are_exact_where_products_in_float32_are_not():
-    """The definition, spelt out: inner products rounded to float32 once, the tolerance taken off a positive's."""
+    """Count by the definition: inner products rounded to float32 once, less the tolerance for positives."""
     embeddings, labels = _nearly_one_point(211, 384), torch.arange(211) % 30
     scores = (embeddings.double() @ embeddings.double().T).float()
     norms = embeddings.double().norm(dim=1).float()
@@ -96,9 +96,9 @@ def test_ranks_are_exact_where_products_in_float32_are_not():
         wrong = scores[row, ~is_right]
         is_right[row] = False
         limits = thresholds[row, is_right].sort(descending=True).values
-        expected.append([place + int((wrong >= limit).sum()) for place, limit in enumerate(limits)])
+        expected.append([num_ahead + int((wrong >= limit).sum()) for num_ahead, limit in enumerate(limits)])
         num_close += int(((wrong[:, None] - limits).abs() < 5e-7).sum())
-    assert num_close > 10_000  # what a product's error could turn over
+    assert num_close > 10_000  # pairs that the error of a product could swap
 
     ways = {
         "tiles of 8": positive_ranks(embeddings, labels, every_rank=True, tile_size=8),
@@ -135,7 +135,7 @@ def test_wrong_arguments_are_refused_at_the_call_not_at_the_first_block():
 
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic"])
 def test_ties_rank_ahead_or_behind_within_the_tolerance(ties):
-    """The wrong items score as much as the right one, or more or less by half a tolerance, or by two."""
+    """The scores of the negatives equal that of the positive, or differ from it by half a tolerance or by two."""
     shifts = torch.tensor([-2.0, -0.5, 0.0, 0.5, 2.0]) * TIE_TOLERANCE
     cosines = torch.cat([torch.tensor([0.6]), 0.6 + shifts]).double()
     gallery = torch.stack([cosines, (1 - cosines**2).sqrt()], dim=1).float()
@@ -145,7 +145,7 @@ def test_ties_rank_ahead_or_behind_within_the_tolerance(ties):
 
 def test_optimistic_ranks_are_those_of_a_sort_that_puts_the_right_first():
     embeddings, labels = _nearly_one_point(150, 16), torch.arange(150) % 11
-    embeddings[50:] = embeddings[:100].clone()  # exact duplicates, of the own class and of others
+    embeddings[50:] = embeddings[:100].clone()  # exact duplicates, of the same class and of others
     scores = (embeddings.double() @ embeddings.double().T).float()
     expected = []
     for row in range(150):
@@ -153,12 +153,14 @@ def test_optimistic_ranks_are_those_of_a_sort_that_puts_the_right_first():
         wrong = scores[row, ~is_right]
         is_right[row] = False
         right = scores[row, is_right].sort(descending=True).values
-        expected.append([place + int((wrong > score + TIE_TOLERANCE).sum()) for place, score in enumerate(right)])
+        expected.append(
+            [num_ahead + int((wrong > score + TIE_TOLERANCE).sum()) for num_ahead, score in enumerate(right)]
+        )
     blocks = positive_ranks(embeddings, labels, every_rank=True, ties="optimistic", tile_size=64)
     received = _as_lists(blocks, 150)
     for ours, ranks in zip(received, expected, strict=True):
         assert sorted(ours) == ours
-        # A float32 rounding of the threshold may tell one score at its very edge otherwise.
+        # The rounding of the threshold to float32 may decide one score at its very edge differently.
         assert max(abs(our - rank) for our, rank in zip(ours, ranks, strict=True)) <= 1
     assert sum(ours == ranks for ours, ranks in zip(received, expected, strict=True)) > 140
 
@@ -188,7 +190,7 @@ def test_the_best_alone_is_that_of_a_full_sort(dataset):
 @pytest.mark.parametrize("few", [0.0, 0.25, 1.0])
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic"])
 def test_a_part_of_the_dimensions_settles_nothing_wrongly(dataset, few, ties, monkeypatch):
-    """Used whatever it saves: for tiles that it settles, for the few queries that it leaves, and where it is no use."""
+    """The leading part is used even if it saves nothing: for tiles that it decides, and for tiles that it does not."""
     embeddings, labels = dataset
     expected = _as_lists(positive_ranks(embeddings, labels, ties=ties, tile_size=32), 301)
     sample = {"_SAMPLE_QUERIES": 32, "_SAMPLE_BLOCK": 16, "_SAMPLE_ITEMS": 64}
@@ -259,7 +261,7 @@ def test_several_processes_find_what_one_process_finds(dataset, size, wanted):
                 assert all(torch.equal(ours.ranks < k, theirs.ranks < k) for k in wanted["cutoffs"])
                 continue
             matters = torch.minimum(ours.ranks, theirs.ranks) < ours.num_positives.unsqueeze(1)
-            matters[:, 0] |= ours.num_positives > 0  # the first rank, whatever it is
+            matters[:, 0] |= ours.num_positives > 0  # the first rank matters in any case
             assert torch.equal(ours.ranks[matters], theirs.ranks[matters])
 
 

@@ -1,3 +1,5 @@
+"""Brackets of ranks contain the exact rank, and settled queries are on the right side of every cut-off."""
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ NUM_QUERIES, NUM_ITEMS, MARGIN, CUTOFFS = 21, 40, 0.05, (1, 10, 15, 20, 40)
 @pytest.mark.parametrize("query_dim", [0, 1])
 @pytest.mark.parametrize("few", [0.0, 0.5, 1.0], ids=["all queries", "in turn", "some queries"])
 def test_the_exact_count_is_in_the_bracket_and_what_is_settled_is_right(query_dim, few, monkeypatch):
-    """The tiles are as wrong as they may be."""
+    """The scores of the tiles have the largest error that the margin allows."""
     monkeypatch.setattr(module, "FEW", few)
     generator = torch.Generator().manual_seed(3)
     thresholds = 0.7 + torch.rand(NUM_QUERIES, generator=generator)
@@ -25,8 +27,8 @@ def test_the_exact_count_is_in_the_bracket_and_what_is_settled_is_right(query_di
         wrong = right + MARGIN * (2 * torch.rand(right.shape, generator=generator) - 1)
         scores = wrong if query_dim == 0 else torch.nn.functional.pad(wrong.T, (0, 3), value=9.0).contiguous()
         margins = torch.full((NUM_QUERIES,), MARGIN * 1.0001)
-        nobody = ExactScores(torch.empty(NUM_QUERIES, 1), torch.empty(0, 1))
-        brackets.add(ScoredTile(scores, torch.empty_like(scores), query_dim, nobody, margins))
+        unused = ExactScores(torch.empty(NUM_QUERIES, 1), torch.empty(0, 1))
+        brackets.add(ScoredTile(scores, torch.empty_like(scores), query_dim, unused, margins))
         every.append(right)
 
     exact = (torch.cat(every, dim=1) >= thresholds[:, None]).sum(dim=1).tolist()
@@ -51,7 +53,8 @@ def test_any_queries_are_counted_exactly(max_scores, max_queries, monkeypatch):
     monkeypatch.setattr(module, "_MAX_SCORES", max_scores)
     monkeypatch.setattr(module, "_MAX_QUERIES", max_queries)
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randint(-3, 4, (77, 5), generator=generator).float()  # whole numbers: many scores are the threshold
+    # Whole numbers, so that many scores equal the threshold.
+    rows = torch.randint(-3, 4, (77, 5), generator=generator).float()
     labels = torch.randint(0, 12, (77,), generator=generator)
     order = checked_class_order(rows, labels)
     queries = torch.tensor([70, 3, 3, 41, 0, 76, 12])

@@ -1,4 +1,4 @@
-"""A tile read along its rows and along its columns, against plain indexing."""
+"""A tile whose queries are its rows or its columns, against plain indexing."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
 
 @pytest.mark.parametrize("query_dim", [0, 1])
 def test_queries_are_read_from_rows_and_from_columns(query_dim):
-    """Thirteen queries and sixteen items; as columns the queries are padded to sixteen, which never counts."""
+    """There are 13 queries and 16 items; queries in columns are padded to 16, and the padding never counts."""
     generator = torch.Generator().manual_seed(1)
     table = torch.randn(13, 16, generator=generator)  # (queries, items)
     scores = table if query_dim == 0 else torch.nn.functional.pad(table.T, (0, 3), value=9.0).contiguous()

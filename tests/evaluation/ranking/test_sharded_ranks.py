@@ -1,4 +1,4 @@
-"""Shards of a gallery against the whole of it: the same ranks and the same figures, to the last bit."""
+"""Ranks from a gallery in shards equal those from the whole gallery, and the metrics are equal to the last bit."""
 
 import json
 
@@ -27,17 +27,17 @@ def as_lists(blocks, num_queries):
 
 
 def shares(num_rows, world):
-    """Cut into equal consecutive parts; the last may be shorter, or empty."""
+    """Divide rows into consecutive parts of equal size; the last part may be shorter or empty."""
     size = -(-num_rows // world)
     return [slice(min(rank * size, num_rows), min((rank + 1) * size, num_rows)) for rank in range(world)]
 
 
 def figures(metrics):
-    return json.dumps(metrics)  # nan equals nan, and every bit of a float shows
+    return json.dumps(metrics)  # so that nan equals nan, and every bit of a float counts
 
 
 def over_ranks(world, queries, labels, gallery, gallery_labels, query_ids=None, gallery_ids=None, **settings):
-    """Play all ranks in turn, and add up what they find."""
+    """Run the work of each process in turn, and sum the metrics."""
     total = None
     for own in shares(len(queries), world):
         ranks = ShardedRanks(
@@ -57,7 +57,7 @@ def over_ranks(world, queries, labels, gallery, gallery_labels, query_ids=None, 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 5])
 def test_leave_one_out_over_any_number_of_ranks(dataset, world):
-    embeddings, labels = dataset  # 301 rows: only one rank divides them
+    embeddings, labels = dataset  # 301 rows, which more than one process cannot share equally
     ids = torch.arange(301)
     received = over_ranks(world, embeddings, labels, embeddings, labels, ids, ids, tile_size=64)
     assert figures(received) == figures(retrieval_metrics(embeddings, labels))
@@ -109,18 +109,18 @@ def test_large_classes_take_several_rounds_and_others_wait_for_them(dataset, mon
     monkeypatch.setattr(module, "_MAX_ROUND_THRESHOLDS", 1_000)
     monkeypatch.setattr(ranked_block, "_MAX_THRESHOLDS", 300)
     ranks = ShardedRanks(embeddings, labels, labels, **ids)
-    num_walks = 0
+    num_passes = 0
 
-    def walk():
-        nonlocal num_walks
-        num_walks += 1
+    def pass_over_gallery():
+        nonlocal num_passes
+        num_passes += 1
         yield from embeddings.split(90)
 
-    assert as_lists(ranks.blocks(walk), 301) == whole
-    assert num_walks == 2 * ranks.num_rounds
-    num_walks = 0
-    assert as_lists(ranks.blocks(walk, ranks.num_rounds + 2), 301) == whole
-    assert num_walks == 2 * (ranks.num_rounds + 2)
+    assert as_lists(ranks.blocks(pass_over_gallery), 301) == whole
+    assert num_passes == 2 * ranks.num_rounds
+    num_passes = 0
+    assert as_lists(ranks.blocks(pass_over_gallery, ranks.num_rounds + 2), 301) == whole
+    assert num_passes == 2 * (ranks.num_rounds + 2)
 
 
 def test_several_rounds_hold_no_more_thresholds_than_allowed(monkeypatch):

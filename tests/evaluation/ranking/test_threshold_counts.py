@@ -1,3 +1,5 @@
+"""Counts of scores above thresholds against a loop over exact scores, for each way of counting."""
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from hf_vitret.evaluation.ranking.exact_scores import ExactScores
 from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
 from hf_vitret.evaluation.ranking.threshold_counts import ThresholdCounts
 
-# Costs that make each of the ways of counting the cheapest.
+# Costs that make each way of counting the cheapest one.
 WAYS = {
     "pick": {"_PICK_COST": 0.0},
     "compare": {"_COMPARE_COST": 0.0},
@@ -21,7 +23,7 @@ MARGIN = 0.1
 @pytest.mark.parametrize("max_doubtful", [0.0, 1.0], ids=["whole rows", "pairs"])
 @pytest.mark.parametrize("few", [0.0, 1.0], ids=["all queries", "some queries"])
 def test_every_way_counts_what_a_loop_counts_over_the_exact_scores(way, query_dim, max_doubtful, few, monkeypatch):
-    """The tiles are as wrong as they may be: by a tenth, among scores of standard deviation 2."""
+    """The scores of the tiles have the largest error that the margin allows: 0.1, at a standard deviation of 2."""
     for name, cost in {**WAYS[way], "_MAX_DOUBTFUL": max_doubtful, "FEW": few}.items():
         monkeypatch.setattr(module, name, cost)
     generator = torch.Generator().manual_seed(3)
@@ -48,15 +50,15 @@ def test_every_way_counts_what_a_loop_counts_over_the_exact_scores(way, query_di
     num_dropped = 0
     for query in range(NUM_QUERIES):
         exact = [
-            int((every[query][is_seen[query]] >= thresholds[query, place]).sum())
-            for place in range(num_thresholds[query])
+            int((every[query][is_seen[query]] >= thresholds[query, column]).sum())
+            for column in range(num_thresholds[query])
         ]
-        for place, count in enumerate(exact):
-            if place <= counts.level[query]:
-                assert counts.above[query, place] == count
+        for column, count in enumerate(exact):
+            if column <= counts.level[query]:
+                assert counts.above[query, column] == count
             else:
                 num_dropped += 1
-                assert place + count >= (limits if place else first_limits)[query]
+                assert column + count >= (limits if column else first_limits)[query]
     assert num_dropped > 10
     assert (counts.level[num_thresholds > 0] == -1).any()
     assert (counts.level == 0).any()

@@ -1,4 +1,4 @@
-"""Intervals against closed forms, against scipy, and by what they promise: their coverage."""
+"""Bootstrap intervals against closed forms and scipy, and their coverage."""
 
 import doctest
 import math
@@ -19,17 +19,17 @@ def _recalls(num_queries, num_found):
 
 
 def _map_at_rs(num_queries, seed=0):
-    """Values like those of MAP@R: in [0, 1], skewed, all different."""
+    """Draw values like those of MAP@R: in [0, 1], skewed, all different."""
     return np.random.default_rng(seed).beta(0.6, 0.3, num_queries)
 
 
 @pytest.mark.parametrize("num_found", [500, 840, 990])
 def test_recall_has_the_quantiles_of_the_binomial_distribution(num_found):
-    # The number of hits among 1,000 queries drawn with replacement is binomial: no simulation needed.
+    # The number of hits among 1,000 queries drawn with replacement is binomial, so no simulation is needed.
     interval = bootstrap_interval(_recalls(1_000, num_found), num_resamples=100_000)
     expected = stats.binom.ppf([0.025, 0.975], 1_000, num_found / 1_000) / 1_000
     assert interval.mean == num_found / 1_000
-    assert [interval.low, interval.high] == pytest.approx(expected, abs=0.001 + 1e-9)  # a query more or less
+    assert [interval.low, interval.high] == pytest.approx(expected, abs=0.001 + 1e-9)  # to within one query
 
 
 @pytest.mark.parametrize("values", [_recalls(60_502, 50_821), _map_at_rs(3_000)], ids=["recall", "map_at_r"])
@@ -107,21 +107,21 @@ def test_settings_are_recorded():
 
 def test_a_difference_has_the_interval_of_the_differences():
     rng = np.random.default_rng(0)
-    hard = rng.random(2_000)  # what is hard for one model is hard for the other
+    hard = rng.random(2_000)  # a query that is hard for one model is hard for the other
     values_a, values_b = (hard < 0.80).astype(float), (hard < 0.78).astype(float)
     result = compare(values_a, values_b)
     assert result.difference == pytest.approx(values_a.mean() - values_b.mean(), abs=1e-14)
     alone = bootstrap_interval(values_a - values_b)
     assert (result.low, result.high) == (alone.low, alone.high)
     assert 0 < result.low < result.difference < result.high
-    # Unpaired, as if the queries were others, the same difference could be chance.
+    # Without pairing, as if the models had different queries, the same difference would not be significant.
     unpaired = math.hypot(values_a.std(), values_b.std()) / math.sqrt(2_000)
     assert result.difference < NORMAL * unpaired
     assert result.share_below_zero == 0
     assert result.p_value == 2 / 10_001
 
 
-def test_two_models_change_places():
+def test_exchanging_the_models_negates_the_difference():
     values_a, values_b = _map_at_rs(300, seed=1), _map_at_rs(300, seed=2)
     there, back = compare(values_a, values_b), compare(values_b, values_a)
     assert there.difference == -back.difference

@@ -1,4 +1,4 @@
-"""Results as text and as JSON."""
+"""Evaluation results and comparisons as text tables and as JSON files."""
 
 import doctest
 import json
@@ -37,7 +37,7 @@ def test_means_intervals_and_counts_are_those_of_the_queries():
         EvaluationResult.of_queries("a", {}, {})
 
 
-def test_the_table_says_it_all():
+def test_the_table_has_metrics_intervals_and_protocol():
     result = _result()
     interval = result.intervals["recall_at_1"]
     lines = result.table().splitlines()
@@ -69,7 +69,7 @@ def test_what_is_saved_is_loaded(make, tmp_path):
     assert type(result).load(path) == result
     assert [child.name for child in path.parent.iterdir()] == ["evaluation.json"]
     other = make()
-    other.save(path)  # in its place
+    other.save(path)  # replaces the file
 
 
 def test_nan_is_null_in_json(tmp_path):

@@ -1,4 +1,4 @@
-"""The picture, pixel by pixel: what stands where, framed in which colour."""
+"""Pictures of search results, checked pixel by pixel: the position of each image and the colour of its frame."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ NUM_COLUMNS = 3
 
 
 def color(row: int) -> tuple[int, int, int]:
-    """Tell an image by its colour."""
+    """Return the colour that identifies an image."""
     return 40 * row, 10, 200 - 30 * row
 
 
@@ -54,7 +54,7 @@ def draw(
     num_neighbors: int = NUM_COLUMNS,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw the queries, search for them with each model, and paint."""
+    """Draw the queries at random, search for them with each model, and return the picture."""
     rows = drawn_queries(evaluator, num_queries, seed)
     found = [evaluator.neighbors(rows, num_neighbors, *embeddings) for embeddings in models]
     return draw_retrieval_strip(evaluator, rows, found, titles)
@@ -62,21 +62,21 @@ def draw(
 
 @pytest.fixture(scope="module")
 def models() -> list[tuple[torch.Tensor, None]]:
-    """Give the embeddings of two models: one orders the images by class, the other at random."""
+    """Return the embeddings of two models: one orders the images by class, the other at random."""
     generator = torch.Generator().manual_seed(0)
     by_class = torch.eye(6)[LABELS] + 0.1 * torch.randn(6, 6, generator=generator)
     noise = torch.randn(6, 6, generator=generator)
     return [(torch.nn.functional.normalize(table, dim=1), None) for table in (by_class, noise)]
 
 
-def left_of(model: int, place: int) -> int:
-    """Place the tiles as the page is described: a query column, then a block for each model."""
+def left_of(model: int, column: int) -> int:
+    """Return the left edge of a tile: after the query column, each model has a block of columns."""
     block = NUM_COLUMNS * CELL + (NUM_COLUMNS - 1) * GAP
-    return GAP + CELL + 3 * GAP + model * (block + 3 * GAP) + place * (CELL + GAP)
+    return GAP + CELL + 3 * GAP + model * (block + 3 * GAP) + column * (CELL + GAP)
 
 
 def tile_at(strip: Image.Image, left: int, line: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Read the frame's colour, checked to be one on all four sides, and the colour of the tile's middle."""
+    """Return the colour of the frame, which must be the same on all four sides, and that of the middle of the tile."""
     top = HEADER + line * (CELL + GAP)
     cell = np.asarray(strip)[top : top + CELL, left : left + CELL]
     frame = np.ones((CELL, CELL), bool)
@@ -85,7 +85,7 @@ def tile_at(strip: Image.Image, left: int, line: int) -> tuple[tuple[int, ...], 
     return tuple(edge.tolist()), tuple(cell[CELL // 2, CELL // 2].tolist())
 
 
-def test_neighbours_stand_best_first_in_frames_of_their_colour(
+def test_neighbours_are_drawn_nearest_first_in_frames_of_their_colour(
     evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
 ) -> None:
     strip = draw(evaluator, models, ["one", "two"], num_queries=6)
@@ -95,10 +95,10 @@ def test_neighbours_stand_best_first_in_frames_of_their_colour(
         for model, (embeddings, _) in enumerate(models):
             scores = (embeddings @ embeddings[row]).tolist()
             others = sorted((other for other in range(6) if other != row), key=lambda other: -scores[other])
-            for place, other in enumerate(others[:NUM_COLUMNS]):
+            for column, other in enumerate(others[:NUM_COLUMNS]):
                 frame = GREEN if LABELS[other] == LABELS[row] else RED
                 frames.add(frame)
-                assert tile_at(strip, left_of(model, place), row) == (frame, color(other))
+                assert tile_at(strip, left_of(model, column), row) == (frame, color(other))
     assert frames == {GREEN, RED}
 
 
@@ -108,7 +108,7 @@ def test_an_image_of_the_gallery_that_is_the_query_is_not_shown() -> None:
     evaluator = RetrievalEvaluator(query, gallery)
     queries, vectors = torch.eye(2), torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [0.9, 0.1]])
     strip = draw(evaluator, [(queries, vectors)], ["one"])
-    shown = [[tile_at(strip, left_of(0, place), line) for place in range(NUM_COLUMNS)] for line in range(2)]
+    shown = [[tile_at(strip, left_of(0, column), line) for column in range(NUM_COLUMNS)] for line in range(2)]
     assert shown[0] == [(RED, color(4)), (GREEN, color(3)), (GREEN, color(2))]
     assert shown[1] == [(RED, color(2)), (RED, color(3)), (GREEN, color(4))]
 
@@ -121,9 +121,7 @@ def test_a_small_gallery_leaves_columns_empty(evaluator: RetrievalEvaluator) -> 
     assert (np.asarray(strip)[HEADER:, left_of(0, 1) :] == 255).all()
 
 
-def test_titles_stand_above_their_columns(
-    evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
-) -> None:
+def test_titles_are_above_their_columns(evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]) -> None:
     strip, blank = (
         np.asarray(draw(evaluator, models, titles, num_queries=2))[:HEADER].astype(int)
         for titles in (["off the shelf", "trained"], ["", ""])
@@ -133,8 +131,8 @@ def test_titles_stand_above_their_columns(
     first, second = changed[changed < middle - GAP], changed[changed >= middle - GAP]
     assert abs(first.min() - left_of(0, 0)) <= 2
     assert abs(second.min() - middle) <= 2
-    assert (blank[:, :CELL] != 255).any()  # "query" stands there, whatever the titles
-    assert strip.min() < 80  # dark on white
+    assert (blank[:, :CELL] != 255).any()  # the title "query" is there
+    assert strip.min() < 80  # dark text on white
 
 
 def test_the_draw_depends_on_the_seed_alone(
@@ -151,7 +149,7 @@ def test_drawn_queries_are_ascending_each_once_and_of_all_the_set(evaluator: Ret
     draws = [drawn_queries(evaluator, 3, seed).tolist() for seed in range(20)]
     assert all(draw == sorted(set(draw)) and len(draw) == 3 for draw in draws)
     assert {row for draw in draws for row in draw} == set(range(6))
-    assert drawn_queries(evaluator).tolist() == list(range(6))  # fewer images than asked for
+    assert drawn_queries(evaluator).tolist() == list(range(6))  # fewer images than requested
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_images_of_any_shape_and_mode_fit_their_tile() -> None:
     assert above_the_wide_one == WHITE
 
 
-def test_groups_stand_under_their_headings(
+def test_groups_are_drawn_under_their_headings(
     evaluator: RetrievalEvaluator, models: list[tuple[torch.Tensor, None]]
 ) -> None:
     rows = drawn_queries(evaluator)
@@ -198,7 +196,7 @@ def test_groups_stand_under_their_headings(
     np.testing.assert_array_equal(strip[:HEADER], plain[:HEADER])
 
 
-def test_failures_are_drawn_from_what_has_a_wrong_image_first() -> None:
+def test_failures_are_queries_whose_first_image_is_of_another_class() -> None:
     labels = [0, 0, 1, 1, 2] * 8
     evaluator = RetrievalEvaluator(plain_images(labels))
     rows = torch.arange(40)
@@ -213,19 +211,19 @@ def test_failures_are_drawn_from_what_has_a_wrong_image_first() -> None:
         assert {*failures.tolist()} <= wrong
         assert random.tolist() == sorted(random.tolist())
         seen |= {*random.tolist()}
-    assert seen == {*range(40)}  # at random: wrong ones and right ones
+    assert seen == {*range(40)}  # the random queries include failures and others
     assert choose_shown(evaluator, rows, first)[0].tolist() == choose_shown(evaluator, rows, first)[0].tolist()
-    # Places are those of the drawn rows, not rows of the data set.
+    # Positions are counted in the drawn rows, not in the data set.
     part = torch.tensor([1, 2, 6, 7])
     random, failures, num_wrong = choose_shown(evaluator, part, first[part], 0, 9)
     assert (random.tolist(), failures.tolist(), num_wrong) == ([], [0, 2], 2)
 
 
-def test_a_query_with_nothing_to_find_is_no_failure() -> None:
+def test_a_query_without_a_positive_is_no_failure() -> None:
     alone = RetrievalEvaluator(plain_images([0, 0, 1]))
     first = torch.tensor([[2], [2], [0]])
     assert choose_shown(alone, torch.arange(3), first, 0)[1:][0].tolist() == [0, 1]
-    query = plain_images([0, 1, 2, 0])  # the gallery holds the second query itself, and nothing else of its class
+    query = plain_images([0, 1, 2, 0])  # the gallery has the second query itself, and no other image of its class
     gallery = plain_images([1, 0, 0], first=1)
     evaluator = RetrievalEvaluator(query, gallery)
     found = torch.tensor([[0], [1], [1], [-1]])

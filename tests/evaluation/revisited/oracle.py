@@ -1,4 +1,4 @@
-"""The rules of the revisited benchmarks, literally and slowly: one image of one list after another."""
+"""A literal and slow implementation of the rules of the revisited benchmarks, image by image for each list."""
 
 import math
 
@@ -10,7 +10,7 @@ LEVELS = {
 
 
 def metrics_of_query(ranking: list[int], wanted: set[int], junk: set[int], ks: tuple[int, ...]) -> list[float]:
-    """AP and P@k of one list; nan where nothing is wanted."""
+    """Return AP and P@k of one list; nan if nothing is wanted."""
     if not wanted:
         return [math.nan] * (1 + len(ks))
     kept = [image for image in ranking if image not in junk]
@@ -23,7 +23,7 @@ def metrics_of_query(ranking: list[int], wanted: set[int], junk: set[int], ks: t
             average_precision += (before + at) / 2 / len(wanted)
             last = rank + 1
     if num_found < len(wanted):
-        last = math.inf  # whatever was not found comes later than all
+        last = math.inf  # a positive that was not found comes after all others
     precisions = []
     for k in ks:
         length = min(last, k)

@@ -1,4 +1,4 @@
-"""A model evaluated on a revisited set is its embeddings scored, with all that a score must carry."""
+"""`RevisitedEvaluator` scores what embedding and scoring gives, and reports the protocol with the scores."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def truth(make_truth):
 
 @pytest.fixture(scope="module")
 def images(truth) -> dict[str, list[Image.Image]]:
-    """Draw queries, what they are to find from them, and others."""
+    """Draw query images, gallery images that contain them to different degrees, and distractors."""
     rng = np.random.default_rng(0)
 
     def noise(height: int, width: int) -> np.ndarray:

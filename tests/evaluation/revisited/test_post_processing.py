@@ -1,4 +1,4 @@
-"""Steps after embedding, each against its own function and the rules read out literally."""
+"""Post-processing steps against their own functions and a literal implementation of the rules."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ KS = (1, 5, 10)
 
 @pytest.fixture(scope="module")
 def case(make_truth):
-    """Queries, a gallery with distractors, and what is to be found: nearer to the query than others."""
+    """Draw queries and a gallery with distractors; the positives are nearer to their query than other images."""
     truth = make_truth(10, 60, 10, seed=1)
     generator = torch.Generator().manual_seed(0)
     queries, gallery = torch.randn(10, 8, generator=generator), torch.randn(80, 8, generator=generator)
@@ -58,7 +58,7 @@ def test_reranked_lists_are_taken_as_they_stand(case, length: int | None) -> Non
     assert_same(found, metrics_of_queries(ranking.tolist(), truth, KS))
 
 
-def test_what_a_walk_does_not_reach_is_not_found(case) -> None:
+def test_what_the_diffusion_does_not_reach_is_not_found(case) -> None:
     queries, gallery, truth = case
     scores, ranking = Diffusion(gallery, *graph_of(gallery, 2)).rank(
         queries, *nearest_neighbors(queries, gallery, 2), 80

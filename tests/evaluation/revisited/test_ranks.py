@@ -1,10 +1,10 @@
-"""Metrics of rankings against the rules read out literally, in both layouts, types and kinds of memory."""
+"""Metrics of rankings against a literal implementation of the rules, for both axes, all types and memory layouts."""
 
 import numpy as np
 import pytest
 import torch
 
-from hf_vitret.evaluation.revisited import ranks as ranked_places
+from hf_vitret.evaluation.revisited import ranks as ranks_module
 from hf_vitret.evaluation.revisited.metrics import revisited_metrics_of_ranking, revisited_query_metrics_of_ranking
 from tests.evaluation.revisited.oracle import metrics_of_queries
 
@@ -12,7 +12,7 @@ KS = (1, 5, 10)
 
 
 def rankings_of(truth, num_images: int, seed: int) -> np.ndarray:
-    """Rank random scores, those of easy and hard images raised: `(num_queries, num_images)`."""
+    """Rank random scores, with those of easy and hard images raised, `(num_queries, num_images)`."""
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal((len(truth.query_ids), num_images))
     for query, (easy, hard) in enumerate(zip(truth.easy, truth.hard, strict=True)):
@@ -25,7 +25,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, list[float]]
     assert list(found) == list(expected)
     for name, values in found.items():
         assert values.dtype == torch.float64
-        np.testing.assert_allclose(values.numpy(), expected[name], rtol=0, atol=1e-12)  # nan where nan
+        np.testing.assert_allclose(values.numpy(), expected[name], rtol=0, atol=1e-12)  # nan equals nan
 
 
 @pytest.mark.parametrize("num_gallery", [4_993, 6_322])
@@ -46,7 +46,7 @@ def test_equals_the_rules_on_sets_of_the_official_shape(make_truth, num_gallery:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_the_rules_on_small_sets(make_truth, seed: int) -> None:
-    """Where queries of few images and lists that are nothing but labelled ones are common."""
+    """Small sets often have queries with few images, and lists with labelled images only."""
     truth = make_truth(10, 12, 4, seed)
     for num_images in (12, 15):  # three distractors
         rankings = rankings_of(truth, num_images, seed)
@@ -86,7 +86,7 @@ def test_any_memory_gives_the_same(make_truth, kind: str, tmp_path, monkeypatch:
         given = rankings.astype(kind)
     assert_same(revisited_query_metrics_of_ranking(given, truth), expected)
     assert_same(revisited_query_metrics_of_ranking(given.T, truth, query_axis=1), expected)
-    monkeypatch.setattr(ranked_places, "_ENTRIES", 7)
+    monkeypatch.setattr(ranks_module, "_ENTRIES", 7)
     assert_same(revisited_query_metrics_of_ranking(given, truth), expected)
     assert_same(revisited_query_metrics_of_ranking(given.T, truth, query_axis=1), expected)
 
@@ -112,5 +112,5 @@ def test_what_is_no_ranking_is_refused(make_truth) -> None:
         revisited_metrics_of_ranking(rankings, truth, ks=(1, 0))
     rankings[4, 30] = row = truth.easy[4][0]
     rankings[4, 31] = row
-    with pytest.raises(ValueError, match=f"once in each list, got row {row} twice or more for query 4"):
+    with pytest.raises(ValueError, match=f"once in each list, got row {row} twice or more for query 4. Keep its first"):
         revisited_metrics_of_ranking(rankings, truth)

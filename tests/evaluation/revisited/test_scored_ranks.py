@@ -1,4 +1,4 @@
-"""Metrics of embeddings against a sort of exact scores, whatever the chunks; ties count against the model."""
+"""Metrics of embeddings against a sort of exact scores, for any chunks; ties count against the model."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def unit(*shape: int, seed: int) -> torch.Tensor:
 
 
 def pessimistic_rankings(queries: torch.Tensor, gallery: torch.Tensor, truth) -> list[list[int]]:
-    """Sort exact scores, those of labelled images less the tolerance, an image without a label first where equal."""
+    """Sort exact scores, less the tolerance for labelled images; of equal ones, unlabelled images come first."""
     scores = (queries.double() @ gallery.double().T).float()
     rankings = []
     for query, row in enumerate(scores):
@@ -50,7 +50,7 @@ def test_equals_the_rules_on_sorted_scores(make_truth, kind: str) -> None:
     if kind == "of several lengths":
         queries, gallery = queries * 3, gallery * torch.linspace(0.5, 2, 90)[:, None]
     elif kind == "with ties":
-        queries, gallery = queries.sign(), gallery.sign()  # nine distinct scores, all exact
+        queries, gallery = queries.sign(), gallery.sign()  # nine distinct scores, all of them exact
     elif kind == "half":
         queries, gallery = queries.half(), gallery.half()
     expected = metrics_of_queries(pessimistic_rankings(queries.float(), gallery.float(), truth), truth, KS)
@@ -60,14 +60,14 @@ def test_equals_the_rules_on_sorted_scores(make_truth, kind: str) -> None:
         assert_same(revisited_query_metrics(queries, gallery[:60], truth, distractors=chunks), expected)
 
 
-def test_counts_do_not_depend_on_tiles_or_the_beside(make_truth) -> None:
-    """Rows so near each other that float32 products of other shapes would swap them."""
+def test_counts_do_not_depend_on_tiles_or_chunks(make_truth) -> None:
+    """The rows are so near each other that float32 products of other shapes would swap them."""
     truth = make_truth(20, 200, 30, seed=4)
     labelled = LabelledImages.of(truth)
     gallery = torch.nn.functional.normalize(unit(1, 128, seed=5) + 1e-4 * unit(700, 128, seed=6), dim=1)
     queries = unit(20, 128, seed=7)
     scores = (queries.double() @ gallery.double().T).float()
-    scores[labelled.queries, labelled.rows] -= 2e-6  # unit norms: the tolerance
+    scores[labelled.queries, labelled.rows] -= 2e-6  # the tolerance for unit norms
     limits = scores[labelled.queries, labelled.rows]
     scores[labelled.queries, labelled.rows] = -torch.inf
     expected = (scores[labelled.queries] >= limits.unsqueeze(1)).sum(dim=1).numpy()
@@ -97,7 +97,7 @@ def test_a_sort_of_scores_that_are_apart_gives_the_same_metrics(make_truth) -> N
         torch.testing.assert_close(values, expected[name], atol=2e-3, rtol=0, equal_nan=True)
 
 
-def test_a_model_that_maps_all_to_one_vector_finds_nothing_but_by_chance(make_truth) -> None:
+def test_a_model_that_maps_all_images_to_one_vector_scores_next_to_nothing(make_truth) -> None:
     truth = make_truth(10, 60, 5, seed=11)
     metrics = revisited_metrics(torch.ones(10, 4) / 2, torch.ones(500, 4) / 2, truth)
     assert metrics["medium_map"] < 0.02

@@ -1,4 +1,4 @@
-"""The table of short vectors against a loop over queries and scikit-learn's PCA, cell by cell."""
+"""The table of short vectors, cell by cell, against a loop over queries and the PCA of scikit-learn."""
 
 import doctest
 import json
@@ -24,7 +24,7 @@ def test_examples(module) -> None:
 
 
 def _features(num_rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give rows of 20 dimensions in rank 19, as after a LayerNorm, and labels with a singleton and uneven classes."""
+    """Draw rows of 20 dimensions and rank 19, as after a LayerNorm, and labels with a singleton and uneven classes."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 25, (num_rows,), generator=generator)
     labels[0] = 99
@@ -44,13 +44,13 @@ def _reduce(reduction: str, dim: int, train: np.ndarray, side: np.ndarray) -> np
 
 
 def _ranks(scores: np.ndarray, is_right: np.ndarray, tolerance: float) -> list[int]:
-    """Rank right items one by one, behind every wrong one that ties."""
+    """Return the ranks of the positives, each behind every negative that it ties with."""
     right = sorted(scores[is_right], reverse=True)
-    return [place + int((scores[~is_right] >= score - tolerance).sum()) for place, score in enumerate(right)]
+    return [num_ahead + int((scores[~is_right] >= score - tolerance).sum()) for num_ahead, score in enumerate(right)]
 
 
 def _naive(precision, train, queries, gallery, query_labels, gallery_labels, is_visible) -> tuple[float, float]:
-    """Score each query in a loop."""
+    """Return R@1 and MAP@R from a loop over the queries."""
     dim = queries.shape[1]
     signs = [np.where(side > 0, 1.0, -1.0) for side in (queries, gallery)]
     if precision == "float16":
@@ -78,7 +78,7 @@ def _naive(precision, train, queries, gallery, query_labels, gallery_labels, is_
             scores, is_right = signs[1][visible][kept] @ queries[query] / dim**0.5, is_right[kept]
         ranks = _ranks(scores, is_right, 2e-6)
         recalls.append(bool(ranks) and ranks[0] == 0)
-        hits = [(place + 1) / (rank + 1) for place, rank in enumerate(ranks) if rank < num_positives]
+        hits = [(num_ahead + 1) / (rank + 1) for num_ahead, rank in enumerate(ranks) if rank < num_positives]
         precisions.append(sum(hits) / num_positives)
     return float(np.mean(recalls)), float(np.mean(precisions))
 
@@ -165,7 +165,7 @@ def test_default_dimensions_and_the_table() -> None:
 
 
 def test_one_set_of_bits_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PCA with and without whitening have the same signs."""
+    """PCA with and without whitening has the same signs."""
     (train, _), (rows, labels) = _features(60, 0), _features(40, 1)
     calls = []
     search = shortlist_ranks.hamming_neighbors

@@ -1,4 +1,4 @@
-"""Spread against scikit-learn and loops over all pairs, and pictures by what is drawn in them."""
+"""Measures of spread against scikit-learn and loops over all pairs, and figures by the data that they draw."""
 
 import doctest
 import sys
@@ -19,7 +19,7 @@ def test_examples() -> None:
 
 
 def _pairs(embeddings, labels):
-    """Give the cosines of all pairs of one class and of two, from a loop in float64."""
+    """Return the cosines of all pairs of the same class and of different classes, from a loop in float64."""
     rows = embeddings.double()
     found = {True: [], False: []}
     for first in range(len(rows)):
@@ -71,7 +71,7 @@ def test_drawn_pairs_follow_the_seed_and_the_distribution() -> None:
         assert int(counts.sum()) == 3_000
         expected = getattr(whole, f"{name}_cosines")
         gap = (counts.cumsum(dim=0) / 3_000 - expected.cumsum(dim=0) / expected.sum()).abs().max()
-        assert float(gap) < 1.95 / 3_000**0.5  # Kolmogorov and Smirnov, at 0.1 percent
+        assert float(gap) < 1.95 / 3_000**0.5  # critical value of the Kolmogorov-Smirnov test at 0.1 percent
         # The standard deviation of a mean of 3,000 cosines is 0.007 here.
         assert getattr(drawn, f"mean_{name}_cosine") == pytest.approx(getattr(whole, f"mean_{name}_cosine"), abs=0.03)
 
