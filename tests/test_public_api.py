@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -99,6 +101,40 @@ def test_every_public_name_is_there_and_documented(name):
     assert value.__name__ == name
     assert value.__module__.startswith("hf_vitret.")
     assert inspect.getdoc(value)
+
+
+REFERS_TO_ANOTHER = re.compile(r"\bAs (?:there|for|above)\b|\bas for `")
+
+
+def docstrings(value):
+    """Return the docstrings of a public function or class and of the public members that this package defines."""
+    found = {value.__name__: inspect.getdoc(value)}
+    if isinstance(value, type):
+        for each in value.__mro__:
+            for name, member in vars(each).items() if each.__module__.startswith("hf_vitret.") else ():
+                is_public = name == "__call__" or not name.startswith("_")
+                if is_public and (inspect.isroutine(member) or isinstance(member, (property, cached_property))):
+                    found[f"{value.__name__}.{name}"] = inspect.getdoc(getattr(value, name))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_does_not_refer_to_the_arguments_of_another_function(name):
+    """`help` shows one function at a time, so "As for `other`." leaves its reader without an answer."""
+    lines = {where: (text or "").splitlines() for where, text in docstrings(getattr(hf_vitret, name)).items()}
+    referring = [
+        f"{where}: {line.strip()}" for where in lines for line in lines[where] if REFERS_TO_ANOTHER.search(line)
+    ]
+    assert not referring, "\n".join(referring)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.islower()])
+def test_every_parameter_of_a_public_function_is_in_its_args_section(name):
+    function = getattr(hf_vitret, name)
+    assert inspect.isfunction(function)
+    section = re.search(r"^Args:\n((?:(?: .*)?\n)*)", inspect.getdoc(function) + "\n", re.MULTILINE)
+    entries = re.findall(r"^    \*{0,2}(\w+):", section[1] if section else "", re.MULTILINE)
+    assert entries == list(inspect.signature(function).parameters)
 
 
 def test_each_name_stands_once_where_it_is_defined():
