@@ -68,7 +68,7 @@ def positive_ranks(
         cutoffs: The cut-offs of R@k, if the rank of the best positive is used for nothing else. At or beyond the last
             cut-off, and beyond R, this rank may be `UNRESOLVED`; with `best_only` it may also be any rank between the
             same two cut-offs. `None`: it is exact.
-        ties: `"pessimistic"`; or `"optimistic"`: a negative that ties with a positive ranks behind it.
+        ties: `"pessimistic"` or `"optimistic"`: a negative that ties with a positive ranks ahead of it, or behind it.
         tile_size: Rows and columns of a tile of scores, a positive multiple of 8. `None` takes what suits the device.
         process_group: The processes that share the work, each with all the embeddings; only without a gallery.
 
@@ -95,8 +95,7 @@ def positive_ranks(
         received = f"{num_thresholds:,} positives" + ("" if gallery_embeddings is None else " and a gallery")
         raise ProcessGroupError(
             f"a process group needs the queries to be the gallery, and at most {_MAX_SYMMETRIC_THRESHOLDS:,} positives "
-            f"to count for, got {received}. Use ShardedRanks, which takes any gallery and any number of "
-            "positives."
+            f"to count for, got {received}. Use ShardedRanks, which takes any gallery and any number of positives."
         )
     return _rectangular_ranks(order, tile_size, wanted)
 

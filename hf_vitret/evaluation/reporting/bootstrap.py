@@ -82,7 +82,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Compute the confidence interval of the mean of a metric over queries, with the percentile bootstrap.
 
-    A resample draws as many queries as there are, with replacement, and takes their mean. The interval contains the
+    A resample draws as many queries as the set has, with replacement, and takes their mean. The interval contains the
     middle of the means of all resamples. The queries count as independent; the gallery, and the choice of the classes
     of the test set, are fixed. The result depends only on the values and the seed, not on the order of the queries, the
     device or the division of the work.

@@ -17,7 +17,7 @@ _COUNT_COST = 30
 
 
 def resampled_means(scores: Floats, num_resamples: int, seed: int) -> Floats:
-    """Draw as many queries as there are, with replacement, and take their mean; repeat this for each resample.
+    """Draw as many queries as the set has, with replacement, and take their mean; repeat this for each resample.
 
     A metric has few distinct values: R@k has two, MAP@R of a class of three images a handful. How often each value
     occurs among the drawn queries has a multinomial distribution. The counts are drawn from it instead of the queries

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Line styles, so that the curves can be told apart in greyscale.
+# Line styles, so that the curves can be distinguished in greyscale.
 _DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)))
 _GREY = "#8c959f"
 
@@ -49,7 +49,7 @@ def draw_spread(spreads: Mapping[str, Spread]) -> Figure:
     """
     if not 1 <= len(spreads) <= len(COLORS):
         raise ValueError(
-            f"expected 1 to {len(COLORS)} models, as many as there are colours; got {len(spreads)}. Draw more figures"
+            f"expected 1 to {len(COLORS)} models, one for each colour; got {len(spreads)}. Draw more figures"
         )
     try:
         from matplotlib import rc_context
