@@ -1,4 +1,4 @@
-"""Examine a data set before training on it: broken files, duplicates, leakage, wrong labels."""
+"""Examine a data set before training for broken files, duplicates, leakage between splits and wrong labels."""
 
 from .examination import examine
 from .findings import Finding, ImageRef, KindCounts, Report, SplitCounts

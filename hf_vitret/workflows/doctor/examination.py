@@ -1,4 +1,4 @@
-"""Examine a data set: every image once, every pair of images, and with a model what it sees in them."""
+"""Run all checks of the doctor on a data set: single images, classes, duplicates and, with a model, labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checks.classes import count_splits, find_lonely_classes, find_wrong_counts
+from .checks.classes import count_splits, find_classes_without_positives, find_wrong_counts
 from .checks.duplicates import describe_duplicates, find_duplicates
 from .checks.fingerprints import take_fingerprints
 from .checks.image_facts import without_pixel_limit
@@ -34,25 +34,26 @@ def examine(
     num_threads: int | None = None,
     progress: bool = True,
 ) -> Report:
-    """Examine the images, classes and splits of a data set.
+    """Examine the images, classes and splits of a data set for defects.
 
-    Images are read once, JPEGs at a fraction of their size; those that may be the same picture once more at full size.
-    About a kilobyte of each is kept in memory, whatever is found.
+    Each image is read once, a JPEG at a fraction of its size. Images that may have equal pixels are decoded once more
+    at full size. About a kilobyte per image is kept in memory.
 
     Args:
-        dataset: Splits with the columns `image`, `label` and `image_id`, as `load_retrieval_dataset` returns them (with
-            `check_counts=False`, where counts are to be a finding and no error).
-        name: Of the data set, for the report.
-        official_counts: Split to its numbers of images and classes, as `OFFICIAL_COUNTS` of a loader's module.
-        model: A `ViTRetModel`, for duplicates by embedding and for images that are probably mislabelled; `None` leaves
-            these checks out.
-        settings: Limits; default: `Settings()`.
-        batch_size: Images that the model embeds at once.
-        num_threads: Threads that read and decode; default: one per CPU, 16 at most.
-        progress: Whether to show bars.
+        dataset: Splits with the columns `image`, `label` and `image_id`, as `load_retrieval_dataset` returns them. Load
+            it with `check_counts=False` to have wrong counts reported as a finding instead of raised as an error.
+        name: Name of the data set in the report.
+        official_counts: Split -> its official numbers of images and classes, such as `OFFICIAL_COUNTS` in a module of
+            `hf_vitret.data.benchmarks`. Default: counts are not compared.
+        model: A `ViTRetModel`, to find duplicates by embedding and images that are probably mislabelled. Default:
+            these checks are left out.
+        settings: The limits of the checks. Default: `Settings()`.
+        batch_size: Number of images that the model embeds at once.
+        num_threads: Number of threads that read and decode. Default: one per CPU, at most 16.
+        progress: Whether to show progress bars.
 
     Returns:
-        The report; `write_report` writes it, `format_report` makes a table of it.
+        The report. `write_report` writes it to files, and `format_report` formats it as text.
 
     Raises:
         ValueError: An embedding is not finite.
@@ -66,7 +67,7 @@ def examine(
     settings = settings or Settings()
     table = ImageTable(dataset)
     counts = count_splits(table, official_counts)
-    findings = find_wrong_counts(counts) + find_lonely_classes(table)
+    findings = find_wrong_counts(counts) + find_classes_without_positives(table)
     with without_pixel_limit():
         prints, oddities = take_fingerprints(table, settings, num_threads=num_threads, progress=progress)
         findings += oddities

@@ -1,4 +1,4 @@
-"""What the doctor found: findings, the images they are about, and the report that holds them."""
+"""Data classes of a report: findings, the images that they concern, and counts by split and by kind."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 from .kinds import KINDS, SEVERITIES
 
-# Raise it when a field of doctor.json changes its name or meaning.
+# Version of the format of doctor.json, to be raised when a field changes its name or meaning.
 FORMAT = 1
 
 
 class ImageRef(NamedTuple):
-    """One image of the data set.
+    """A reference to one image of the data set.
 
     Attributes:
-        split: Its split.
-        row: Its row there.
-        image_id: Its id.
-        class_name: Name of its class; the number as text where classes have no names.
+        split: Name of the split.
+        row: Row of the image in the split, from 0.
+        image_id: The value of the column `image_id`.
+        class_name: Name of the class, or its number as text if classes have no names.
     """
 
     split: str
@@ -30,14 +30,14 @@ class ImageRef(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or worth to know.
+    """One defect or oddity of the data set.
 
     Attributes:
-        kind: A key of `KINDS`: for duplicates `<how alike>:<where>`.
-        detail: What is the matter with these images, in one line.
-        images: The images at fault; empty where it is a whole split.
+        kind: A key of `KINDS`; for duplicates `<similarity>:<scope>`.
+        detail: A description in one line.
+        images: The images concerned; empty if a whole split is concerned.
         neighbors: Images to compare them with, the nearest first.
-        split: The split that is at fault as a whole.
+        split: Name of the split if the finding concerns it as a whole, else `None`.
     """
 
     kind: str
@@ -48,12 +48,20 @@ class Finding:
 
     @property
     def severity(self) -> str:
-        """One of `SEVERITIES`."""
+        """The severity of its kind, one of `SEVERITIES`."""
         return KINDS[self.kind].severity
 
 
 class SplitCounts(NamedTuple):
-    """Images and classes of a split, and how many there should be (None where nobody says)."""
+    """Numbers of images and classes of a split, and the official numbers (`None` if there are none).
+
+    Attributes:
+        split: Name of the split.
+        num_images: Number of its images.
+        num_classes: Number of its classes.
+        official_images: Official number of images.
+        official_classes: Official number of classes.
+    """
 
     split: str
     num_images: int
@@ -63,7 +71,14 @@ class SplitCounts(NamedTuple):
 
 
 class KindCounts(NamedTuple):
-    """How often a kind was found, and in how many images."""
+    """Numbers of findings of one kind and of the images that they concern.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        severity: The severity of the kind, one of `SEVERITIES`.
+        num_findings: Number of findings.
+        num_images: Number of distinct images in them.
+    """
 
     kind: str
     severity: str
@@ -73,13 +88,14 @@ class KindCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """All that the doctor found in one data set.
+    """The findings in one data set.
 
     Attributes:
         name: Name of the data set.
-        counts: Of each split.
-        findings: Most serious kind first; inside a kind in the order of the rows (mislabelled: most certain first).
-        settings: What was looked for: the fields of `Settings`, and the model.
+        counts: The counts of each split.
+        findings: The findings, most serious kind first. Those of one kind are in the order of the rows, and mislabelled
+            images are sorted by certainty, highest first.
+        settings: The fields of `Settings`, and `has_model`: whether a model was used.
     """
 
     name: str
@@ -89,22 +105,26 @@ class Report:
 
     @property
     def summary(self) -> list[KindCounts]:
-        """The kinds that were found, most serious first."""
+        """The counts of each kind that was found, most serious first."""
         num_findings = Counter(finding.kind for finding in self.findings)
         images: dict[str, set[tuple[str, int]]] = {}
         for finding in self.findings:
             images.setdefault(finding.kind, set()).update((image.split, image.row) for image in finding.images)
         kinds = [kind for kind in KINDS if kind in num_findings]
-        kinds.sort(key=lambda kind: SEVERITIES.index(KINDS[kind].severity))  # stable: else in the order of KINDS
+        kinds.sort(key=lambda kind: SEVERITIES.index(KINDS[kind].severity))  # stable, so that ties keep KINDS' order
         return [KindCounts(kind, KINDS[kind].severity, num_findings[kind], len(images[kind])) for kind in kinds]
 
     def has_findings(self, at_least: str = SEVERITIES[-1]) -> bool:
-        """Say whether anything of this severity or a more serious one was found."""
+        """Say whether there is a finding of a severity or a more serious one.
+
+        Args:
+            at_least: The lowest severity that counts, one of `SEVERITIES`. Default: every finding counts.
+        """
         counted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
         return any(finding.severity in counted for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as doctor.json holds it."""
+        """Return the report as the content of doctor.json."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -116,7 +136,7 @@ class Report:
 
 
 def sort_findings(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Order findings by severity and kind, and leave the order inside a kind as it is."""
+    """Sort findings by severity and kind, and keep the order of those of one kind."""
     kinds = list(KINDS)
     return tuple(sorted(findings, key=lambda one: (SEVERITIES.index(one.severity), kinds.index(one.kind))))
 

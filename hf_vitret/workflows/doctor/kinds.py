@@ -1,13 +1,13 @@
-"""What the doctor looks for: every kind of finding, how much it matters and what to do about it."""
+"""The kinds of findings of the doctor, each with its severity, title and advice."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Most serious first. An error spoils training or makes scores wrong; a warning probably does harm; a note is about
-# images that the package handles, but that other tools may not, or that are of no use.
+# Most serious first. An error breaks training or makes scores wrong, and a warning probably does harm. A note concerns
+# images that this package can handle, but that other tools may not handle, or that add nothing to the data set.
 SEVERITIES = ("error", "warning", "note")
-# Where the images of a group of duplicates are, the most serious first.
+# Where the images of a group of duplicates are, most serious first.
 SCOPES = ("across_splits", "across_classes", "inside_class")
 
 
@@ -17,7 +17,7 @@ class Kind(NamedTuple):
     Attributes:
         severity: One of `SEVERITIES`.
         title: A few words, for tables and headings.
-        advice: What to do about it, in a sentence or two.
+        advice: What to do about the finding, in a sentence or two.
     """
 
     severity: str
@@ -28,8 +28,8 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "counts": Kind(
         "error",
-        "counts that are not the official ones",
-        "Extract the official archive again: scores on a part of a data set compare with nobody's.",
+        "counts that differ from the official ones",
+        "Extract the official archive again: scores on other images cannot be compared with published ones.",
     ),
     "unreadable": Kind(
         "error",
@@ -39,76 +39,81 @@ KINDS: dict[str, Kind] = {
     "giant": Kind(
         "warning",
         "giant images",
-        "Make them smaller (hf-vitret prepare): they cost memory and time, and Pillow refuses twice its own limit as a "
-        "decompression bomb. They were not decoded here, so their duplicates were sought by file only.",
+        "Make them smaller (hf-vitret prepare): they cost memory and time, and Pillow refuses images above twice its "
+        "limit as decompression bombs. They were not decoded here, and were searched for equal files only.",
     ),
-    "tiny": Kind("warning", "tiny images", "Look whether they are thumbnails or placeholders of lost images."),
-    "blank": Kind("warning", "blank images", "Remove images that show nothing: no model can tell them apart."),
+    "tiny": Kind("warning", "tiny images", "Check whether they are thumbnails or placeholders of lost images."),
+    "blank": Kind("warning", "blank images", "Remove images of a single colour: no model can distinguish them."),
     "single_image_class": Kind(
         "warning",
         "classes of one image",
-        "Such a class has no positive pair: in training it serves as negatives only, in testing its query cannot be "
-        "answered. Add images, or leave the class out.",
+        "Such a class has no positive pair: its image is only a negative in training, and a query without a correct "
+        "answer in testing. Add images, or leave the class out.",
     ),
     "query_without_positive": Kind(
         "warning",
         "queries with no image of their class in the gallery",
-        "Such a query cannot be answered, and no model scores on it. Add gallery images, or leave it out.",
+        "Such a query has no correct answer, and every model fails on it. Add gallery images, or leave the query out.",
     ),
     "mislabelled": Kind(
         "warning",
         "images that are probably in the wrong class",
-        "Look at each: most of its nearest images, by the model, are of one other class.",
+        "Check each of them: most of its nearest images by embedding are of one other class.",
     ),
-    "cmyk": Kind("note", "CMYK images", "Converted to RGB without their colour profile: look at the colours."),
-    "palette": Kind("note", "palette images", "Converted to RGB; they hold 256 colours at most."),
+    "cmyk": Kind("note", "CMYK images", "Converted to RGB without their colour profile: check the colours."),
+    "palette": Kind("note", "palette images", "Converted to RGB; they have at most 256 colours."),
     "sixteen_bit": Kind("note", "images of more than 8 bits", "Scaled to 8 bits; other tools clip them to white."),
     "other_mode": Kind("note", "images of a rare mode", "Converted to RGB; other tools may refuse them."),
     "animated": Kind("note", "images of several frames", "Only the first frame is used."),
-    "exif_rotated": Kind("note", "images turned by EXIF", "Turned upright here; other tools may show them lying."),
+    "exif_rotated": Kind(
+        "note", "images rotated by EXIF", "Rotated upright here; other tools may ignore the orientation."
+    ),
     "same_file:across_splits": Kind(
         "error",
         "the same file in several splits (leakage)",
-        "Remove it from one of them, rather from the training split: the score on it measures memory.",
+        "Keep it in one split only, preferably not the training split: scores on training images do not measure "
+        "generalisation.",
     ),
     "same_file:across_classes": Kind(
-        "error", "the same file in several classes", "One of the labels is wrong, or the classes are one."
+        "error", "the same file in several classes", "Correct the wrong label, or merge the classes."
     ),
-    "same_file:inside_class": Kind("note", "the same file twice in a class", "Keep one: a copy is a free positive."),
+    "same_file:inside_class": Kind("note", "the same file twice in a class", "Keep one: a copy is a trivial positive."),
     "same_pixels:across_splits": Kind(
         "error",
         "the same picture, saved differently, in several splits (leakage)",
-        "Remove it from one of them, rather from the training split: the score on it measures memory.",
+        "Keep it in one split only, preferably not the training split: scores on training images do not measure "
+        "generalisation.",
     ),
     "same_pixels:across_classes": Kind(
         "error",
         "the same picture, saved differently, in several classes",
-        "One of the labels is wrong, or the classes are one.",
+        "Correct the wrong label, or merge the classes.",
     ),
     "same_pixels:inside_class": Kind(
-        "note", "the same picture, saved differently, in a class", "Keep one: a copy is a free positive."
+        "note", "the same picture, saved differently, in a class", "Keep one: a copy is a trivial positive."
     ),
     "near_duplicate:across_splits": Kind(
         "warning",
         "near duplicates in several splits (leakage)",
-        "Look at them: resized or recompressed copies belong in one split.",
+        "Check them: resized or recompressed copies should be in one split.",
     ),
     "near_duplicate:across_classes": Kind(
         "warning",
         "near duplicates in several classes",
-        "Look at them: copies of one picture belong in one class. Products that differ in a detail are as they should "
-        "be.",
+        "Check them: copies of one picture should be in one class. Products that differ in a detail are correct.",
     ),
     "near_duplicate:inside_class": Kind(
-        "note", "near duplicates in a class", "Keep one of each if the class has enough others."
+        "note", "near duplicates in a class", "Keep one of each if the class has enough other images."
     ),
     "similar_embedding:across_splits": Kind(
-        "warning", "images that the model takes for one, in several splits", "Look whether they are one photograph."
+        "warning",
+        "images with nearly equal embeddings in several splits",
+        "Check whether they show the same photograph.",
     ),
     "similar_embedding:across_classes": Kind(
-        "warning", "images that the model takes for one, in several classes", "Look whether one of the labels is wrong."
+        "warning", "images with nearly equal embeddings in several classes", "Check whether one of the labels is wrong."
     ),
     "similar_embedding:inside_class": Kind(
-        "note", "images that the model takes for one, in a class", "Look whether they are one photograph."
+        "note", "images with nearly equal embeddings in a class", "Check whether they show the same photograph."
     ),
 }

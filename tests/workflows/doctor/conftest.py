@@ -1,4 +1,4 @@
-"""No bars in the output of the tests."""
+"""Disable progress bars in the tests of the doctor."""
 
 import datasets
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures drawn from a seed, and data sets made of them."""
+"""Random images drawn from a seed, and small data sets of them."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image as PilImage
 
 
 def picture(seed, size=(96, 80)):
-    """Draw smooth patches of colour: no two seeds look alike."""
+    """Draw smooth patches of colour; images of different seeds are not near duplicates."""
     values = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return PilImage.fromarray(values).resize(size, PilImage.Resampling.BICUBIC)
 
@@ -20,7 +20,10 @@ def encode(image, file_format="PNG", **options):
 
 
 def make_split(rows, class_names=("cup", "pot")):
-    """Make a split of `(encoded image or None, class, image_id)`; the class is an index into the names, if any."""
+    """Make a split of rows `(encoded image or None, class, image_id)`.
+
+    The class is an index into `class_names`, or any number if they are `None`.
+    """
     label = Value("int64") if class_names is None else ClassLabel(names=list(class_names))
     images = [None if content is None else {"bytes": content, "path": None} for content, _, _ in rows]
     return Dataset.from_dict(
@@ -30,13 +33,13 @@ def make_split(rows, class_names=("cup", "pot")):
 
 
 def clean_dataset(per_class=3):
-    """Make `train` and `test`, of other pictures and other classes, in which nothing is wrong."""
+    """Make `train` and `test` without defects, with different images and classes."""
     splits = {}
     for offset, split in ((0, "train"), (1000, "test")):
         rows = [
-            (encode(picture(offset + 100 * label + place)), label + 2 * (split == "test"), f"{split}/{label}/{place}")
+            (encode(picture(offset + 100 * label + number)), label + 2 * (split == "test"), f"{split}/{label}/{number}")
             for label in range(2)
-            for place in range(per_class)
+            for number in range(per_class)
         ]
         splits[split] = make_split(rows, ("cup", "pot", "jug", "lid"))
     return DatasetDict(splits)

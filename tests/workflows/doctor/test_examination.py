@@ -1,4 +1,4 @@
-"""Data sets with planted defects: all of them are found, and nothing else is."""
+"""All planted defects of a data set are found, and no others."""
 
 import dataclasses
 import io
@@ -15,7 +15,7 @@ from .pictures import clean_dataset, encode, make_split, picture
 
 
 def found_in(dataset, **options):
-    """Examine, and return what was found as `{(kind, ids of the images)}`."""
+    """Examine a data set, and return the findings as tuples of the kind and the ids of the images."""
     report = examine(dataset, progress=False, **options)
     found = [(finding.kind, *(image.image_id for image in finding.images)) for finding in report.findings]
     assert len(found) == len(set(found))
@@ -23,7 +23,7 @@ def found_in(dataset, **options):
 
 
 def with_rows(dataset, **rows):
-    """Add `(content, class, image_id)` rows to the splits that are named."""
+    """Add rows `(content, class, image_id)` to the named splits."""
     names = ("cup", "pot", "jug", "lid")
     return DatasetDict(
         {
@@ -119,7 +119,7 @@ def test_blank_images_are_compared_by_pixels_only(clean):
 
 
 def test_faint_patterns_are_no_near_duplicates(clean):
-    """All show the same traces of noise on plain paper, as JPEG leaves them: that makes them no picture."""
+    """Images with the same faint noise on plain backgrounds, as JPEG leaves it, are blank and no near duplicates."""
     noise = np.random.default_rng(0).integers(-2, 3, (32, 32))
     rows = [
         (encode(PilImage.fromarray((shade + noise).astype(np.uint8))), 0, f"shade {shade}") for shade in (200, 210, 220)
@@ -178,10 +178,10 @@ def test_odd_modes(clean):
 
 def test_a_copy_turned_by_exif_is_a_duplicate(clean):
     exif = PilImage.Exif()
-    exif[0x0112] = 6  # turn by a quarter, clockwise
-    lying = encode(PLAIN.transpose(PilImage.Transpose.ROTATE_90), exif=exif)
-    dataset = with_rows(clean, train=[(PNG, 0, "upright"), (lying, 0, "lying")])
-    assert found_in(dataset) == {("exif_rotated", "lying"), ("same_pixels:inside_class", "upright", "lying")}
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
+    rotated = encode(PLAIN.transpose(PilImage.Transpose.ROTATE_90), exif=exif)
+    dataset = with_rows(clean, train=[(PNG, 0, "upright"), (rotated, 0, "rotated")])
+    assert found_in(dataset) == {("exif_rotated", "rotated"), ("same_pixels:inside_class", "upright", "rotated")}
 
 
 @pytest.mark.parametrize("num_threads", [1, 4])
@@ -192,14 +192,14 @@ def test_the_report_does_not_depend_on_the_threads(clean, num_threads):
     assert report == examine(dataset, progress=False)
 
 
-def test_counts_and_lonely_classes(clean):
+def test_counts_and_classes_of_one_image(clean):
     dataset = with_rows(clean, test=[(PNG, 0, "alone")])
     report = examine(dataset, name="ours", official_counts={"train": (6, 2), "test": (6, 2)}, progress=False)
     assert [tuple(row) for row in report.counts] == [("train", 6, 2, 6, 2), ("test", 7, 3, 6, 2)]
-    wrong, lonely = report.findings
+    wrong, single = report.findings
     assert (wrong.kind, wrong.split, wrong.images) == ("counts", "test", ())
     assert wrong.detail == "test: expected 6 images of 2 classes, found 7 of 3"
-    assert (lonely.kind, [tuple(image) for image in lonely.images]) == (
+    assert (single.kind, [tuple(image) for image in single.images]) == (
         "single_image_class",
         [("test", 6, "alone", "cup")],
     )
@@ -215,16 +215,16 @@ def test_queries_without_a_positive(clean):
 
 
 def test_a_model_finds_a_wrong_label_and_turned_copies(tiny_model):
-    """Each class is one picture with grains; one image of a class is labelled as the other."""
+    """Each class is one image with different noise, and one image has the label of the other class."""
     names = ("cup", "pot")
 
     def grainy(motif, seed):
         return PilImage.blend(picture(motif, (64, 64)), picture(seed, (64, 64)), 0.12)
 
     rows = [
-        (encode(grainy(label, 100 + 10 * label + place)), label, f"{label}/{place}")
+        (encode(grainy(label, 100 + 10 * label + number)), label, f"{label}/{number}")
         for label in (0, 1)
-        for place in range(6)
+        for number in range(6)
     ]
     rows = [*((b"", 0, f"lost {number}") for number in range(7)), *rows, (encode(grainy(1, 200)), 0, "wrong")]
     rows += [(encode(PilImage.new("RGB", (64, 64), colour)), 0, colour) for colour in ("white", "black", "red")]
@@ -246,7 +246,7 @@ def test_a_model_groups_what_it_takes_for_one(clean, tiny_model):
     mirrored = encode(PLAIN.transpose(PilImage.Transpose.FLIP_LEFT_RIGHT))
     dataset = with_rows(clean, train=[(PNG, 0, "one"), (BMP, 0, "two"), (mirrored, 0, "mirrored")])
     found = found_in(dataset, model=tiny_model, settings=Settings(min_cosine=0.99999))
-    # The pair is one of a stricter kind already, and the mirrored one is nobody's copy to this model.
+    # The pair is in a group of a stricter kind, and this model gives the mirrored image another embedding.
     assert ("same_pixels:inside_class", "one", "two") in found
     assert not [kind for kind, *_ in found if kind.startswith("similar_embedding")]
     everything = found_in(dataset, model=tiny_model, settings=Settings(min_cosine=1e-6))
@@ -260,9 +260,9 @@ def test_a_model_groups_what_it_takes_for_one(clean, tiny_model):
         ({"max_megapixels": 0}, "max_megapixels must be above 0; got 0"),
         ({"min_side": 0}, "min_side must be at least 1 pixel; got 0"),
         ({"max_distance": 65}, "max_distance must be 0 to 64 bits; got 65"),
-        ({"min_correlation": 1.1}, r"min_correlation must be above 0, at most 1; got 1\.1"),
-        ({"min_cosine": 0.0}, r"min_cosine must be above 0, at most 1; got 0\.0"),
-        ({"num_neighbors": 2}, "num_neighbors must be at least 3, so that a majority means something; got 2"),
+        ({"min_correlation": 1.1}, r"min_correlation must be above 0 and at most 1; got 1\.1"),
+        ({"min_cosine": 0.0}, r"min_cosine must be above 0 and at most 1; got 0\.0"),
+        ({"num_neighbors": 2}, "num_neighbors must be at least 3, so that a majority is meaningful; got 2"),
     ],
 )
 def test_limits_outside_their_domain(limit, message):

@@ -1,1 +1,1 @@
-"""What can be wrong with a data set, one check a file."""
+"""The checks of the doctor: image files, classes, duplicates and labels."""

@@ -1,4 +1,4 @@
-"""Counts of images and classes, and the classes that cannot be learnt from or asked for."""
+"""Count the images and classes of each split, and find wrong counts and classes without a positive pair."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def count_splits(table: ImageTable, official: Mapping[str, tuple[int, int]] | No
 
     Args:
         table: The images.
-        official: Split to its numbers of images and classes, as the data set's authors give them.
+        official: Split -> its numbers of images and classes as the authors of the data set state them.
 
     Returns:
-        The counts, those that should be beside those that are.
+        The counts of each split, with the official counts if there are any.
     """
     counts = []
     for code, split in enumerate(table.splits):
@@ -33,7 +33,7 @@ def count_splits(table: ImageTable, official: Mapping[str, tuple[int, int]] | No
 
 
 def find_wrong_counts(counts: tuple[SplitCounts, ...]) -> list[Finding]:
-    """Return a finding for each split whose counts are not the official ones."""
+    """Return a finding for each split whose counts differ from the official ones."""
     return [
         Finding(
             "counts",
@@ -48,12 +48,16 @@ def find_wrong_counts(counts: tuple[SplitCounts, ...]) -> list[Finding]:
     ]
 
 
-def find_lonely_classes(table: ImageTable) -> list[Finding]:
+def find_classes_without_positives(table: ImageTable) -> list[Finding]:
     """Find the classes that have no positive pair.
 
+    Args:
+        table: The images.
+
     Returns:
-        For train and test (each image queries the others of its split) a finding for each class of one image; for query
-        and gallery one for each class of queries that has no image in the gallery, with all its queries.
+        For splits such as train and test, in which each image is searched among the others of its split, a finding for
+        each class of one image. For query and gallery, a finding for each class of queries that has no image in the
+        gallery, with all queries of the class.
     """
     codes = {split: code for code, split in enumerate(table.splits)}
     findings = []
@@ -68,11 +72,11 @@ def find_lonely_classes(table: ImageTable) -> list[Finding]:
             findings.append(Finding("single_image_class", detail, (image,)))
     if "query" in codes and "gallery" in codes:
         queries = np.flatnonzero(table.split_codes == codes["query"])
-        asked = table.class_codes[queries]
-        answered = table.class_codes[table.split_codes == codes["gallery"]]
-        lost = queries[~np.isin(asked, answered)]
-        for code in dict.fromkeys(table.class_codes[lost].tolist()):
-            images = tuple(table[int(number)] for number in lost[table.class_codes[lost] == code])
+        query_classes = table.class_codes[queries]
+        gallery_classes = table.class_codes[table.split_codes == codes["gallery"]]
+        unanswerable = queries[~np.isin(query_classes, gallery_classes)]
+        for code in dict.fromkeys(table.class_codes[unanswerable].tolist()):
+            images = tuple(table[int(number)] for number in unanswerable[table.class_codes[unanswerable] == code])
             detail = f"class {table.class_names[code]} has no image in the gallery"
             findings.append(Finding("query_without_positive", detail, images))
     return findings

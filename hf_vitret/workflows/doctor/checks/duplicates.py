@@ -1,4 +1,4 @@
-"""Images that are one: the same file, the same pixels, or nearly the same picture, and where they are."""
+"""Find groups of duplicate images: equal files, equal pixels and near duplicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .fingerprints import Fingerprints
     from .image_table import ImageTable
 
-Groups = list[np.ndarray]  # each `(num_members,)` int64, ascending: numbers of an `ImageTable`
+Groups = list[np.ndarray]  # each `(num_members,)` int64, ascending numbers of images in an `ImageTable`
 
 
 def find_duplicates(
@@ -30,18 +30,19 @@ def find_duplicates(
     num_threads: int | None = None,
     progress: bool = True,
 ) -> dict[str, Groups]:
-    """Group the images that are one.
+    """Group images that are duplicates of each other.
 
     Args:
-        table: The images; those that may share their pixels are decoded once more, at full size.
-        prints: Their fingerprints.
-        settings: How much near duplicates may differ.
-        num_threads: Threads that decode.
-        progress: Whether to show bars.
+        table: The images. Those that may have equal pixels are decoded again, at full size.
+        prints: The fingerprints of the images.
+        settings: The limits within which near duplicates may differ.
+        num_threads: Number of threads that decode. Default: one per CPU, at most 16.
+        progress: Whether to show progress bars.
 
     Returns:
-        Groups of two or more by how alike they are, strictest first: `same_file`, `same_pixels` and `near_duplicate`.
-        An image is in one group of each at most. Flat images are grouped by file and pixels only.
+        Similarity -> groups of two or more images, with the strictest similarity first: `same_file`, `same_pixels` and
+        `near_duplicate`. An image is in at most one group of each similarity. Flat images, which show a single colour,
+        are grouped by file and pixels only.
     """
     from tqdm.auto import tqdm
 
@@ -67,38 +68,38 @@ def find_duplicates(
 
 
 def describe_duplicates(table: ImageTable, groups: Mapping[str, Groups]) -> list[Finding]:
-    """Make a finding of each group, by how alike its images are and where they are.
+    """Make a finding of each group, of a kind that states the similarity and the scope of its images.
 
     Args:
         table: The images.
-        groups: By how alike, strictest first, as `find_duplicates` returns them.
+        groups: Similarity -> groups of images, strictest similarity first, as `find_duplicates` returns them.
 
     Returns:
-        The findings. A group all of whose images are in one stricter group is left out.
+        The findings. A group is left out if all its images are in one group of a stricter similarity.
     """
     findings = []
-    covered: list[np.ndarray] = []  # for each stricter kind the group of each image, -1 where it has none
-    for alike, found in groups.items():
+    covered: list[np.ndarray] = []  # for each stricter similarity the group of each image, or -1
+    for similarity, found in groups.items():
         group_of = np.full(len(table), -1, dtype=np.int64)
         for code, group in enumerate(found):
             group_of[group] = code
             if not any(
                 stricter[group[0]] >= 0 and (stricter[group] == stricter[group[0]]).all() for stricter in covered
             ):
-                findings.append(_describe_group(table, alike, group))
+                findings.append(_describe_group(table, similarity, group))
         covered.append(group_of)
     return findings
 
 
 def _may_share_pixels(prints: Fingerprints, near: DisjointSets) -> np.ndarray:
-    """Return the numbers of the decoded images, ascending, that have a size and a look in common with another file.
+    """List the decoded images, ascending, that may have equal pixels in a different file.
 
-    Pixels that are the same give the same hash but for the reduced size at which a JPEG was decoded, and therefore are
-    near duplicates; of flat images any two of one size may share them.
+    They have the size of another image and are its near duplicates: equal pixels give equal hashes, except for the
+    reduced size at which a JPEG was decoded. Any two flat images of one size may have equal pixels.
     """
     numbers = np.flatnonzero(prints.is_decoded)
-    looks = np.where(prints.is_flat, -1, near.roots)[numbers]
-    keys = np.rec.fromarrays([looks, prints.sizes[numbers, 0], prints.sizes[numbers, 1]])
+    near_groups = np.where(prints.is_flat, -1, near.roots)[numbers]
+    keys = np.rec.fromarrays([near_groups, prints.sizes[numbers, 0], prints.sizes[numbers, 1]])
     groups = equal_groups(keys, numbers)
     several = [group for group in groups if len(np.unique(prints.file_digests[group])) > 1]
     return np.sort(np.concatenate(several)) if several else np.empty(0, dtype=np.int64)
@@ -107,7 +108,7 @@ def _may_share_pixels(prints: Fingerprints, near: DisjointSets) -> np.ndarray:
 def _group_by_pixels(
     table: ImageTable, prints: Fingerprints, suspects: np.ndarray, num_threads: int | None, progress: bool
 ) -> Groups:
-    """Decode the suspects at full size, each file once, and group those of the same pixels."""
+    """Decode the suspects at full size, each distinct file once, and group those with equal pixels."""
     from tqdm.auto import tqdm
 
     files, first, file_of = np.unique(prints.file_digests[suspects], return_index=True, return_inverse=True)
@@ -117,12 +118,12 @@ def _group_by_pixels(
     return equal_groups(pixels[file_of.reshape(-1)], suspects)
 
 
-def _describe_group(table: ImageTable, alike: str, group: np.ndarray) -> Finding:
+def _describe_group(table: ImageTable, similarity: str, group: np.ndarray) -> Finding:
     images = tuple(table[int(number)] for number in group)
     splits = list(dict.fromkeys(image.split for image in images))
     classes = list(dict.fromkeys(image.class_name for image in images))
-    where = "inside_class" if len(classes) == 1 else "across_classes"
-    if len(splits) > 1:  # the graver of the two
-        where = "across_splits"
+    scope = "inside_class" if len(classes) == 1 else "across_classes"
+    if len(splits) > 1:  # more serious than across classes
+        scope = "across_splits"
     of_classes = f"class {classes[0]}" if len(classes) == 1 else f"{len(classes)} classes"
-    return Finding(f"{alike}:{where}", f"{len(images)} images in {' and '.join(splits)}, of {of_classes}", images)
+    return Finding(f"{similarity}:{scope}", f"{len(images)} images in {' and '.join(splits)}, of {of_classes}", images)

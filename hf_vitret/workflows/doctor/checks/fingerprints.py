@@ -1,4 +1,4 @@
-"""Read every image of a data set once, and keep a kilobyte of each."""
+"""Read every image of a data set once, and keep a fingerprint of about a kilobyte for each."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Fingerprints:
-    """What tells which images are one, by their number in an `ImageTable`.
+    """Arrays with which duplicates are found, indexed by the number of an image in an `ImageTable`.
 
     Attributes:
-        file_digests: `(num_images,)` of 16 bytes (dtype V16); all zero where there was no content.
-        has_file: `(num_images,)` bool: whether the file is an image, decoded or too large for that.
-        is_decoded: `(num_images,)` bool. What follows holds for these only.
-        sizes: `(num_images, 2)` int32, width and height in pixels, upright.
-        hashes: `(num_images,)` uint64; see `perceptual_hash`.
-        is_flat: `(num_images,)` bool: shows nothing, the hash means nothing.
-        thumbnails: `(num_images, 16, 16, 3)` uint8.
+        file_digests: `(num_images,)` of 16 bytes (dtype V16), digests of the files; zeros for images without content.
+        has_file: `(num_images,)` bool, whether the file is an image that was decoded or is too large to be decoded.
+        is_decoded: `(num_images,)` bool, whether the image was decoded. The attributes below are valid for these images
+            only.
+        sizes: `(num_images, 2)` int32, width and height in pixels of the upright image.
+        hashes: `(num_images,)` uint64, perceptual hashes; see `perceptual_hash`.
+        is_flat: `(num_images,)` bool, whether the image shows a single colour, so that its hash is only noise.
+        thumbnails: `(num_images, 16, 16, 3)` uint8, RGB.
     """
 
     file_digests: np.ndarray
@@ -42,7 +43,7 @@ class Fingerprints:
 
     @classmethod
     def empty(cls, num_images: int) -> Fingerprints:
-        """Make room for some images."""
+        """Allocate the arrays for a number of images."""
         return cls(
             file_digests=np.zeros(num_images, dtype=f"V{DIGEST_BYTES}"),
             has_file=np.zeros(num_images, dtype=bool),
@@ -57,13 +58,13 @@ class Fingerprints:
 def take_fingerprints(
     table: ImageTable, settings: Settings, *, num_threads: int | None = None, progress: bool = True
 ) -> tuple[Fingerprints, list[Finding]]:
-    """Read every image, and note what is odd about each.
+    """Read every image, compute its fingerprint, and report what is unusual about its file.
 
     Args:
-        table: The images. Those in work, a few per thread, are in memory.
-        settings: What is giant and what is tiny.
-        num_threads: Threads that read and decode; default: one per CPU, 16 at most.
-        progress: Whether to show a bar.
+        table: The images. Only a few per thread are in memory at a time.
+        settings: The limits of giant and tiny images.
+        num_threads: Number of threads that read and decode. Default: one per CPU, at most 16.
+        progress: Whether to show a progress bar.
 
     Returns:
         The fingerprints, and a finding for each oddity of each image.
@@ -71,10 +72,10 @@ def take_fingerprints(
     from tqdm.auto import tqdm
 
     prints, findings = Fingerprints.empty(len(table)), []
-    look = partial(image_facts, max_megapixels=settings.max_megapixels, min_side=settings.min_side)
+    read_facts = partial(image_facts, max_megapixels=settings.max_megapixels, min_side=settings.min_side)
     bar = tqdm(total=len(table), desc="Reading images", unit="img", disable=not progress)
     with bar:
-        for number, facts in enumerate(map_in_order(look, table.all_stored(), num_threads)):
+        for number, facts in enumerate(map_in_order(read_facts, table.all_stored(), num_threads)):
             kinds = [kind for kind, _ in facts.oddities]
             findings += [Finding(kind, detail, (table[number],)) for kind, detail in facts.oddities]
             if facts.file_digest is not None:

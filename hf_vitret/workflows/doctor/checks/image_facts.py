@@ -1,4 +1,4 @@
-"""All that the doctor keeps of one image: fingerprints, and what is odd about its file."""
+"""Read one image file: its digest, its fingerprint, and oddities such as a rare mode or a tiny size."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-DIGEST_BYTES = 16  # 128 bits: two different files of a billion collide with a chance of 1e-21
-Oddities = list[tuple[str, str]]  # kind and detail of each
+DIGEST_BYTES = 16  # 128 bits: the probability of a collision among a billion files is about 1e-21
+Oddities = list[tuple[str, str]]  # the kind and detail of each
 _PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA")
 _MODE_KINDS = {"CMYK": "cmyk", "P": "palette", "PA": "palette"}
-_LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_SWAPPED_SIDES = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
 class Fingerprint(NamedTuple):
-    """What tells whether two decoded images are one picture.
+    """Properties of a decoded image with which duplicates are found.
 
     Attributes:
-        size: Width and height in pixels, upright.
-        perceptual_hash: 64 bits.
-        is_flat: Whether the picture shows nothing, so that its hash means nothing.
-        thumbnail: `(16, 16, 3)` uint8.
+        size: Width and height in pixels of the upright image.
+        perceptual_hash: The perceptual hash, 64 bits.
+        is_flat: Whether the image shows a single colour, so that its hash is only noise.
+        thumbnail: `(16, 16, 3)` uint8, RGB.
     """
 
     size: tuple[int, int]
@@ -41,12 +41,12 @@ class Fingerprint(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """What one image is like.
+    """The digest, fingerprint and oddities of one image.
 
     Attributes:
-        file_digest: Of its bytes; `None` where there are none.
-        fingerprint: `None` where it was not decoded.
-        oddities: Kinds of `KINDS`, each with its detail.
+        file_digest: Digest of the bytes of the file; `None` if there are none.
+        fingerprint: The fingerprint; `None` if the image was not decoded.
+        oddities: Pairs of a key of `KINDS` and a detail.
     """
 
     file_digest: bytes | None
@@ -57,33 +57,40 @@ class ImageFacts(NamedTuple):
 def image_facts(stored: dict[str, Any] | None, *, max_megapixels: float, min_side: int) -> ImageFacts:
     """Read and decode one image, a JPEG at a fraction of its size.
 
+    Call it inside `without_pixel_limit`, or Pillow raises its own error for giant images first.
+
     Args:
-        stored: `bytes`, the encoded file, or else `path`, as `datasets.Image(decode=False)` stores it.
-        max_megapixels: Millions of pixels above which an image is giant, and not decoded.
-        min_side: Pixels below which a side is tiny.
+        stored: The image as `datasets.Image(decode=False)` stores it: the encoded file as `bytes`, or else its `path`.
+        max_megapixels: Millions of pixels above which an image is giant and is not decoded.
+        min_side: Pixels; an image with a shorter side is tiny.
 
     Returns:
-        Its facts; an image that cannot be read has the oddity `unreadable`. Pillow's own limit on pixels must be
-        lifted (`without_pixel_limit`), or it speaks first.
+        The facts. An image that cannot be read has the oddity `unreadable`.
     """
     try:
         content = read_encoded(stored)
-    except Exception as error:  # behind a URL, that of whatever fetches it
+    except Exception as error:  # for a URL, the errors depend on the library that downloads it
         return ImageFacts(None, None, [("unreadable", f"{type(error).__name__}: {error}")])
     if not content:
         return ImageFacts(None, None, [("unreadable", "no image (null)" if content is None else "empty file")])
     digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return ImageFacts(digest, *_look(image, max_megapixels, min_side))
-    except UnidentifiedImageError:  # its own text names an object in memory
+            return ImageFacts(digest, *_inspect(image, max_megapixels, min_side))
+    except UnidentifiedImageError:  # its message contains the address of an object in memory
         return ImageFacts(digest, None, [("unreadable", f"no image file of a known kind ({len(content)} bytes)")])
-    except Exception as error:  # as in read_image: whatever a decoder raises, the image is unreadable
+    except Exception as error:  # decoders raise errors of many classes, each of which means an unreadable image
         return ImageFacts(digest, None, [("unreadable", f"{type(error).__name__}: {error}")])
 
 
 def pixel_digest(stored: dict[str, Any] | None) -> bytes:
-    """Digest the pixels of an image decoded at full size, so that it is the same however they are stored.
+    """Compute a digest of the size and pixels of an image, decoded at full size.
+
+    Args:
+        stored: The image as `datasets.Image(decode=False)` stores it: the encoded file as `bytes`, or else its `path`.
+
+    Returns:
+        The digest, 16 bytes, which does not depend on the format of the file.
 
     Raises:
         ValueError: The image cannot be read.
@@ -94,9 +101,10 @@ def pixel_digest(stored: dict[str, Any] | None) -> bytes:
 
 @contextmanager
 def without_pixel_limit() -> Iterator[None]:
-    """Lift Pillow's limit on the pixels of an image, for the whole process, while another limit is kept.
+    """Lift Pillow's limit on the pixels of an image inside the `with` block, for the whole process.
 
-    Pillow warns above its limit and refuses twice of it as soon as it opens a file, before the size can be asked for.
+    Pillow warns above its limit and raises an error above twice the limit when it opens a file, before the size can be
+    read. The caller must apply a limit of its own.
     """
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
@@ -106,21 +114,21 @@ def without_pixel_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _look(
+def _inspect(
     image: ImageFile.ImageFile, max_megapixels: float, min_side: int
 ) -> tuple[Fingerprint | None, list[tuple[str, str]]]:
-    """Look at an image that was opened and not yet decoded: its header first, then, unless it is giant, its pixels."""
+    """Inspect the header of an opened image, and decode it unless it is giant."""
     oddities = _odd_format(image)
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         detail = f"{width} x {height} pixels: {width * height / 1e6:.1f} megapixels, more than {max_megapixels:g}"
         return None, [("giant", detail), *oddities]
-    image.draft(None, (2 * GRID, 2 * GRID))  # a JPEG of no less than this, as read_image does
+    image.draft(None, (2 * GRID, 2 * GRID))  # a JPEG is decoded at the smallest size that is at least this
     image.load()
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # of a PNG it may stand behind the pixels
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # read late: a PNG may have it after the pixels
     if orientation in range(2, 9):
         oddities.append(("exif_rotated", f"EXIF orientation {orientation}"))
-    if orientation in _LYING:
+    if orientation in _SWAPPED_SIDES:
         width, height = height, width
     if min(width, height) < min_side:
         oddities.append(("tiny", f"{width} x {height} pixels, less than {min_side}"))
@@ -132,14 +140,14 @@ def _look(
 
 
 def _odd_format(image: ImageFile.ImageFile) -> Oddities:
-    """Say what is odd about the format of an image, without decoding it."""
+    """List the oddities of an image's mode and format, without decoding it."""
     oddities: Oddities = []
     mode = image.mode
     if mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in image.tile):
         oddities.append(("sixteen_bit", f"{image.format}, mode {mode}"))
     elif mode not in _PLAIN_MODES:
         oddities.append((_MODE_KINDS.get(mode, "other_mode"), f"{image.format}, mode {mode}"))
-    # The second picture of an MPO, as phones write it, is another view and no next frame.
+    # The second picture of an MPO, a format of phones, is another view of the scene and not a frame of an animation.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         oddities.append(("animated", f"{image.format} of {getattr(image, 'n_frames', 2)} frames"))
     return oddities

@@ -1,4 +1,4 @@
-"""The images of all splits as one numbered table, none of them decoded."""
+"""A table of the images of all splits, numbered from 0 and not decoded."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 
 class ImageTable:
-    """Numbers the images of a data set from 0, split after split.
+    """The images of a data set, numbered from 0, split after split.
 
     Args:
-        dataset: Splits with the columns of the schema.
+        dataset: Splits with the columns `image`, `label` and `image_id`.
 
     Attributes:
-        dataset: The same.
-        splits: Their names.
-        split_codes: `(num_images,)` int64, index into `splits`.
-        class_codes: `(num_images,)` int64, equal where the names of the classes are, in whichever split.
-        class_names: Name of each class, by its code.
+        dataset: The data set.
+        splits: Names of the splits.
+        split_codes: `(num_images,)` int64, for each image the index of its split in `splits`.
+        class_codes: `(num_images,)` int64, for each image the index of its class in `class_names`. Classes of the same
+            name in different splits have the same code.
+        class_names: Names of the classes.
     """
 
     def __init__(self, dataset: Mapping[str, Dataset]) -> None:
@@ -47,7 +48,7 @@ class ImageTable:
         return len(self._image_ids)
 
     def __getitem__(self, number: int) -> ImageRef:
-        """Return which image has this number."""
+        """Return the reference of the image with a number."""
         code = int(self.split_codes[number])
         row = int(number - self._starts[code])
         return ImageRef(
@@ -55,19 +56,23 @@ class ImageTable:
         )
 
     def stored(self, number: int) -> dict[str, Any] | None:
-        """Return an image as `datasets.Image(decode=False)` stores it."""
+        """Return the image with a number as `datasets.Image(decode=False)` stores it: `bytes` and `path`, or `None`."""
         split, row, *_ = self[number]
         image: dict[str, Any] | None = self._stored[split][row]["image"]
         return image
 
     def all_stored(self) -> Iterator[dict[str, Any] | None]:
-        """Yield every image as it is stored, in order; quicker than one by one."""
+        """Yield every image as it is stored, in order; faster than repeated calls of `stored`."""
         for split in self._stored.values():
             for row in split:
                 yield row["image"]
 
     def select(self, numbers: np.ndarray) -> Iterator[Dataset]:
-        """Yield, split after split, the rows of these images: `numbers` ascending; no split without any."""
+        """Yield the rows of some images, one data set for each split that has any.
+
+        Args:
+            numbers: `(num,)` int64, ascending numbers of images.
+        """
         for code, name in enumerate(self.splits):
             rows = numbers[self.split_codes[numbers] == code] - self._starts[code]
             if len(rows):
@@ -75,7 +80,7 @@ class ImageTable:
 
 
 def undecoded(dataset: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """Return the images of each split as they are stored: a column `image` of `bytes` and `path`, or null."""
+    """Return the column `image` of each split without decoding it: rows of `bytes` and `path`, or `None`."""
     from datasets import Image
 
     return {
@@ -85,7 +90,7 @@ def undecoded(dataset: Mapping[str, Dataset]) -> dict[str, Dataset]:
 
 
 def _class_names(split: Dataset) -> list[str]:
-    """Return the name of each row's class; its number, as text, where classes have no names."""
+    """Return the class name of each row, or the number of the class as text if classes have no names."""
     labels = column_values(split, "label")
     names = getattr(split.features["label"], "names", None)
     return [str(label) if names is None else names[label] for label in labels]

@@ -1,4 +1,4 @@
-"""Groups of pictures that are nearly the same: every pair of hashes is compared, a tile at a time."""
+"""Find near duplicates by a blockwise comparison of all pairs of perceptual hashes, confirmed by thumbnails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .perceptual_hash import correlations, standardize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Pairs compared at once: 64 x 4,096 distances are 2 MiB, which stay in the cache of a core.
+# Size of a tile of pairs that are compared at once: 64 x 4,096 distances take 2 MiB, which fit into a core's cache.
 _ROWS = 64
 _COLUMNS = 4_096
-# Candidates of a tile above which one product of all its thumbnails is cheaper than gathering each pair's.
+# Number of candidates of a tile above which one matrix product of all thumbnails is cheaper than a product per pair.
 _MANY = 4_096
-# What float32 loses in a sum of 768 products: two equal thumbnails still correlate by 1.
+# The rounding error of float32 in a sum of 768 products, so that equal thumbnails reach a correlation of 1.
 _ROUNDING = 1e-5
 
 
@@ -31,22 +31,26 @@ def join_near_duplicates(
     min_correlation: float,
     advance: Callable[[int], object] = lambda count: None,
 ) -> None:
-    """Join the pictures that are nearly the same.
+    """Merge the groups of images that are near duplicates.
 
-    Two pictures are candidates where their hashes differ in `max_distance` bits at most, and near duplicates where the
-    thumbnails of candidates correlate enough: the hash knows neither colour nor small things. Memory does not grow with
-    the number of pairs. Time does: 1.5 ns a pair on one slow core (3 s for 60,000 images) while few thumbnails need be
-    looked at, and 200 ns at worst, where all hashes are equal and no two pictures alike. What is in one group
-    already is not compared again, so that a flood of copies costs little more than the hashes.
+    Two images are candidates if their hashes differ in at most `max_distance` bits. Candidates are near duplicates if
+    their thumbnails correlate by `min_correlation` or more, because the hash ignores colours and small details. Pairs
+    whose images are in one group already are not compared again, so that many copies of one image cost little more than
+    the comparison of their hashes.
+
+    The memory does not depend on the number of pairs. The time is 1.5 ns a pair on one slow core (3 s for 60,000
+    images) if few thumbnails need to be compared, and 200 ns a pair in the worst case, in which all hashes are equal
+    and no two images are near duplicates.
 
     Args:
-        sets: Groups of all images, which grow. Groups are chains: their ends may be less alike.
-        hashes: `(num_images,)` uint64.
+        sets: Groups of all images, which are merged in place. A group is connected by pairs of near duplicates; two of
+            its images need not be near duplicates of each other.
+        hashes: `(num_images,)` uint64 perceptual hashes.
         thumbnails: `(num_images, 16, 16, 3)` uint8.
-        numbers: `(num_compared,)` int64, ascending: the images to compare; leave out the flat ones.
-        max_distance: Bits, 0 to 64.
-        min_correlation: At most 1.
-        advance: Called with a number of images that have been compared with all before them, until that is all.
+        numbers: `(num_compared,)` int64, ascending numbers of the images to compare, without flat images.
+        max_distance: Largest number of bits in which the hashes differ, 0 to 64.
+        min_correlation: Lowest correlation of the thumbnails, at most 1.
+        advance: Called after each block of images with the number of images in it, for a progress bar.
     """
     compared = hashes[numbers]
     for left in range(0, len(numbers), _COLUMNS):
@@ -55,25 +59,32 @@ def join_near_duplicates(
         for start in range(0, left + len(columns), _ROWS):
             rows = numbers[start : start + _ROWS]
             distances = count_bits(compared[start : start + _ROWS, None] ^ compared[None, left : left + _COLUMNS])
-            places = np.flatnonzero(distances <= max_distance)  # in the tile, row after row
-            ones, others = rows[places // len(columns)], columns[places % len(columns)]
-            apart = sets.roots[ones] != sets.roots[others]  # leaves out an image and itself, too
+            candidates = np.flatnonzero(distances <= max_distance)  # flat indices into the tile
+            ones, others = rows[candidates // len(columns)], columns[candidates % len(columns)]
+            apart = sets.roots[ones] != sets.roots[others]  # false for an image and itself, too
             if not apart.any():
                 continue
-            places, ones, others = places[apart], ones[apart], others[apart]
-            if len(places) <= _MANY:
+            candidates, ones, others = candidates[apart], ones[apart], others[apart]
+            if len(candidates) <= _MANY:
                 found = correlations(thumbnails[ones], thumbnails[others])
             else:
                 if column_vectors is None:
                     column_vectors = standardize(thumbnails[columns])  # (columns, 768)
-                found = (standardize(thumbnails[rows]) @ column_vectors.T).ravel()[places]
-            alike = found >= min_correlation - _ROUNDING
-            sets.join(ones[alike], others[alike])
+                found = (standardize(thumbnails[rows]) @ column_vectors.T).ravel()[candidates]
+            is_near = found >= min_correlation - _ROUNDING
+            sets.join(ones[is_near], others[is_near])
         advance(len(columns))
 
 
 def count_bits(values: np.ndarray) -> np.ndarray:
-    """Count the bits that are set in each uint64: uint8 of the same shape."""
+    """Count the bits that are set in each value.
+
+    Args:
+        values: uint64 of any shape.
+
+    Returns:
+        uint8 of the same shape.
+    """
     if hasattr(np, "bitwise_count"):  # numpy 2
         counts: np.ndarray = np.bitwise_count(values)
         return counts
@@ -82,7 +93,7 @@ def count_bits(values: np.ndarray) -> np.ndarray:
     return counts
 
 
-# (65536,) uint8, made by doubling: with the next higher bit set, a number has one bit more.
+# (65536,) uint8, the number of bits of each value. Each doubling sets the next higher bit, which adds one to the count.
 _BITS_OF_UINT16 = np.zeros(1, dtype=np.uint8)
 for _ in range(16):
     _BITS_OF_UINT16 = np.concatenate([_BITS_OF_UINT16, _BITS_OF_UINT16 + 1])

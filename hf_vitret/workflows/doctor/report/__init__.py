@@ -1,1 +1,1 @@
-"""The findings as text, JSON and one HTML page."""
+"""Write a report as text, as JSON and as an HTML page."""

@@ -1,4 +1,4 @@
-"""A report as one page: the counts, and the pictures of what was found side by side."""
+"""Draw a report as one HTML page with the counts and the images of the findings."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 
     from ..findings import Finding, ImageRef, Report, SplitCounts
 
-# What is drawn of each kind; the page says how many are left out. At about 5 kB an image, 20 groups of 6 are 0.6 MB.
+# Findings drawn of each kind, and images drawn of each finding; the page says how many are left out. At about 5 kB per
+# image, 20 findings of 6 images take 0.6 MB.
 MAX_DRAWN = 20
 MAX_IMAGES = 6
-# Kinds of which no picture can be drawn, or none should be: a giant image is not decoded for it.
+# Kinds that are shown as text: their images cannot be read or, if they are giant, are not decoded.
 _WITHOUT_PICTURES = ("counts", "unreadable", "giant")
 
 
 def draw_page(report: Report, dataset: Mapping[str, Dataset]) -> str:
-    """Draw the page.
+    """Draw a report as an HTML page.
 
     Args:
-        report: What `examine` returned.
-        dataset: The data set it was made of.
+        report: The report that `examine` returned.
+        dataset: The data set that was examined, from which the images are read.
 
     Returns:
-        A whole HTML document that refers to nothing outside itself.
+        A complete HTML document that loads nothing from other files or servers.
     """
     giant = {image for finding in report.findings if finding.kind == "giant" for image in finding.images}
     images = PageImages(dataset, left_out=giant)
     title = f"Doctor's report: {report.name or 'data set'}"
-    with without_pixel_limit():  # its own limit is kept: what is above it is giant
+    with without_pixel_limit():  # images above the doctor's own limit are giant and are not decoded
         sections = "\n".join(_draw_section(report, row.kind, images) for row in report.summary)
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -65,12 +66,12 @@ def _draw_summary(report: Report) -> str:
         f'<td class="number">{row.num_findings:,}</td><td class="number">{row.num_images:,}</td></tr>'
         for row in report.summary
     )
-    header = '<tr><th>severity</th><th>what</th><th class="number">findings</th><th class="number">images</th></tr>'
+    header = '<tr><th>severity</th><th>kind</th><th class="number">findings</th><th class="number">images</th></tr>'
     return f"<table><thead>{header}</thead><tbody>\n{rows}\n</tbody></table>"
 
 
 def _draw_section(report: Report, kind: str, images: PageImages) -> str:
-    """Draw the first findings of a kind, and say how many more there are."""
+    """Draw the first findings of a kind, and the number of those left out."""
     found = [finding for finding in report.findings if finding.kind == kind]
     drawn = "\n".join(_draw_finding(finding, images) for finding in found[:MAX_DRAWN])
     left_out = len(found) - MAX_DRAWN

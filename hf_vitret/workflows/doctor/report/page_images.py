@@ -1,4 +1,4 @@
-"""Images of a data set as small pictures inside a page."""
+"""Small images of a data set as data URIs, to embed in an HTML page."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from ..findings import ImageRef
 
-SIDE = 128  # pixels: large enough to tell two products apart
+SIDE = 128  # pixels, large enough to distinguish two products
 
 
 class PageImages:
-    """Draws images of a data set as data URIs.
+    """The images of a data set as data URIs.
 
     Args:
-        dataset: Splits with the columns of the schema.
-        left_out: Images that are not to be decoded.
+        dataset: Splits with the columns `image`, `label` and `image_id`.
+        left_out: Images that are not decoded. Default: none.
     """
 
     def __init__(self, dataset: Mapping[str, Dataset], left_out: Collection[ImageRef] = ()) -> None:
@@ -31,12 +31,19 @@ class PageImages:
         self._left_out = left_out
 
     def data_uri(self, image: ImageRef) -> str | None:
-        """Return an image, fitted into a square of `SIDE` pixels, as a `data:` URI; `None` if there is no picture."""
+        """Return an image, fitted into a square of `SIDE` pixels, as a `data:` URI.
+
+        Args:
+            image: The image.
+
+        Returns:
+            The URI; `None` if the image is left out or cannot be read.
+        """
         if image in self._left_out:
             return None
         try:
             picture = read_image(self._splits[image.split][image.row]["image"], short_side=SIDE)
-        except ValueError:  # the finding says why
+        except ValueError:  # a finding of its own gives the reason
             return None
         picture.thumbnail((SIDE, SIDE))
         return data_uri(picture)

@@ -1,4 +1,4 @@
-"""Write a report: doctor.json for programs, doctor.html for people."""
+"""Write a report to files: doctor.json for programs and doctor.html for people."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ JSON_NAME, HTML_NAME = "doctor.json", "doctor.html"
 
 
 def write_report(report: Report, dataset: Mapping[str, Dataset], output_dir: str | PathLike[str]) -> tuple[Path, Path]:
-    """Write a report as a file for programs and as a page with the pictures.
+    """Write a report as JSON and as an HTML page with images.
 
-    Each file is written aside and renamed: whoever reads it reads a whole one.
+    Each file is written under another name and then renamed, so that readers never see a part of it.
 
     Args:
-        report: What `examine` returned.
-        dataset: The data set it was made of; the images on the page are read from it.
-        output_dir: Where to write; made where it is not there, and what is in it under these names is replaced.
+        report: The report that `examine` returned.
+        dataset: The data set that was examined, from which the images on the page are read.
+        output_dir: The folder to write to, which is created if it does not exist. Files of these names are replaced.
 
     Returns:
-        The paths of `doctor.json` (`Report.to_dict`) and `doctor.html` (one file, with all its images in it).
+        The paths of `doctor.json` (the content of `Report.to_dict`) and of `doctor.html` (one file that contains its
+        images).
     """
     folder = Path(output_dir).expanduser()
     folder.mkdir(parents=True, exist_ok=True)

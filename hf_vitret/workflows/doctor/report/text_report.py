@@ -1,4 +1,4 @@
-"""A report as a table for the terminal."""
+"""Format a report as tables of text for the terminal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def format_report(report: Report) -> str:
-    """Lay out counts and findings as two tables, the most serious kind first.
+    """Format the counts of the splits and of the findings as two tables, with the most serious kind first.
 
     Args:
-        report: What `examine` returned.
+        report: The report that `examine` returned.
 
     Returns:
-        Lines of text, the last without a line break.
+        Lines of text, without a line break at the end.
     """
     counts = [[row.split, *write_counts(row)] for row in report.counts]
     lines = _align(["split", "images", "classes", "official images", "classes"], counts, left=1)
@@ -29,22 +29,22 @@ def format_report(report: Report) -> str:
     found = [
         [row.severity, KINDS[row.kind].title, f"{row.num_findings:,}", f"{row.num_images:,}"] for row in report.summary
     ]
-    return "\n".join([*lines, *_align(["severity", "what", "findings", "images"], found, left=2)])
+    return "\n".join([*lines, *_align(["severity", "kind", "findings", "images"], found, left=2)])
 
 
 def write_counts(row: SplitCounts) -> list[str]:
-    """Write the numbers of a split: images, classes, official images, official classes; a dash for an unknown one."""
+    """Format the numbers of images, classes, official images and official classes, with a dash if there is none."""
     return ["-" if number is None else f"{number:,}" for number in row[1:]]
 
 
 def _align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Align columns: the first `left` of them to the left, the others, numbers, to the right."""
+    """Align a table: its first `left` columns to the left, and the others, which hold numbers, to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows)]
     lines = [header, ["-" * width for width in widths], *rows]
     return [
         "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths))
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths))
         ).rstrip()
         for line in lines
     ]

@@ -1,4 +1,4 @@
-"""Groups of joined numbers, against a naive walk over the pairs."""
+"""Merged groups agree with a naive loop over the pairs."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Every oddity of a file is seen, and what is not odd is not."""
+"""Every oddity of an image file is reported, and ordinary files have none."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def turned(orientation):
 
 
 def png_header(width, height):
-    """Make a PNG that claims to be of some size and holds nothing."""
+    """Make a PNG that declares a size and contains no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     data = b"IDAT" + zlib.compress(b"")
@@ -124,7 +124,7 @@ def test_a_large_jpeg_is_decoded_small(monkeypatch):
     decoded = []
     monkeypatch.setattr(module, "to_rgb", lambda image: decoded.append(image.size) or image)
     assert facts_of(encode(picture(0, (1600, 1200)), "JPEG")).fingerprint.size == (1600, 1200)
-    assert decoded == [(200, 150)]  # an eighth, the least that a JPEG can be decoded at
+    assert decoded == [(200, 150)]  # an eighth, the smallest scale at which a JPEG can be decoded
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -145,4 +145,4 @@ def test_pixels_are_the_same_however_they_are_stored():
     changed.putpixel((399, 299), tuple(255 - value for value in changed.getpixel((399, 299))))
     assert digest(encode(changed)) != digest(jpeg)
     black = [digest(encode(Image.new("RGB", size))) for size in ((20, 30), (30, 20), (60, 10))]
-    assert len(set(black)) == 3  # the same bytes of pixels, and other pictures
+    assert len(set(black)) == 3  # equal bytes of pixels in images of different shapes

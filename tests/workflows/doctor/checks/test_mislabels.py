@@ -1,4 +1,4 @@
-"""Votes of the nearest images, against a naive count."""
+"""The votes of nearest neighbours agree with a naive count."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def test_suspects_are_those_of_a_naive_count(seed, num_images, k):
         for label, count in votes.items():
             is_majority = label != labels[row] and count > len(found) / 2
             if is_majority and labels[found[0]] != labels[row] and labels.count(labels[row]) > 1:
-                cosine = np.mean([scores[row, place] for place, other in enumerate(found) if labels[other] == label])
+                cosine = np.mean([scores[row, rank] for rank, other in enumerate(found) if labels[other] == label])
                 own = sum(labels[other] == labels[row] for other in found)
                 expected.append((own, -count, -cosine, row, label, found))
     expected.sort()
@@ -52,14 +52,14 @@ def test_suspects_are_those_of_a_naive_count(seed, num_images, k):
 
 
 def test_neighbors_that_are_not_there_do_not_vote():
-    """Of three images each has two neighbours, and four empty places."""
+    """Each of three images has two neighbours and four empty entries."""
     neighbors = np.array([[2, 1, -1, -1, -1, -1], [2, 0, -1, -1, -1, -1], [0, 1, -1, -1, -1, -1]])
     scores = np.where(neighbors < 0, -np.inf, 0.5).astype(np.float32)
     assert find_mislabels(table_of([0, 0, 1]), np.arange(3), scores, neighbors) == []
 
 
 def test_numbers_need_not_be_all():
-    """Image 1 was not embedded; rows and numbers are apart."""
+    """Image 1 was not embedded, so that the rows differ from the numbers of the images."""
     labels = [0, 0, 1, 1, 1, 0]
     numbers = np.array([0, 2, 3, 4, 5])
     neighbors = np.array([[2, 3, 4], [3, 4, 5], [2, 4, 5], [2, 3, 5], [0, 2, -1]])

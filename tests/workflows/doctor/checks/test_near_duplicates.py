@@ -1,4 +1,4 @@
-"""Near duplicates against a naive loop over all pairs, and floods of pictures that look alike."""
+"""Near duplicates agree with a naive loop over all pairs, and many equal hashes do not cost a comparison per pair."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def naive(hashes, thumbnails, numbers, max_distance, min_correlation):
     vectors = [thumbnail.ravel().astype(float) for thumbnail in thumbnails]
     return [
         (one, other)
-        for place, one in enumerate(numbers)
-        for other in numbers[place + 1 :]
+        for index, one in enumerate(numbers)
+        for other in numbers[index + 1 :]
         if bin(int(hashes[one]) ^ int(hashes[other])).count("1") <= max_distance
         and np.corrcoef(vectors[one], vectors[other])[0, 1] >= min_correlation
     ]
@@ -32,7 +32,7 @@ def found_groups(hashes, thumbnails, numbers, max_distance, min_correlation, **o
 
 
 def draw_case(seed, num_images, num_motifs):
-    """Draw hashes near to `num_motifs` hashes, and thumbnails near to as many others, each with its own noise."""
+    """Draw hashes around `num_motifs` centres, and thumbnails around as many other centres, with independent noise."""
     generator = np.random.default_rng(seed)
     hashes = generator.integers(0, 2**63, num_motifs, dtype=np.uint64)[generator.integers(num_motifs, size=num_images)]
     for _ in range(3):  # up to three bits are flipped
@@ -66,7 +66,7 @@ def test_larger_than_a_tile():
 
 @pytest.mark.parametrize("many", [0, 10_000])
 def test_equal_thumbnails_correlate_by_one(monkeypatch, many):
-    """However float32 rounds: each of 100 thumbnails meets its copy."""
+    """Each of 100 thumbnails is grouped with its copy, in spite of rounding in float32."""
     monkeypatch.setattr(near_duplicates, "_MANY", many)
     thumbnails = np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3), dtype=np.uint8).repeat(2, axis=0)
     expected = [[2 * pair, 2 * pair + 1] for pair in range(100)]
@@ -82,9 +82,10 @@ def test_progress_counts_every_image():
 
 @pytest.mark.parametrize("looks", ["same", "different"])
 def test_a_flood_of_one_hash_compares_few_pairs(monkeypatch, looks):
-    """20 million pairs have one hash. Where they look alike, almost none is looked at; where they do not, all are.
+    """All of 20 million pairs have equal hashes, and their thumbnails are never gathered pair by pair.
 
-    Neither way are they gathered pair by pair: that would take 768 bytes twice for each.
+    Gathering would copy 768 bytes twice for each pair. If all thumbnails are equal, almost none is compared; if they
+    differ, all are compared as matrix products.
     """
     num_images = 6_400
     thumbnails = np.random.default_rng(0).integers(0, 256, (num_images, 16, 16, 3), dtype=np.uint8)

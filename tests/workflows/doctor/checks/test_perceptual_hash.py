@@ -1,4 +1,4 @@
-"""The hash is the one of the paper, by a naive sum; it survives recompression and tells pictures apart."""
+"""The hash agrees with a naive transform, is stable under recompression, and separates different images."""
 
 import io
 import math

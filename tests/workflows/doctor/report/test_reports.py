@@ -1,4 +1,4 @@
-"""The table, the file for programs and the page say what the report says, whatever the names are."""
+"""The table, the JSON file and the HTML page show the content of the report, also with names that need escaping."""
 
 import base64
 import html
@@ -32,7 +32,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every tag is closed, in order, and every attribute has a value."""
+    """A strict parser of a page, which requires that tags are closed in order and that attributes have values."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def nasty():
-    """A data set whose names try to break out of the page, and a report of it."""
+    """Make a data set whose names contain HTML and scripts, and a report of it."""
     content = encode(picture(0))
     rows = [(content, 0, NASTY), (content, 1, "b"), (b"", 0, f"lost {NASTY}"), (encode(picture(1)), 1, "c")]
     rows += [(encode(picture(2), file_format), 0, file_format) for file_format in ("PNG", "BMP")]
@@ -84,7 +84,7 @@ def test_the_page_is_valid_and_escaped(nasty):
     assert text.startswith("<!DOCTYPE html>")
     assert "<script" not in text
     assert [tag for tag, _ in page.tags if tag == "script"] == []
-    assert page.text.count(html.escape(NASTY)) == 0  # escaped once, not twice
+    assert page.text.count(html.escape(NASTY)) == 0  # not escaped twice
     assert f"lost {NASTY}" in page.text
     assert NASTY in page.attributes("img", "alt")
     for row in report.summary:
@@ -161,7 +161,7 @@ def test_a_page_without_findings():
 def test_the_file_for_programs(nasty, tmp_path):
     dataset, report = nasty
     json_path, html_path = write_report(report, dataset, tmp_path / "deep" / "down")
-    assert sorted(tmp_path.rglob("*.*")) == sorted([json_path, html_path])  # nothing is left aside
+    assert sorted(tmp_path.rglob("*.*")) == sorted([json_path, html_path])  # no temporary files are left
     content = json.loads(json_path.read_text(encoding="utf-8"))
     assert content["name"] == NASTY
     assert content["counts"][0] == {
@@ -214,7 +214,7 @@ def test_the_table():
         "train  59,551   11,318           59,551   11,318",
         "test        6        2                -        -",
         "",
-        "severity  what                                       findings  images",
+        "severity  kind                                       findings  images",
         "--------  -----------------------------------------  --------  ------",
         "error     the same file in several splits (leakage)         1   1,234",
         "warning   blank images                                      2       1",
@@ -223,7 +223,7 @@ def test_the_table():
 
 def test_findings_are_sorted_by_severity_and_keep_their_order():
     kinds = ["palette", "blank", "unreadable", "blank", "counts"]
-    found = sort_findings([Finding(kind, str(place)) for place, kind in enumerate(kinds)])
+    found = sort_findings([Finding(kind, str(number)) for number, kind in enumerate(kinds)])
     assert [(finding.kind, finding.detail) for finding in found] == [
         ("counts", "4"),
         ("unreadable", "2"),
