@@ -1,4 +1,4 @@
-"""Positions of some entries of a matrix: of the true ones of a mask, and of each entry among those of its row."""
+"""Positions in a matrix: of the true entries of a mask, and of each listed entry within its row."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import torch
 
 
 def true_positions(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the true entries of a mask of which few are, eight neighbouring booleans at a time, read as one int64.
+    """Find the true entries of a mask that has few of them.
+
+    Eight neighbouring booleans are read as one int64 first, so that most of the mask is read eight times as fast.
 
     Args:
-        mask: `(rows, columns)` bool, contiguous, columns a multiple of 8.
+        mask: `(rows, columns)` bool, contiguous; the number of columns is a multiple of 8.
 
     Returns:
-        Their rows and their columns, `(num_true,)` int64 each, in order.
+        The rows and the columns of the true entries, `(num_true,)` int64 each, row by row from left to right.
 
     Example:
         >>> true_positions(torch.tensor([[False] * 8, [False, True, False, False, False, False, False, True]]))
@@ -24,14 +26,14 @@ def true_positions(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def positions_in_rows(rows: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Number the entries of each row from 0, where all entries of a row lie together, the rows in order.
+    """Number the entries of each row from 0.
 
     Args:
-        rows: `(num_entries,)` int64, ascending.
-        counts: `(num_rows,)` int64, the entries of each row.
+        rows: `(num_entries,)` int64, the row of each entry, ascending.
+        counts: `(num_rows,)` int64, the number of entries in each row.
 
     Returns:
-        `(num_entries,)` int64.
+        `(num_entries,)` int64, the number of each entry within its row.
 
     Example:
         >>> positions_in_rows(torch.tensor([0, 0, 2, 2, 2]), torch.tensor([2, 0, 3]))

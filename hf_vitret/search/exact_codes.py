@@ -1,4 +1,4 @@
-"""Labels and ids of any kind as exact int64 codes that two sides can be compared by."""
+"""Exact int64 codes of labels and ids of any type, by which queries and gallery are compared."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ Identifiers: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Sequence[Hashabl
 def exact_codes(
     values: Identifiers, *others: Identifiers, name: str, device: torch.device | str = "cpu"
 ) -> tuple[torch.Tensor, ...]:
-    """Turn labels or ids into int64 codes: equal values get equal codes, across all the arguments.
+    """Convert labels or ids to int64 codes; equal values get equal codes, across all arguments.
 
-    Integers are kept as they are, never by way of a float (a float32 holds integers up to 2**24 only: the ids
-    100000001 and 100000002 are the same float). Anything else that hashes (strings, tuples) is numbered in
+    Integers are their own codes and are never converted to float (a float32 represents all integers only up to 2**24:
+    the ids 100000001 and 100000002 become the same float). Other hashable values (strings, tuples) are numbered in
     order of appearance.
 
     Args:
-        values: `(num_items,)` integers (tensor, array or sequence; up to 2**63 - 1) or a sequence of
-            hashables.
-        *others: More sides of the same kind, such as the labels of the gallery.
-        name: What the values are ("labels"), for the error messages.
-        device: Where the codes go.
+        values: `(num_items,)` integers (tensor, array or sequence) that fit int64, or a sequence of hashable values.
+        *others: Further values of the same type to compare with, such as the labels of the gallery.
+        name: Name of the values for error messages, such as "labels".
+        device: Device of the codes.
 
     Returns:
         One `(num_items,)` int64 tensor for each argument.
 
     Raises:
-        TypeError: The values are floats, or one side holds integers and another does not.
+        TypeError: The values are floats, or one argument has integers and another has other values.
         ValueError: The values are not one-dimensional, or an integer needs more than 63 bits.
 
     Example:
@@ -45,8 +44,8 @@ def exact_codes(
         return tuple(side.to(device) for side in sides if isinstance(side, torch.Tensor))
     if any(isinstance(side, torch.Tensor) and len(side) for side in sides):
         raise TypeError(
-            f"{name} must be of one kind on both sides, got integers on one and other values on the other: "
-            "they can never be equal. Convert one side."
+            f"{name} must be of one type for queries and gallery, got integers for one and other values for the other, "
+            "which are never equal. Convert one of them."
         )
     numbers: dict[Hashable, int] = {}
     return tuple(
@@ -62,14 +61,21 @@ def paired_ids(
     num_gallery: int,
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return the ids of both sides as comparable int64 codes, or None when neither side has any.
+    """Convert the ids of queries and gallery to int64 codes that can be compared.
+
+    Args:
+        query_ids: `(num_queries,)` integers or hashable values; None for no ids.
+        gallery_ids: `(num_gallery,)` of the same type; None for no ids.
+        num_queries: Number of queries.
+        num_gallery: Number of gallery rows.
+        device: Device of the codes.
 
     Returns:
-        `(num_queries,)` and `(num_gallery,)` int64, equal where the ids are.
+        `(num_queries,)` and `(num_gallery,)` int64, equal where the ids are equal; None if there are no ids.
 
     Raises:
-        TypeError: The ids are floats, or of different kinds.
-        ValueError: Only one side is given, or a side does not have one id a row.
+        TypeError: The ids are floats, or of different types.
+        ValueError: Only one of the two is given, or the number of ids is not that of the rows.
     """
     if query_ids is None and gallery_ids is None:
         return None
@@ -79,7 +85,10 @@ def paired_ids(
     queries, gallery = exact_codes(query_ids, gallery_ids, name="ids", device=device)
     for name, codes, rows in (("query_ids", queries, num_queries), ("gallery_ids", gallery, num_gallery)):
         if len(codes) != rows:
-            raise ValueError(f"{name} must have one id for each of the {rows} embeddings, got {len(codes)}.")
+            raise ValueError(
+                f"{name} must have one id for each of the {rows} embeddings, got {len(codes)}. Pass the ids in "
+                "the order of the rows."
+            )
     return queries, gallery
 
 
@@ -96,11 +105,13 @@ def _as_column(values: Identifiers, name: str) -> torch.Tensor | list[Hashable]:
             return torch.from_numpy(values.astype(np.int64))
         values = values.tolist()
     if isinstance(values, (str, bytes)):
-        raise TypeError(f"{name} must be a sequence with one value an item, got the one string {values!r}.")
+        raise TypeError(
+            f"{name} must be a sequence with one value for each item, got the one string {values!r}. Pass a list."
+        )
     integers = [int(value) for value in values if isinstance(value, (int, np.integer))]
     if len(integers) < len(values):
         if any(isinstance(value, (float, np.floating, torch.Tensor)) for value in values):
-            raise TypeError(_float_message(name, "a sequence with floats or tensors in it"))
+            raise TypeError(_float_message(name, "a sequence that contains floats or tensors"))
         return list(values)
     if integers and not -(2**63) <= min(integers) <= max(integers) < 2**63:
         raise ValueError(f"{name} must fit int64 (below 2**63), got {max(integers, key=abs)}. Pass them as strings.")
@@ -111,11 +122,11 @@ def _check_column(values: torch.Tensor | np.ndarray[Any, Any], name: str, *, is_
     if is_float:
         raise TypeError(_float_message(name, str(values.dtype)))
     if values.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, (num_items,), got shape {tuple(values.shape)}.")
+        raise ValueError(f"{name} must be one-dimensional, (num_items,), got shape {tuple(values.shape)}. Flatten it.")
 
 
 def _float_message(name: str, received: str) -> str:
     return (
-        f"{name} must be integers or strings, got {received}: floats merge integers above 2**24. "
+        f"{name} must be integers or strings, got {received}: float32 cannot tell integers above 2**24 apart. "
         "Keep them as int64 from the start, or convert with .long() if that loses nothing."
     )

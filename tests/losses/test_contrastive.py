@@ -38,8 +38,8 @@ def test_four_points_by_hand(circle: tuple[Tensor, Tensor]) -> None:
 def test_gradient_of_four_points_by_hand(circle: tuple[Tensor, Tensor]) -> None:
     embeddings, labels = circle[0].requires_grad_(), circle[1]
     ContrastiveLoss(margin=0.4)(embeddings, labels).backward()
-    # Point 0 at 0 degrees: pulled to point 1, once with each of the two as the anchor. The cosines of 90 and 180 degrees
-    # are below the margin.
+    # Point 0 at 0 degrees: pulled to point 1, once with each of the two as the anchor. The cosines of 90 and 180
+    # degrees are below the margin.
     assert embeddings.grad is not None
     torch.testing.assert_close(embeddings.grad[0], -2 * embeddings.detach()[1] / 4)
     torch.testing.assert_close(embeddings.grad[2], 2 * (embeddings[1] - embeddings[3]).detach() / 4)

@@ -1,4 +1,4 @@
-"""Lists of other indexes: what is taken, and what is refused with the row named."""
+"""Checks of neighbour lists: valid lists pass, and the error for an invalid list names its row."""
 
 import doctest
 
@@ -20,7 +20,7 @@ def changed(values: torch.Tensor, row: list[float]) -> torch.Tensor:
 
 @pytest.mark.parametrize("at_once", [1, 4_000_000])
 @pytest.mark.parametrize("filler", [0.0, 1.0, -3.4e38, -torch.inf, torch.nan])
-def test_what_stands_beside_a_gap_does_not_matter(filler: float, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_of_padded_entries_are_not_read(filler: float, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbor_lists, "_ENTRIES", at_once)
     check_neighbor_lists(QUERIES, GALLERY, changed(SCORES, [0.5, 0.2, filler]), INDICES)
     check_neighbor_lists(QUERIES, GALLERY, SCORES.new_empty(2, 0), INDICES.new_empty(2, 0))
@@ -30,11 +30,15 @@ def test_what_stands_beside_a_gap_does_not_matter(filler: float, at_once: int, m
 @pytest.mark.parametrize(
     ("scores", "indices", "message"),
     [
-        ([0.5, 0.6, 0.0], [2, 1, -1], r"that descend along a row \(a distance is no score: turn its sign\); row 1 has"),
+        (
+            [0.5, 0.6, 0.0],
+            [2, 1, -1],
+            r"that descend along a row \(if they are distances, change their sign\); row 1 has",
+        ),
         ([0.5, torch.nan, 0.0], [2, 1, -1], r"finite scores; row 1 has scores \[0\.5, nan, 0\], indices \[2, 1, -1\]"),
         ([torch.inf, 0.5, 0.0], [2, 1, -1], "finite scores; row 1"),
-        ([0.5, 0.2, 0.1], [2, -1, 1], "indices with -1 at the end alone; row 1"),
-        ([0.5, 0.2, 0.1], [2, 1, 2], "indices that name an item once in a row; row 1"),
+        ([0.5, 0.2, 0.1], [2, -1, 1], "indices with -1 only at the end of a row; row 1"),
+        ([0.5, 0.2, 0.1], [2, 1, 2], "indices that are distinct within a row; row 1"),
         ([0.5, 0.2, 0.1], [2, 1, 4], "indices from -1 to 3, rows of the gallery; got 0 to 4"),
         ([0.5, 0.2, 0.1], [2, 1, -2], "indices from -1 to 3, rows of the gallery; got -2 to 3"),
     ],
@@ -47,20 +51,22 @@ def test_a_broken_row_is_named(
         check_neighbor_lists(QUERIES, GALLERY, changed(SCORES, scores), changed(INDICES, indices))
 
 
-def test_other_kinds_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"graph_indices as a tensor; got ndarray: .* by torch\.from_numpy"):
+def test_other_types_are_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"graph_indices as a tensor; got ndarray: convert an array by torch\.from_numpy"
+    ):
         check_neighbor_lists(QUERIES, GALLERY, SCORES, INDICES.numpy(), prefix="graph_")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"int64 indices; got torch\.float32 and torch\.int32"):
+    with pytest.raises(TypeError, match=r"scores of floats and indices of int64; got torch\.float32 and torch\.int32"):
         check_neighbor_lists(QUERIES, GALLERY, SCORES, INDICES.int())
     with pytest.raises(ValueError, match=r"on cpu, where the embeddings are; got cpu and meta: move them"):
         check_neighbor_lists(QUERIES, GALLERY, SCORES, INDICES.to("meta"))
 
 
 @pytest.mark.parametrize("at_once", [1, 4_000_000])
-def test_an_item_is_taken_out_of_its_own_list(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_is_removed_from_its_own_list(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbor_lists, "_ENTRIES", at_once)
     scores = torch.tensor([[1.0, 0.9, 0.8], [1.0, 1.0, 0.7], [0.6, 0.5, 0.4]])
-    indices = torch.tensor([[0, 1, 2], [2, 1, 0], [0, 1, -1]])  # first, behind a duplicate, not among the k
+    indices = torch.tensor([[0, 1, 2], [2, 1, 0], [0, 1, -1]])  # the item is first, after a duplicate, not in its list
     with pytest.raises(ValueError, match="row 0 lists itself"):
         check_without_self(indices)
     left_scores, left = without_self(scores, indices)

@@ -7,7 +7,7 @@ from hf_vitret.search.neighbors import merge_neighbors
 
 
 def _sorted_neighbors(queries, gallery, k, query_ids=None, gallery_ids=None):
-    """Sort each whole list in float64: higher score first, then the lower index."""
+    """Sort the whole gallery for each query in float64: the higher score first, of ties the lower index."""
     scores = queries.double().numpy() @ gallery.double().numpy().T
     if query_ids is not None:
         scores[np.asarray(query_ids)[:, None] == np.asarray(gallery_ids)[None, :]] = -np.inf
@@ -24,7 +24,7 @@ def _random(num_rows, seed):
 
 
 def _lattice(num_rows, seed):
-    """Few distinct scores, all exact in float32: the ties are real."""
+    """Draw rows with few distinct scores, all exact in float32, so that many are tied."""
     return torch.randint(-1, 2, (num_rows, 4), generator=torch.Generator().manual_seed(seed)) / 2.0
 
 
@@ -80,7 +80,7 @@ def test_scores_of_any_sign_and_size_are_sorted():
 @pytest.mark.parametrize("k", [1, 5, 130])
 @pytest.mark.parametrize("cuts", [[], [40], [0, 3, 3, 60], [100]])
 def test_parts_of_the_gallery_merge_to_the_whole(make, k, cuts):
-    """Ties between parts go to the lower row, and short lists are padded; a part may have no row."""
+    """Of ties between parts the lower row is first, and short lists are padded. A part may have no row."""
     queries, gallery, ids = make(30, 0), make(100, 1), torch.arange(130) % 50
     found = []
     for part, first in zip(torch.tensor_split(gallery, cuts), [0, *cuts], strict=True):
@@ -96,14 +96,14 @@ def test_parts_of_the_gallery_merge_to_the_whole(make, k, cuts):
     np.testing.assert_allclose(scores.numpy(), expected[0], atol=1e-6)
 
 
-def test_fewer_neighbours_than_asked_for_are_padded_by_the_merge():
+def test_the_merge_pads_a_list_with_fewer_than_k_neighbours():
     scores, indices = merge_neighbors([(torch.tensor([[0.5]]), torch.tensor([[3]]))], k=3)
     assert scores.tolist() == [[0.5, -np.inf, -np.inf]]
     assert indices.tolist() == [[3, -1, -1]]
 
 
 def test_nothing_to_merge_is_refused():
-    with pytest.raises(ValueError, match="found must hold the neighbours in at least one part"):
+    with pytest.raises(ValueError, match="found must have the neighbours in at least one part"):
         merge_neighbors([], k=1)
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         merge_neighbors([(torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.int64))], k=0)

@@ -1,1 +1,1 @@
-"""Better neighbour lists from neighbour lists."""
+"""Re-ranking and query expansion: better neighbour lists, computed from the lists of a first search."""

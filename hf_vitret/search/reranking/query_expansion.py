@@ -1,4 +1,4 @@
-"""Queries and galleries averaged with their neighbours: alpha query expansion and database augmentation."""
+"""Alpha query expansion and database augmentation: embeddings averaged with those of their neighbours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from hf_vitret.search.neighbor_lists import check_neighbor_lists, check_without_self
 
-# Numbers of neighbours gathered at once: 20 MB of float32.
+# Values of neighbours' embeddings gathered at once: 20 MB of float32.
 _GATHERED = 5_000_000
 
 
@@ -22,23 +22,23 @@ def expand_queries(
 ) -> torch.Tensor:
     """Add to each query its nearest gallery items, each weighted by its score to the power alpha.
 
-    The query itself counts 1. A neighbour of negative score counts nothing. Only the neighbours are gathered, 20 MB (or
-    one query's) at a time; a second search with the result gives the expanded ranking.
+    The query itself has weight 1, and neighbours with a score of 0 or less have weight 0. A second search, with the
+    result, gives the expanded ranking. The neighbours are gathered in parts of 20 MB, or of one query.
 
     Args:
         query_embeddings: `(num_queries, dim)` float, unit norm.
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
-        scores: `(num_queries, k)` float, descending, of the k neighbours to add, as `nearest_neighbors` returns them or
+        scores: `(num_queries, k)` float, descending, the scores of the k neighbours to add, from `nearest_neighbors` or
             any other index that scores by the inner product.
-        indices: `(num_queries, k)` int64, their gallery rows; -1 where there are no more.
-        alpha: Power of the score; 0 averages all neighbours alike (AQE).
+        indices: `(num_queries, k)` int64, the gallery rows of the neighbours; -1 for no neighbour.
+        alpha: Power of the score, at least 0. 0 gives all neighbours the same weight (AQE).
 
     Returns:
         `(num_queries, dim)` float32, unit norm.
 
     Raises:
-        ValueError: The lists are not what `check_neighbor_lists` expects, or alpha is negative.
-        TypeError: As for `check_neighbor_lists`.
+        ValueError: The lists are not valid (`check_neighbor_lists`), or alpha is negative.
+        TypeError: The embeddings or scores are not floating-point tensors, or the indices are not int64 tensors.
 
     Reference:
         Radenovic et al., arXiv 1711.02512, section 3.4 (alpha 3, 50 neighbours); the average of Chum et al., ICCV
@@ -51,7 +51,7 @@ def expand_queries(
         tensor([[0.8944, 0.4472]])
     """
     if alpha < 0:
-        raise ValueError(f"alpha must be 0 or more; got {alpha}")
+        raise ValueError(f"alpha must be 0 or more; got {alpha}: the default is 3")
     check_neighbor_lists(query_embeddings, gallery_embeddings, scores, indices)
     expanded = torch.empty(len(query_embeddings), query_embeddings.shape[1], device=query_embeddings.device)
     at_once = max(1, _GATHERED // max(1, indices.shape[1] * query_embeddings.shape[1]))
@@ -69,26 +69,28 @@ def expand_queries(
 def augment_database(
     gallery_embeddings: torch.Tensor, scores: torch.Tensor, indices: torch.Tensor, *, alpha: float = 3.0
 ) -> torch.Tensor:
-    """Add to each gallery item its nearest ones, as `expand_queries` does with a query.
+    """Add to each gallery item its nearest gallery items, each weighted by its score to the power alpha.
 
-    Done once for a gallery, it makes the search steadier at no cost at query time.
+    This is `expand_queries` for the gallery. It is done once, and costs nothing when queries are searched.
 
     Args:
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
-        scores: `(num_gallery, k)` float of each item's neighbours, itself left out (`query_ids` and `gallery_ids` of
-            `nearest_neighbors`, or `without_self`).
-        indices: `(num_gallery, k)` int64, their gallery rows.
-        alpha: As for `expand_queries`.
+        scores: `(num_gallery, k)` float, descending, the scores of each item's neighbours without the item itself (from
+            `nearest_neighbors` with `query_ids` and `gallery_ids`, or `without_self`).
+        indices: `(num_gallery, k)` int64, the gallery rows of the neighbours; -1 for no neighbour.
+        alpha: Power of the score, at least 0. 0 gives all neighbours the same weight.
 
     Returns:
         `(num_gallery, dim)` float32, unit norm.
 
     Raises:
-        ValueError: As for `expand_queries`; or an item is its own neighbour, and would count twice.
+        ValueError: The lists are not valid (`check_neighbor_lists`), alpha is negative, or an item is among its own
+            neighbours and would count twice.
+        TypeError: The embeddings or scores are not floating-point tensors, or the indices are not int64 tensors.
 
     Reference:
-        Turcot and Lowe, ICCV Workshops 2009; with weights by rank in Gordo et al., arXiv 1610.07940, section 5.2.
-        Weights by score, as here, are those of alpha query expansion.
+        Turcot and Lowe, ICCV Workshops 2009. Gordo et al., arXiv 1610.07940, section 5.2, weight by rank; the weights
+        by score are those of alpha query expansion.
     """
     check_without_self(indices)
     return expand_queries(gallery_embeddings, gallery_embeddings, scores, indices, alpha=alpha)

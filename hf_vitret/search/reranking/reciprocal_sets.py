@@ -1,4 +1,4 @@
-"""k-reciprocal neighbour sets of gallery items and queries, as sparse vectors over the gallery."""
+"""The k-reciprocal neighbour sets of gallery items and queries, as sparse vectors over the gallery."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import NamedTuple
 
 import torch
 
-# Comparisons of members made at once, those of one row at least: 1.2 MB, and 5 MB of int64 to compare. With 20
+# Comparisons of set members at once, those of one row at least: 1.2 MB, and 5 MB of int64 to compare. With 20
 # neighbours they are those of 257 rows.
 _COMPARISONS = 1_250_000
-# Pairs of rows scored at once: 16,384 pairs of 384 dimensions are 50 MB.
+# Pairs of embeddings scored at once: 16,384 pairs of 384 dimensions are 50 MB.
 _PAIRS = 16_384
+# Padding of a row of items.
 NOTHING = -1
 
 
 class SparseRows(NamedTuple):
-    """Vectors over the gallery, most of whose entries are 0.
+    """Sparse vectors over the gallery, one in each row.
 
     Attributes:
-        items: `(rows, width)` int64 gallery rows, ascending, -1 where a row has no more.
-        weights: `(rows, width)` float32, 0 there.
+        items: `(rows, width)` int64, the gallery rows of the entries that are not 0, ascending, padded with -1.
+        weights: `(rows, width)` float32, the entries, padded with 0.
     """
 
     items: torch.Tensor
@@ -27,83 +28,108 @@ class SparseRows(NamedTuple):
 
 
 class ReciprocalSets:
-    """The sets R*(p, k) of items and queries: neighbours that see p among their own neighbours, and theirs.
+    """Build the sets R*(p, k) of items and queries p: their reciprocal neighbours, and those of these neighbours.
 
-    `R(p, k)` holds the items among the k nearest of p that have p among their own k nearest; an item is its own
-    neighbour besides. `R*(p, k)` adds `R(m, k / 2)` for each member m that shares two thirds of that with `R(p, k)`. A
-    query is nobody's neighbour: an item has it "among its k nearest" where it scores as high as the last of these.
+    `R(p, k)` has the items among the k nearest of p that have p among their own k nearest, and p itself if it is an
+    item. `R*(p, k)` adds `R(m, k / 2)` for each member m if at least two thirds of it are in `R(p, k)`. A query is in
+    no item's list: it counts as "among the k nearest" of an item if its score is at least that of the item's k-th
+    neighbour.
 
     Args:
         gallery_embeddings: `(num_gallery, dim)` float, unit norm.
-        scores: `(num_gallery, >= k)` float of each item's neighbours, itself left out.
-        indices: The same of int64, their gallery rows.
-        k: Neighbours looked at.
+        scores: `(num_gallery, k or more)` float, descending, the scores of each item's neighbours without the item.
+        indices: `(num_gallery, k or more)` int64, the gallery rows of these neighbours; -1 for no neighbour.
+        k: Number of neighbours that are used.
 
     Reference:
-        Zhong et al., arXiv 1701.08398, equations 2, 3 and 5. There the queries are members of the sets too: a query's
-        ranking would change with the other queries.
+        Zhong et al., arXiv 1701.08398, equations 2, 3 and 5. Deviation: in the paper the queries are members of the
+        sets too, so that a query's ranking depends on the other queries.
     """
 
     def __init__(self, gallery_embeddings: torch.Tensor, scores: torch.Tensor, indices: torch.Tensor, k: int) -> None:
         self._gallery = gallery_embeddings
-        # Indexes fill up short lists with scores of their own choice; whoever comes is nearer than nobody.
+        # An item with fewer than k neighbours has any query among its k nearest. The score of a padded entry cannot say
+        # so: it differs between indexes.
         self._near = indices[:, :k]
         self._last_scores = scores[:, k - 1].masked_fill(indices[:, k - 1] < 0, -torch.inf)
         self._half = max(1, round(k / 2))
 
     def of_items(self, items: torch.Tensor) -> SparseRows:
-        """Return the sets of gallery items, `(rows,)` int64, a member m of p weighing `exp(-|p - m|^2)` of the sum."""
+        """Return the sets of gallery items.
+
+        Args:
+            items: `(rows,)` int64 gallery rows.
+
+        Returns:
+            One set in each row. The weight of a member m of p is `exp(-|p - m|^2)`, divided by the sum of the weights.
+        """
         at_once = self._rows(self._near.shape[1])
         return stack_rows([self._of_some_items(some) for some in torch.split(items, at_once)])
 
     def of_queries(
         self, query_embeddings: torch.Tensor, scores: torch.Tensor, indices: torch.Tensor, k: int
     ) -> SparseRows:
-        """Return the sets of queries from their neighbours, `(rows, >= k)` each; as for items."""
+        """Return the sets of queries.
+
+        Args:
+            query_embeddings: `(rows, dim)` float, unit norm.
+            scores: `(rows, k or more)` float, descending, the scores of each query's neighbours.
+            indices: `(rows, k or more)` int64, the gallery rows of these neighbours; -1 for no neighbour.
+            k: Number of neighbours that are used.
+
+        Returns:
+            One set in each row. The weight of a member m of p is `exp(-|p - m|^2)`, divided by the sum of the weights.
+        """
         found, at_once = [], self._rows(k)
         for start in range(0, len(indices), at_once):
             rows = slice(start, start + at_once)
             members = indices[rows, :k]
-            sees_back = scores[rows, :k] >= self._last_scores[members.clamp(min=0)]
-            members = members.masked_fill(~sees_back, NOTHING)
+            is_reciprocal = scores[rows, :k] >= self._last_scores[members.clamp(min=0)]
+            members = members.masked_fill(~is_reciprocal, NOTHING)
             found.append(self._expanded(query_embeddings[rows], members))
         return stack_rows(found)
 
     def _rows(self, k: int) -> int:
-        """Return how many rows of k neighbours are worked on at once."""
+        """Return the number of rows of k neighbours that are computed at once."""
         return max(1, _COMPARISONS // ((1 + k) ** 2 * (1 + self._half)))
 
     def _of_some_items(self, items: torch.Tensor) -> SparseRows:
         return self._expanded(self._gallery[items], self._reciprocal(items, self._near.shape[1]))
 
     def _reciprocal(self, items: torch.Tensor, k: int) -> torch.Tensor:
-        """Return R(p, k) of items of any shape: `(..., 1 + k)`, the item first, -1 for neighbours not in it."""
+        """Return R(p, k) of items of any shape, `(..., 1 + k)`: the item first, -1 for neighbours not in the set."""
         near = self._near[items.clamp(min=0), :k]  # (..., k)
-        theirs = self._near[near.clamp(min=0), :k]  # (..., k, k)
-        sees_back = ((theirs == items[..., None, None]).any(dim=-1)) & (near >= 0) & (items >= 0).unsqueeze(-1)
-        return torch.cat([items.unsqueeze(-1), near.masked_fill(~sees_back, NOTHING)], dim=-1)
+        their_near = self._near[near.clamp(min=0), :k]  # (..., k, k)
+        is_reciprocal = ((their_near == items[..., None, None]).any(dim=-1)) & (near >= 0) & (items >= 0).unsqueeze(-1)
+        return torch.cat([items.unsqueeze(-1), near.masked_fill(~is_reciprocal, NOTHING)], dim=-1)
 
     def _expanded(self, embeddings: torch.Tensor, members: torch.Tensor) -> SparseRows:
-        """Turn R, `(rows, width)` with gaps, into R* with its weights."""
-        halves = self._reciprocal(members, self._half)  # (rows, width, 1 + half), a gap's all -1
+        """Expand R, `(rows, width)` with -1 for no item, to R* with its weights."""
+        halves = self._reciprocal(members, self._half)  # (rows, width, 1 + half), all -1 for no item
         is_shared = (halves.unsqueeze(-1) == members[:, None, None, :]).any(dim=-1) & (halves >= 0)
-        # Two thirds in whole numbers.
+        # Two thirds, compared in integers.
         is_taken = 3 * is_shared.sum(dim=-1) >= 2 * (halves >= 0).sum(dim=-1)  # (rows, width)
         added = halves.masked_fill(~is_taken.unsqueeze(-1), NOTHING).flatten(1)
         sets = merge_rows(SparseRows(torch.cat([members, added], dim=1), torch.ones(())))
-        row, place = (sets.items >= 0).nonzero().unbind(dim=1)
+        row, column = (sets.items >= 0).nonzero().unbind(dim=1)
         weights = torch.zeros_like(sets.weights)
         for start in range(0, len(row), _PAIRS):
-            rows, places = row[start : start + _PAIRS], place[start : start + _PAIRS]
-            cosine = (embeddings[rows].float() * self._gallery[sets.items[rows, places]].float()).sum(dim=1)
-            weights[rows, places] = (2 * cosine - 2).exp()
-        # In float64, so that a sum does not depend on how far the row is filled up.
+            rows, columns = row[start : start + _PAIRS], column[start : start + _PAIRS]
+            cosine = (embeddings[rows].float() * self._gallery[sets.items[rows, columns]].float()).sum(dim=1)
+            weights[rows, columns] = (2 * cosine - 2).exp()
+        # In float64, so that a sum does not depend on the padding of the row.
         sums = weights.sum(dim=1, keepdim=True, dtype=torch.float64).float()
         return SparseRows(sets.items, weights / sums.clamp(min=1e-30))
 
 
 def merge_rows(rows: SparseRows) -> SparseRows:
-    """Sort each row by item and add up the weights of an item that occurs several times.
+    """Sort each row by item and add up the weights of an item that occurs several times in it.
+
+    Args:
+        rows: Items in any order, -1 for no item, and weights that are broadcast to their shape.
+
+    Returns:
+        The rows with ascending, distinct items, as wide as the row with the most items.
 
     Example:
         >>> rows = SparseRows(torch.tensor([[5, 2, -1, 5]]), torch.tensor([[0.25, 0.5, 0.0, 0.25]]))
@@ -115,18 +141,18 @@ def merge_rows(rows: SparseRows) -> SparseRows:
     weights = rows.weights.expand(rows.items.shape).gather(1, order).masked_fill(items == last, 0.0)
     is_first = torch.ones_like(items, dtype=torch.bool)
     is_first[:, 1:] = items[:, 1:] != items[:, :-1]
-    places = is_first.cumsum(dim=1) - 1  # of each entry in the merged row
-    width = max(int((places + 1).masked_fill(items == last, 0).max()), 1) if items.numel() else 1
+    columns = is_first.cumsum(dim=1) - 1  # of each entry in the merged row
+    width = max(int((columns + 1).masked_fill(items == last, 0).max()), 1) if items.numel() else 1
     merged = torch.full((len(items), width + 1), NOTHING, dtype=torch.int64, device=items.device)
     summed = torch.zeros(len(items), width + 1, device=items.device)
-    places = places.masked_fill(items == last, width)  # the gaps fall into a column that is cut off
-    merged.scatter_(1, places, items)
-    summed.scatter_add_(1, places, weights)
+    columns = columns.masked_fill(items == last, width)  # a further column for "no item", which is cut off
+    merged.scatter_(1, columns, items)
+    summed.scatter_add_(1, columns, weights)
     return SparseRows(merged[:, :width], summed[:, :width])
 
 
 def stack_rows(parts: list[SparseRows]) -> SparseRows:
-    """Put rows below one another, filled up to one width."""
+    """Concatenate parts with different widths, padded to the largest width."""
     width = max(part.items.shape[1] for part in parts)
     pad = torch.nn.functional.pad
     return SparseRows(

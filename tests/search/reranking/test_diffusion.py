@@ -1,4 +1,4 @@
-"""Diffusion against the dense linear system, solved whole in float64."""
+"""Diffusion against the solution of the dense linear system in float64."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def graph(gallery: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 def dense_scores(
     queries: torch.Tensor, gallery: torch.Tensor, k: int, num_seeds: int, alpha: float, gamma: float
 ) -> torch.Tensor:
-    """Solve `(I - alpha S) f = (1 - alpha) y` with the matrix written out."""
+    """Solve `(I - alpha S) f = (1 - alpha) y` with a dense matrix."""
     queries, gallery = queries.double(), gallery.double()
     similarity = gallery @ gallery.T
     similarity.fill_diagonal_(-2)
@@ -45,7 +45,7 @@ def dense_scores(
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.0, 1.0), (0.5, 3.0), (0.9, 3.0), (0.99, 2.0)])
 def test_equals_the_dense_solution(alpha: float, gamma: float) -> None:
     gallery, _ = clustered(6, 12)
-    queries, _ = clustered(15, 5, noise=0.5)  # more than are solved for at once
+    queries, _ = clustered(15, 5, noise=0.5)  # more queries than are solved at once
     diffusion = Diffusion(gallery, *graph(gallery, 8), alpha=alpha, gamma=gamma)
     scores, indices = diffusion.rank(queries, *nearest_neighbors(queries, gallery, 5), k=72, num_iterations=500)
     expected = dense_scores(queries, gallery, 8, 5, alpha, gamma)
@@ -74,14 +74,14 @@ def scattered(scores: torch.Tensor, indices: torch.Tensor, num_gallery: int) -> 
 
 @pytest.mark.parametrize("num_iterations", [1, 3, 20])
 def test_solving_for_what_is_reached_is_solving_for_all(num_iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    angles = torch.linspace(0, 5, 120)  # a chain: each iteration reaches some items more
+    angles = torch.linspace(0, 5, 120)  # a chain: each iteration reaches a few more items
     gallery = torch.stack([angles.cos(), angles.sin()], dim=1)
     lists = nearest_neighbors(gallery[:3], gallery, 2)
-    walk = Diffusion(gallery, *graph(gallery, 4))
-    reached = walk.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
+    diffusion = Diffusion(gallery, *graph(gallery, 4))
+    reached = diffusion.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
     assert int((reached[0] != 0).sum(dim=1).max()) < 120
     monkeypatch.setattr(affinity_graph.AffinityGraph, "reached", lambda self, *_: torch.arange(120))
-    every = walk.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
+    every = diffusion.rank(gallery[:3], *lists, k=120, num_iterations=num_iterations)
     torch.testing.assert_close(*(scattered(*found, 120) for found in (reached, every)), atol=1e-7, rtol=1e-5)
 
 
@@ -90,7 +90,7 @@ def test_a_pair_of_which_one_score_is_not_above_0_is_not_joined() -> None:
     joined = affinity_graph.mutual_graph(scores, indices, 1.0)
     assert joined.offsets.tolist() == [0, 2, 3, 4]
     assert joined.columns.tolist() == [1, 2, 0, 0]
-    scores[0, 1] = -0.1  # 2 names 0 with 0.4 still
+    scores[0, 1] = -0.1  # 2 still has 0 in its list, with 0.4
     joined = affinity_graph.mutual_graph(scores, indices, 1.0)
     assert joined.offsets.tolist() == [0, 1, 2, 2]
     torch.testing.assert_close(joined.weights, torch.tensor([0.85, 0.85]))
@@ -98,24 +98,24 @@ def test_a_pair_of_which_one_score_is_not_above_0_is_not_joined() -> None:
 
 def test_a_query_without_neighbours_scores_nothing() -> None:
     gallery, _ = clustered(2, 4)
-    walk = Diffusion(gallery, *graph(gallery, 3))
-    nobody = torch.full((2, 3), torch.nan), torch.full((2, 3), -1)
-    scores, indices = walk.rank(gallery[:2], *nobody, k=8)
+    diffusion = Diffusion(gallery, *graph(gallery, 3))
+    empty = torch.full((2, 3), torch.nan), torch.full((2, 3), -1)
+    scores, indices = diffusion.rank(gallery[:2], *empty, k=8)
     assert scores.tolist() == [[0.0] * 8] * 2
     assert indices.sort(dim=1).values.tolist() == [list(range(8))] * 2
 
 
 def test_a_graph_without_edges_leaves_the_seeds() -> None:
     gallery = torch.eye(4)
-    nobody = torch.full((4, 2), -torch.inf), torch.full((4, 2), -1)
-    scores, indices = Diffusion(gallery, *nobody, alpha=0.5).rank(
+    empty = torch.full((4, 2), -torch.inf), torch.full((4, 2), -1)
+    scores, indices = Diffusion(gallery, *empty, alpha=0.5).rank(
         gallery[:1], torch.tensor([[1.0]]), torch.tensor([[2]]), k=1
     )
     assert (scores.tolist(), indices.tolist()) == ([[0.5]], [[2]])
 
 
 def test_follows_a_chain_that_no_vector_shows() -> None:
-    """On two interleaved arcs the far end of the own arc is further away than the other arc."""
+    """On two parallel arcs, the far end of the query's arc is further away than the other arc."""
     angles = torch.linspace(0, 2.2, 40)
     arcs = torch.cat(
         [torch.stack([angles.cos(), angles.sin(), torch.full_like(angles, height)], dim=1) for height in (0.0, 0.35)]
@@ -128,7 +128,7 @@ def test_follows_a_chain_that_no_vector_shows() -> None:
     assert (labels[diffused] == 0).all()
 
 
-def test_what_the_walk_does_not_reach_scores_zero() -> None:
+def test_items_that_are_not_reached_score_zero() -> None:
     gallery = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0], [0.0, 0.6, 0.8]])
     scores, indices = Diffusion(gallery, *graph(gallery, 1)).rank(
         gallery[:1], torch.tensor([[1.0]]), torch.tensor([[0]]), k=6
@@ -147,5 +147,5 @@ def test_bad_input_is_refused() -> None:
             Diffusion(gallery, *lists, **changes)
     with pytest.raises(ValueError, match="k must be at least 1; got 0"):
         Diffusion(gallery, *lists).rank(gallery, *lists, k=0)
-    with pytest.raises(ValueError, match=r"one row a query; got \(7, 2\)"):
+    with pytest.raises(ValueError, match=r"one row for each query; got \(7, 2\)"):
         Diffusion(gallery, *(part[:7] for part in lists))

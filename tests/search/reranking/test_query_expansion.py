@@ -1,4 +1,4 @@
-"""Expanded queries against a loop over queries and their neighbours."""
+"""Query expansion and database augmentation against a loop over queries and their neighbours."""
 
 import pytest
 import torch
@@ -14,12 +14,12 @@ def unit(rows: int, dim: int, seed: int) -> torch.Tensor:
 
 
 def naive(queries: torch.Tensor, gallery: torch.Tensor, k: int, alpha: float, skip_self: bool = False) -> torch.Tensor:
-    """Expand one query after another in float64, from its own sorted list."""
+    """Expand one query after another in float64, from the sorted list of all gallery items."""
     rows = []
-    for place, query in enumerate(queries.double()):
+    for number, query in enumerate(queries.double()):
         scored = sorted(((float(query @ item), row) for row, item in enumerate(gallery.double())), reverse=True)
         total = query.clone()
-        for score, row in [pair for pair in scored if not (skip_self and pair[1] == place)][:k]:
+        for score, row in [pair for pair in scored if not (skip_self and pair[1] == number)][:k]:
             if score > 0:
                 total += score**alpha * gallery[row].double()
         rows.append(total / total.norm())
@@ -79,9 +79,9 @@ def test_bad_input_is_refused() -> None:
         expand_queries(queries, gallery, scores, indices, alpha=-1)
     with pytest.raises(ValueError, match=r"indices from -1 to 1, rows of the gallery; got \d to [23]"):
         expand_queries(queries, gallery[:2], scores, torch.tensor([[0, 2], [3, 1]]))
-    with pytest.raises(ValueError, match=r"shape \(2, k\), one row a query; got \(1, 2\) and \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"shape \(2, k\), one row for each query; got \(1, 2\) and \(1, 2\)"):
         expand_queries(queries, gallery, scores[:1], indices[:1])
-    with pytest.raises(TypeError, match=r"int64 indices; got torch.float32 and torch.float32"):
+    with pytest.raises(TypeError, match=r"indices of int64; got torch.float32 and torch.float32"):
         expand_queries(queries, gallery, scores, scores)
     with pytest.raises(ValueError, match="row 0 lists itself: search with query_ids"):
         augment_database(gallery, *nearest_neighbors(gallery, gallery, 2))

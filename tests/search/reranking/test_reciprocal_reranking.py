@@ -1,4 +1,4 @@
-"""Re-ranking by reciprocal neighbours, against sets and dictionaries of one item after another."""
+"""Re-ranking by reciprocal neighbours against a plain implementation with Python sets and dictionaries."""
 
 import math
 
@@ -26,7 +26,7 @@ def graph(gallery: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Naive:
-    """The method's definitions, literally."""
+    """The definitions of the paper, one item after another."""
 
     def __init__(self, gallery: torch.Tensor, k1: int, k2: int) -> None:
         self.gallery, self.k1, self.k2 = gallery.double(), k1, k2
@@ -49,9 +49,9 @@ class Naive:
         half = max(1, round(self.k1 / 2))
         found = set(members)
         for member in members:
-            theirs = self.reciprocal(member, half)
-            if len(theirs & members) >= 2 / 3 * len(theirs) - 1e-9:
-                found |= theirs
+            added = self.reciprocal(member, half)
+            if len(added & members) >= 2 / 3 * len(added) - 1e-9:
+                found |= added
         return found
 
     @staticmethod
@@ -111,7 +111,7 @@ def test_finds_more_of_the_class() -> None:
     assert hits(reranked[1]) > hits(lists[1])
 
 
-def test_gaps_stay_at_the_end() -> None:
+def test_padding_stays_at_the_end() -> None:
     gallery, _ = clustered(3, 4, 0.3)
     lists = nearest_neighbors(gallery[:2], gallery, 15)
     scores, indices = rerank_reciprocal(gallery[:2], gallery, *lists, *graph(gallery, 4), k1=3, k2=2)
@@ -121,7 +121,7 @@ def test_gaps_stay_at_the_end() -> None:
 
 
 def test_sets_of_many_items_are_those_of_each() -> None:
-    gallery, _ = clustered(60, 10, 0.5)  # more rows than are worked on at once
+    gallery, _ = clustered(60, 10, 0.5)  # more rows than are computed at once
     naive, sets = Naive(gallery, 6, 1), ReciprocalSets(gallery, *graph(gallery, 6), 6)
     found = sets.of_items(torch.arange(600))
     for item in range(0, 600, 37):
@@ -132,7 +132,7 @@ def test_sets_of_many_items_are_those_of_each() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4_000])
-def test_results_do_not_depend_on_what_is_held_at_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_what_is_computed_at_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, _ = clustered(12, 15, 0.7)
     queries, _ = clustered(12, 3, 0.9, seed=1)
     lists = *nearest_neighbors(queries, gallery, 40), *graph(gallery, 20)
@@ -145,13 +145,13 @@ def test_results_do_not_depend_on_what_is_held_at_once(size: int, monkeypatch: p
     assert torch.equal(parts[1], whole[1])
 
 
-def test_what_an_index_writes_beside_a_missing_neighbour_is_not_read() -> None:
+def test_scores_of_missing_neighbours_are_not_read() -> None:
     gallery, _ = clustered(3, 4, 0.3)
     lists, own = nearest_neighbors(gallery[:2], gallery, 15), graph(gallery, 4)
     short = own[0].clone(), own[1].clone()
     short[0][::2, 2:], short[1][::2, 2:] = -torch.inf, -1
     expected = rerank_reciprocal(gallery[:2], gallery, *lists, *short, k1=3, k2=2)
-    for filler in (-3.4e38, 0.999, torch.nan):  # the first is faiss's
+    for filler in (-3.4e38, 0.999, torch.nan):  # faiss pads with the first
         filled = [scores.masked_fill(indices < 0, filler) for scores, indices in (lists, short)]
         found = rerank_reciprocal(gallery[:2], gallery, filled[0], lists[1], filled[1], short[1], k1=3, k2=2)
         assert torch.equal(found[0], expected[0])
@@ -164,7 +164,7 @@ def test_takes_the_lists_of_faiss() -> None:
     queries, _ = clustered(12, 3, 0.9, seed=1)
     index = faiss.IndexFlatIP(12)
     index.add(gallery.numpy())
-    lists = [torch.from_numpy(part) for part in index.search(queries.numpy(), 200)]  # more than there are
+    lists = [torch.from_numpy(part) for part in index.search(queries.numpy(), 200)]  # more than the gallery has
     own = [torch.from_numpy(part) for part in index.search(gallery.numpy(), 21)]
     found = rerank_reciprocal(queries, gallery, *lists, *without_self(*own), k1=12, k2=4)
     ours = *nearest_neighbors(queries, gallery, 200), *graph(gallery, 20)
@@ -176,11 +176,13 @@ def test_takes_the_lists_of_faiss() -> None:
 def test_bad_input_is_refused() -> None:
     gallery, _ = clustered(2, 5, 0.3)
     lists = nearest_neighbors(gallery, gallery, 4)
-    with pytest.raises(ValueError, match=r"lists of at least k1 = 20 neighbours; got 4: search for more"):
+    with pytest.raises(
+        ValueError, match=r"lists of at least k1 = 20 neighbours; got 4: search for more neighbours, or lower k1"
+    ):
         rerank_reciprocal(gallery, gallery, *lists, *graph(gallery, 8))
-    with pytest.raises(ValueError, match="row 0 lists itself: search with query_ids and gallery_ids, or take it out"):
+    with pytest.raises(ValueError, match="row 0 lists itself: search with query_ids and gallery_ids, or remove"):
         rerank_reciprocal(gallery, gallery, *lists, *lists, k1=3, k2=2)
     with pytest.raises(ValueError, match=r"expected graph_scores and graph_indices of shape \(10, k\)"):
         rerank_reciprocal(gallery, gallery, *lists, *(part[:9] for part in graph(gallery, 8)), k1=3, k2=2)
-    with pytest.raises(ValueError, match=r"k2 from 1 to k1 and weight from 0 to 1; got 3, 4, 0\.3"):
+    with pytest.raises(ValueError, match=r"k2 from 1 to k1 and weight from 0 to 1; got 3, 4 and 0\.3"):
         rerank_reciprocal(gallery, gallery, *lists, *graph(gallery, 8), k1=3, k2=4)
