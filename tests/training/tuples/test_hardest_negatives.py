@@ -67,7 +67,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
     anchors, anchor_clusters, pool, clusters = case(0)
     with pytest.raises(ValueError, match=r"pool_clusters must be \(60,\)"):
         hardest_negatives(anchors, anchor_clusters, pool, clusters[:-1], 2)
-    with pytest.raises(ValueError, match="share one embedding dimension"):
+    with pytest.raises(ValueError, match="have one embedding dimension"):
         hardest_negatives(anchors, anchor_clusters, pool[:, :5], clusters, 2)
     with pytest.raises(ValueError, match="num_negatives must be at least 1"):
         hardest_negatives(anchors, anchor_clusters, pool, clusters, 0)
