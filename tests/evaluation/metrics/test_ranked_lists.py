@@ -100,8 +100,8 @@ def test_no_item_at_all():
         (([[1]], [[1]], []), ValueError, "ignored_ids must have one list for each of the 1 queries, got 0"),
         ((torch.tensor([1, 2]), [[1], [2]]), ValueError, r"\(num_queries, length\), got shape \(2,\)"),
         ((torch.ones(1, 2), [[1]]), TypeError, "ids must be integers or strings, got torch.float32"),
-        (([[1.0]], [[1]]), TypeError, "ids must be integers or strings, got a sequence with floats"),
-        (([["1"]], [[1]]), TypeError, "ids must be of one kind on both sides"),
+        (([[1.0]], [[1]]), TypeError, "ids must be integers or strings, got a sequence that contains floats"),
+        (([["1"]], [[1]]), TypeError, "ids must be of one type for queries and gallery"),
         ((["ab"], [["ab"]]), TypeError, "one list for each query, got one string"),
     ],
 )

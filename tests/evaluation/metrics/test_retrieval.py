@@ -307,7 +307,11 @@ EMBEDDINGS = torch.eye(3)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((EMBEDDINGS, [0.0, 1.0, 1.0]), TypeError, "labels must be integers or strings, got a sequence with floats"),
+        (
+            (EMBEDDINGS, [0.0, 1.0, 1.0]),
+            TypeError,
+            "labels must be integers or strings, got a sequence that contains floats",
+        ),
         ((EMBEDDINGS, torch.zeros(3)), TypeError, "labels must be integers or strings, got torch.float32"),
         ((EMBEDDINGS, np.zeros(3)), TypeError, "labels must be integers or strings, got float64"),
         ((EMBEDDINGS, [0, 1, 2**63]), ValueError, "labels must fit int64"),
@@ -315,7 +319,7 @@ EMBEDDINGS = torch.eye(3)
         ((EMBEDDINGS, [0, 1]), ValueError, "one label for each of the 3 embeddings, got 2"),
         ((EMBEDDINGS, [0, 1, 1], EMBEDDINGS), ValueError, "must come together"),
         ((EMBEDDINGS, [0, 1, 1], EMBEDDINGS, [0, 1]), ValueError, "gallery_labels must have one label"),
-        ((EMBEDDINGS, [0, 1, 1], EMBEDDINGS, ["a", "b", "c"]), TypeError, "one kind on both sides"),
+        ((EMBEDDINGS, [0, 1, 1], EMBEDDINGS, ["a", "b", "c"]), TypeError, "one type for queries and gallery"),
         ((EMBEDDINGS, [0, 1, 1], torch.eye(4), [0, 1, 1, 1]), ValueError, "one embedding dimension, got 3 and 4"),
         ((EMBEDDINGS[:0], []), ValueError, r"at least one row, got shape \(0, 3\)"),
         ((EMBEDDINGS[0], [0]), ValueError, r"\(num_rows, dim\)"),

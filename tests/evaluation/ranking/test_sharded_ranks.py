@@ -160,7 +160,7 @@ def test_wrong_shards_are_named(shards, error, message):
     ("arguments", "settings", "error", "message"),
     [
         ((torch.eye(3), [0, 1], [0]), {}, ValueError, "one label for each of the 3 embeddings, got 2"),
-        ((torch.eye(3), [0, 1, 1], ["a"]), {}, TypeError, "one kind on both sides"),
+        ((torch.eye(3), [0, 1, 1], ["a"]), {}, TypeError, "one type for queries and gallery"),
         ((torch.eye(3) / 0, [0, 1, 1], [0]), {}, ValueError, "embeddings must be finite"),
         ((torch.eye(3), [0, 1, 1], [0]), {"query_ids": [0, 1, 2]}, ValueError, "gallery_ids is missing"),
         ((torch.eye(3), [0, 1, 1], [0]), {"tile_size": 12}, ValueError, "multiple of 8, got 12"),

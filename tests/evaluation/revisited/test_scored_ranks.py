@@ -114,7 +114,7 @@ def test_a_set_without_labelled_images(make_truth) -> None:
     [
         (unit(9, 4, seed=0), unit(60, 4, seed=1), None, "a row for each of the 10 queries .*, got 9.*query_ids"),
         (unit(10, 4, seed=0), unit(59, 4, seed=1), None, "a row for each of the 60 images .*, got 59.*gallery_ids"),
-        (unit(10, 4, seed=0), unit(60, 5, seed=1), None, "share one embedding dimension, got 4 and 5"),
+        (unit(10, 4, seed=0), unit(60, 5, seed=1), None, "have one embedding dimension, got 4 and 5"),
         (unit(10, 4, seed=0), unit(60, 4, seed=1), [unit(3, 5, seed=2)], "embedding dimension, got 4 and 5"),
         (unit(10, 4, seed=0), unit(60, 4, seed=1), [unit(3, 4, seed=2) / 0], "distractors must be finite"),
     ],
