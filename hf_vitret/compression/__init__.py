@@ -1,1 +1,1 @@
-"""Shorter and smaller vectors: PCA, whitening, int8 and binary codes."""
+"""Vectors of fewer dimensions or fewer bytes: PCA, learned whitening, int8 codes and binary codes."""

@@ -1,4 +1,4 @@
-"""Search of binary codes, and a second look at what it finds."""
+"""Search of binary codes by Hamming distance, and rescoring of the candidates with float queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .quantization import unpack_signs
 
 # Rows of a packed gallery unpacked at once: 16,384 of 384 dimensions are 24 MiB of float32.
 _ROWS = 16_384
-# Entries of candidates rescored at once: 1M in float64 are 8 MiB, which need not come fresh from the system each time.
+# Entries of candidates rescored at once: 2**20 in float64 are 8 MiB, little enough for the allocator to use it again.
 _ENTRIES = 2**20
 
 
@@ -26,29 +26,33 @@ def hamming_neighbors(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the k gallery rows at the smallest Hamming distance from every query, nearest first.
 
-    The distance comes from products of 1 and -1, which are exact in float32; a part of the gallery is unpacked at once.
-    One more entry takes a little off each score, more for later rows: what ties is in order before it is searched, and
-    nothing is left for the search to sort out (which took two to three times as long).
+    The distance is computed from inner products of vectors of 1 and -1, which are exact in float32. The gallery is
+    unpacked part by part. A further dimension subtracts a fraction from each score, a larger one for later rows, so
+    that no scores are tied in the search, which takes two to three times as long with ties.
 
     Args:
         query_codes: `(num_queries, ceil(dim / 8))` uint8 from `pack_signs`.
-        gallery_codes: `(num_gallery, ceil(dim / 8))` uint8.
-        dim: Dimensions of the embeddings.
-        k: How many neighbours, at least 1.
-        query_ids: As for `nearest_neighbors`.
-        gallery_ids: As for `nearest_neighbors`.
+        gallery_codes: `(num_gallery, ceil(dim / 8))` uint8 from `pack_signs`.
+        dim: Number of dimensions of the embeddings.
+        k: Number of neighbours of each query, at least 1. It may exceed the size of the gallery.
+        query_ids: `(num_queries,)` integers or a sequence of hashable values. Gallery rows with the id of a query are
+            left out of its list (leave-one-out). None: nothing is left out.
+        gallery_ids: `(num_gallery,)`, of the same type as `query_ids`; given if `query_ids` is.
 
     Returns:
-        scores: `(num_queries, k)` float32, `dim - 2 * hamming_distance`, descending, equal ones by the lower row.
-        indices: `(num_queries, k)` int64 gallery rows; -1 where the scores are -inf, for want of candidates.
+        scores: `(num_queries, k)` float32, `dim - 2 * hamming_distance`, descending. Equal scores are ordered by
+            gallery row, the lowest first.
+        indices: `(num_queries, k)` int64 gallery rows. If a query has fewer than k candidates, its list is padded with
+            score -inf and index -1.
 
     Raises:
-        TypeError: Ids are floats.
-        ValueError: Codes are not as `dim` says, there are none, k is below 1, or ids do not match.
+        TypeError: Ids are floats, or the ids of queries and gallery have different types.
+        ValueError: Codes are not uint8 of the number of bytes for `dim`, there are no codes, k is below 1, only one of
+            the two has ids, or the number of ids is not that of the rows.
     """
     ids = paired_ids(query_ids, gallery_ids, len(query_codes), len(gallery_codes), query_codes.device)
     queries = torch.nn.functional.pad(unpack_signs(query_codes, dim), (0, 1), value=1.0)
-    # A score up to `dim` less a fraction below 1, in steps that the 24 bits of a float32 hold beside it.
+    # Scores of up to `dim` and fractions below 1, in steps so large that the 24 bits of a float32 hold both exactly.
     num_rows = min(_ROWS, 2 ** (24 - (dim + 1).bit_length()))
     fractions = -torch.arange(num_rows, device=gallery_codes.device).unsqueeze(1) / num_rows
     found = []
@@ -69,25 +73,26 @@ def hamming_neighbors(
 
 @torch.no_grad()
 def rescore(query_embeddings: torch.Tensor, gallery_codes: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    """Score candidates a second time: the float query with the stored bits of each, taken as 1 and -1.
+    """Score candidates again, by the inner product of the float query and the binary code as a vector of 1 and -1.
 
-    Nothing is stored beside the bits: what is rescored is `dim / 8` bytes a vector, like what was searched. Keeping
-    int8 codes to rescore with takes nine times that, and ends at what those codes score by themselves: for a ViT-S
-    without fine-tuning (its first 383 dimensions, 4,188 queries, 100 candidates) R@1 is 28.8 by bits, 31.4 rescored by
-    bits, and 36.4 both rescored by int8 and by int8 alone.
+    Nothing is stored in addition to the codes, `dim / 8` bytes for each vector. int8 codes for rescoring take nine
+    times as many bytes, and the result is that of the int8 codes alone: for a ViT-S without fine-tuning (its first 383
+    dimensions, 4,188 queries, 100 candidates) R@1 is 28.8 with binary codes, 31.4 rescored by this function, and 36.4
+    both rescored by int8 codes and with int8 codes alone.
 
     Args:
         query_embeddings: `(num_queries, dim)` float.
         gallery_codes: `(num_gallery, ceil(dim / 8))` uint8 from `pack_signs`.
-        indices: `(num_queries, k)` int64 gallery rows, -1 for none, from `hamming_neighbors`.
+        indices: `(num_queries, k)` int64 gallery rows from `hamming_neighbors`; -1 for no candidate.
 
     Returns:
-        `(num_queries, k)` float32, `query @ signs / sqrt(dim)` (a cosine, if the query has unit norm), in the order of
-        the indices; -inf where there is no candidate. Summed in float64, so that equal codes score equally.
+        `(num_queries, k)` float32, `query @ signs / sqrt(dim)` (a cosine if the query has unit norm), in the order of
+        the indices; -inf where there is no candidate. The sums are in float64, so that equal codes have equal scores.
 
     Raises:
         TypeError: The embeddings are not floats.
-        ValueError: An embedding is not finite, shapes do not match, or an index is outside the gallery.
+        ValueError: An embedding is not finite, shapes do not match, codes are not uint8 of the number of bytes for
+            `dim`, or an index is outside the gallery.
 
     Reference:
         Yamada, Asai and Hajishirzi, arXiv 2106.00882: candidates by Hamming distance, then the inner product of the
@@ -103,12 +108,13 @@ def rescore(query_embeddings: torch.Tensor, gallery_codes: torch.Tensor, indices
     num_queries, dim = query_embeddings.shape
     if indices.ndim != 2 or len(indices) != num_queries or indices.numel() == 0:
         raise ValueError(
-            f"expected indices (num_queries, k) for {num_queries} queries; got shape {tuple(indices.shape)}"
+            f"expected indices (num_queries, k) for {num_queries} queries; got shape {tuple(indices.shape)}: pass "
+            "those of hamming_neighbors for these queries"
         )
     if not -1 <= int(indices.min()) <= int(indices.max()) < len(gallery_codes):
         raise ValueError(
             f"expected rows of a gallery of {len(gallery_codes)}, or -1 for none; got {int(indices.min())} to "
-            f"{int(indices.max())}"
+            f"{int(indices.max())}: pass the gallery that was searched"
         )
     k = indices.shape[1]
     scores = torch.empty(num_queries, k, device=query_embeddings.device)

@@ -1,4 +1,4 @@
-"""Embeddings in fewer bytes: 8-bit integers, and one bit a dimension."""
+"""Embeddings in fewer bytes: int8 codes, and binary codes of one bit for each dimension."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import torch
 
 from ..search.inner_products import check_embeddings
 
-# Bits that each kind of stored vector takes for a dimension. Binary with rescoring stores the bits alone.
+# Bits of a stored vector for each dimension, by precision. Rescored binary codes store nothing but the codes.
 PRECISIONS = {"float32": 32, "float16": 16, "int8": 8, "binary": 1, "binary_rescored": 1}
 
 INT8_MAX = 127
 
-# Rows worked on at once: 16,384 of 384 dimensions are 24 MiB of float32.
+# Rows converted at once: 16,384 of 384 dimensions are 24 MiB of float32.
 _ROWS = 16_384
 
 
 def bytes_per_vector(dim: int, precision: str) -> int:
-    """Count the bytes of one stored vector: bits are padded to a whole byte.
+    """Return the number of bytes of one stored vector; bits are padded to a whole byte.
+
+    Args:
+        dim: Number of dimensions.
+        precision: A key of `PRECISIONS`.
+
+    Returns:
+        The number of bytes.
 
     Raises:
         ValueError: There is no such precision.
@@ -26,24 +33,24 @@ def bytes_per_vector(dim: int, precision: str) -> int:
         [1536, 768, 384, 48, 48]
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"expected a precision of {', '.join(PRECISIONS)}; got {precision!r}")
+        raise ValueError(f"expected a precision of {', '.join(PRECISIONS)}; got {precision!r}: choose one of them")
     return (dim * PRECISIONS[precision] + 7) // 8
 
 
 @torch.no_grad()
 def int8_scale(embeddings: torch.Tensor) -> float:
-    """Find the one scale that `to_int8` needs, on embeddings of the train split: their largest entry becomes 127.
+    """Calibrate the scale of `to_int8` on embeddings of the train split: their largest entry becomes 127.
 
-    One scale for all dimensions keeps the score an inner product of integers, which any int8 index computes. One for
-    each dimension gained nothing: over PCA, whitened PCA and the first dimensions of a ViT-S without fine-tuning (4,188
-    queries, 16 to 383 dimensions) R@1 was within 0.4 points of float32 with either, and MAP@R within 0.2. Where the
-    largest hundredth of all entries was cut off, R@1 moved by -3.6 to 5.6 points: those are other vectors.
+    With one scale for all dimensions the score is an inner product of integers, which any int8 index computes. A scale
+    for each dimension is no better: for PCA, whitened PCA and the first dimensions of a ViT-S without fine-tuning
+    (4,188 queries, 16 to 383 dimensions), R@1 was within 0.4 points of float32 and MAP@R within 0.2 with either. If the
+    largest hundredth of all entries is clipped, R@1 changes by -3.6 to 5.6 points: the vectors are no longer the same.
 
     Args:
         embeddings: `(num_rows, dim)` float, unit norm.
 
     Returns:
-        The float that one step of the integers stands for.
+        The difference of two successive integers, as a float.
 
     Raises:
         TypeError: The embeddings are not floats.
@@ -56,20 +63,22 @@ def int8_scale(embeddings: torch.Tensor) -> float:
     check_embeddings(embeddings, "embeddings")
     largest = max(float(embeddings.max()), -float(embeddings.min()))
     if largest == 0:
-        raise ValueError("expected embeddings with an entry other than 0 to calibrate on; all are 0")
+        raise ValueError(
+            "expected embeddings with an entry other than 0 to calibrate on; all are 0: look for an error in the model"
+        )
     return largest / INT8_MAX
 
 
 @torch.no_grad()
 def to_int8(embeddings: torch.Tensor, scale: float) -> torch.Tensor:
-    """Round embeddings to 8-bit integers; entries beyond those calibrated on are cut off.
+    """Round embeddings to 8-bit integers; entries larger than those of the calibration are clipped.
 
-    Two vectors score the inner product of their integers, times `scale ** 2` for a number near the cosine. Queries are
-    rounded as the gallery is.
+    The score of two vectors is the inner product of their integers; times `scale ** 2` it is close to the cosine.
+    Convert queries and gallery with the same scale.
 
     Args:
         embeddings: `(num_rows, dim)` float.
-        scale: From `int8_scale`, above 0.
+        scale: The scale from `int8_scale`, above 0.
 
     Returns:
         `(num_rows, dim)` int8 from -127 to 127.
@@ -93,9 +102,9 @@ def to_int8(embeddings: torch.Tensor, scale: float) -> torch.Tensor:
 
 @torch.no_grad()
 def pack_signs(embeddings: torch.Tensor) -> torch.Tensor:
-    """Keep one bit a dimension, 1 where the entry is above 0.
+    """Pack the signs of embeddings into binary codes, one bit for each dimension: 1 where the entry is above 0.
 
-    The first dimension is the highest bit of the first byte, as in `numpy.packbits`; the last byte is filled with 0.
+    The first dimension is the highest bit of the first byte, as in `numpy.packbits`; the last byte is padded with 0.
 
     Args:
         embeddings: `(num_rows, dim)` float.
@@ -122,18 +131,18 @@ def pack_signs(embeddings: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def unpack_signs(codes: torch.Tensor, dim: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Turn bits into 1 and -1: two such rows have the inner product `dim - 2 * hamming_distance`, exactly.
+    """Unpack binary codes to vectors of 1 and -1, whose inner product is exactly `dim - 2 * hamming_distance`.
 
     Args:
         codes: `(num_rows, ceil(dim / 8))` uint8 from `pack_signs`.
-        dim: Dimensions of the embeddings.
-        dtype: Of the result.
+        dim: Number of dimensions of the embeddings.
+        dtype: Data type of the result.
 
     Returns:
-        `(num_rows, dim)`, 1 or -1.
+        `(num_rows, dim)` of `dtype`, 1 or -1.
 
     Raises:
-        ValueError: The codes are not bytes, or not as many as `dim` bits fill.
+        ValueError: The codes are not uint8, or not of the number of bytes for `dim`.
 
     Example:
         >>> unpack_signs(torch.tensor([[0b10100000]], dtype=torch.uint8), dim=4)
@@ -143,14 +152,14 @@ def unpack_signs(codes: torch.Tensor, dim: int, dtype: torch.dtype = torch.float
     if codes.ndim != 2 or codes.dtype != torch.uint8 or codes.shape[1] != num_bytes:
         raise ValueError(
             f"expected uint8 codes of {num_bytes} bytes for {dim} dimensions, from pack_signs; got {codes.dtype} of "
-            f"shape {tuple(codes.shape)}"
+            f"shape {tuple(codes.shape)}: pass the dim of the packed embeddings"
         )
-    # Looking up the signs of a byte is four times as fast as taking it apart.
+    # A table of the signs of each byte is four times as fast as shifting bits.
     values = torch.arange(256, dtype=torch.uint8, device=codes.device).unsqueeze(1)
     signs = ((values & _bit_values(codes.device)) != 0).to(dtype) * 2 - 1  # (256, 8)
     return signs.index_select(0, codes.flatten().int()).view(len(codes), 8 * num_bytes)[:, :dim]
 
 
 def _bit_values(device: torch.device) -> torch.Tensor:
-    """The values of the bits of a byte, the highest first: `(8,)` uint8."""
+    """Return the values of the bits of a byte, the highest first, `(8,)` uint8."""
     return torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=device)

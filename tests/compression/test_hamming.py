@@ -1,4 +1,4 @@
-"""Binary search against faiss, numpy and loops over bits."""
+"""Search of binary codes and rescoring, against faiss, numpy and loops over bits."""
 
 import doctest
 
@@ -33,15 +33,15 @@ def test_hamming_neighbours_are_those_of_faiss(k: int, part_size: int, monkeypat
     distances, _ = index.search(queries.numpy(), k)
     scores, indices = hamming_neighbors(queries, gallery, 24, k)
     assert np.array_equal(scores, 24 - 2 * distances)
-    # faiss orders ties otherwise; ours go by the lower row.
+    # faiss has another order of ties; ours is by row.
     found = np.bitwise_count(queries.numpy()[:, None] ^ gallery.numpy()[None]).sum(axis=2)
     expected = np.lexsort((np.broadcast_to(np.arange(60), found.shape), found), axis=1)[:, :k]
     assert np.array_equal(indices, expected)
 
 
 @pytest.mark.parametrize("dim", [1, 15, 16, 255, 256, 1_024])
-def test_ties_go_to_the_lower_row_in_whole_parts(dim: int) -> None:
-    """The fractions that order ties are the finest that a float32 holds beside the score: none may be lost."""
+def test_ties_are_ordered_by_row_in_full_parts(dim: int) -> None:
+    """The fractions that order ties are as small as a float32 can add to the score, and none may be lost."""
     codes = pack_signs(torch.ones(20_000, dim))
     opposite = pack_signs(-torch.ones(1, dim))
     for query, score in ((codes[:1], dim), (opposite, -dim)):

@@ -1,4 +1,4 @@
-"""PCA against scikit-learn, and against what it must not do: depend on chunks, whiten noise, or load anything else."""
+"""PCA against scikit-learn; it must not depend on chunks, divide by rounding errors or load another file."""
 
 import doctest
 
@@ -14,7 +14,7 @@ from hf_vitret.compression.pca import PCA
 
 @pytest.fixture(scope="module")
 def features() -> torch.Tensor:
-    """Give 300 rows of 24 dimensions with a decaying spectrum, far from the origin."""
+    """Draw 300 rows of 24 dimensions with a decaying spectrum, far from the origin."""
     generator = torch.Generator().manual_seed(0)
     rotation = torch.linalg.qr(torch.randn(24, 24, generator=generator)).Q
     return (torch.randn(300, 24, generator=generator) * 0.8 ** torch.arange(24)) @ rotation + 3.0
@@ -40,7 +40,7 @@ def test_equals_scikit_learn(features: torch.Tensor, dim: int | None, whiten: bo
     np.testing.assert_allclose(pca.explained_variance, oracle.explained_variance_, rtol=1e-10)
     signs = np.sign((pca.components.numpy() * oracle.components_).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(pca.components, signs * oracle.components_, atol=1e-10)
-    others = features[:50] * 1.5 - 2  # rows that it was not fitted on
+    others = features[:50] * 1.5 - 2  # rows that are not those of the fit
     expected = oracle.transform(others.double().numpy()) * signs[:, 0]
     projected = pca.project(others, whiten=whiten)
     assert projected.dtype == torch.float32
@@ -60,7 +60,7 @@ def test_shorter_vectors_are_the_first_columns(features: torch.Tensor) -> None:
 def test_signs_are_fixed(features: torch.Tensor) -> None:
     components = PCA.fit(features).components
     assert (components.gather(1, components.abs().argmax(dim=1, keepdim=True)) > 0).all()
-    # Whatever the rows' order does to the last digits.
+    # The order of the rows changes the last digits, and must not change a sign.
     mixed = PCA.fit(features[torch.randperm(300, generator=torch.Generator().manual_seed(1))]).components
     torch.testing.assert_close(mixed, components)
 
@@ -76,7 +76,7 @@ def test_chunks_change_nothing(features: torch.Tensor, monkeypatch: pytest.Monke
 
 
 def test_a_mean_far_away_costs_no_digits(features: torch.Tensor) -> None:
-    """The sum of squares less the squared sum would lose eight of sixteen digits here."""
+    """With a mean far from 0, the sum of squares minus the squared sum would lose eight of sixteen digits."""
     moved = features.double() + 1e4
     torch.testing.assert_close(
         PCA.fit(moved).explained_variance, PCA.fit(features).explained_variance, atol=0, rtol=1e-6
@@ -88,20 +88,22 @@ def test_half_precision_is_fitted_in_float64(features: torch.Tensor) -> None:
     assert torch.equal(PCA.fit(half).components, PCA.fit(half.double()).components)
 
 
-def test_the_dimension_that_a_layer_norm_takes_is_not_whitened(features: torch.Tensor) -> None:
+def test_the_dimension_that_a_layer_norm_removes_is_not_whitened(features: torch.Tensor) -> None:
     normed = _layer_normed(features)
     pca = PCA.fit(normed)
     assert pca.rank == 23
     assert torch.isfinite(pca.transform(normed)).all()
     whitened = pca.project(normed, 23, whiten=True)
     torch.testing.assert_close(torch.cov(whitened.T), torch.eye(23), atol=1e-4, rtol=0)
-    with pytest.raises(ValueError, match=r"from 1 to 23; got 24: the other 1 .* whitening would divide"):
+    with pytest.raises(ValueError, match=r"from 1 to 23; got 24: the other 1 components have no variance to divide by"):
         pca.transform(normed, whiten=True)
 
 
 def test_few_rows_have_few_components(features: torch.Tensor) -> None:
     assert PCA.fit(features[:9]).components.shape == (8, 24)
-    with pytest.raises(ValueError, match=r"from 1 to 8, as 9 rows of 24 dimensions .* got 9: fit on more rows"):
+    with pytest.raises(
+        ValueError, match=r"from 1 to 8, the number of components of 9 rows with 24 dimensions; got 9: fit on more rows"
+    ):
         PCA.fit(features[:9], dim=9)
 
 
@@ -116,7 +118,7 @@ def test_saved_and_loaded(features: torch.Tensor, tmp_path) -> None:
         PCA.load(tmp_path / "other.safetensors")
 
 
-def test_shapes_that_do_not_belong_together_are_refused(features: torch.Tensor, tmp_path) -> None:
+def test_shapes_that_do_not_match_are_refused(features: torch.Tensor, tmp_path) -> None:
     pca = PCA.fit(features, 5)
     with pytest.raises(ValueError, match=r"got \(24,\), \(5, 24\) and \(4,\)"):
         PCA(pca.mean, pca.components, pca.explained_variance[:4])

@@ -1,4 +1,4 @@
-"""Quantised vectors against numpy."""
+"""int8 codes, binary codes and their sizes, against numpy."""
 
 import doctest
 
@@ -48,7 +48,7 @@ def test_an_unknown_precision_is_refused() -> None:
         bytes_per_vector(8, "int4")
 
 
-def test_int8_is_the_nearest_integer_and_cuts_off() -> None:
+def test_int8_is_the_nearest_integer_and_clips() -> None:
     train, rows = _unit(50, 12), _unit(40, 12, seed=1) * 1.5
     scale = int8_scale(train)
     assert scale == pytest.approx(np.abs(train.numpy()).max() / 127)
@@ -58,7 +58,7 @@ def test_int8_is_the_nearest_integer_and_cuts_off() -> None:
     assert np.array_equal(codes, expected)
     assert int(codes.max()) == 127
     assert int(codes.min()) == -127
-    # Within half a step, where nothing is cut off.
+    # Where nothing is clipped, the error is at most half a step.
     kept = to_int8(train, scale).float() * scale
     assert float((kept - train).abs().max()) <= scale * 0.5001
 

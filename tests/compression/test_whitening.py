@@ -1,4 +1,4 @@
-"""Learned whitening against its closed form and the authors' steps, and what of it a checkpoint keeps."""
+"""Learned whitening against its closed form and the steps of the authors' code, and in a saved model."""
 
 import doctest
 
@@ -18,7 +18,7 @@ from hf_vitret.inference.projection import with_projection
 
 @pytest.fixture(scope="module")
 def pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Give 400 rows of 12 dimensions, 80 objects whose images differ in some directions more, and 300 pairs."""
+    """Draw 400 rows of 12 dimensions, of 80 objects whose images differ more in some directions, and 300 pairs."""
     generator = torch.Generator().manual_seed(0)
     objects = torch.randn(80, 12, generator=generator) * torch.linspace(2, 0.5, 12)
     spread = torch.randn(12, 12, generator=generator) * torch.linspace(0.1, 1.5, 12)
@@ -29,7 +29,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def _authors_steps(features: torch.Tensor, anchors: torch.Tensor, positives: torch.Tensor) -> tuple[np.ndarray, ...]:
-    """The steps of the published method, one column an image: Cholesky factor, then principal directions."""
+    """Follow the authors' code, one column for each image: Cholesky factor, then principal directions."""
     columns = features.double().numpy().T
     mean = columns[:, anchors].mean(axis=1, keepdims=True)
     differences = columns[:, anchors] - columns[:, positives]
@@ -74,7 +74,7 @@ def test_differences_of_pairs_become_white_and_features_uncorrelated(pairs) -> N
 
 
 def test_any_linear_map_of_the_features_is_undone(pairs) -> None:
-    """Without shrinkage: what it learns is the geometry of pairs, not the axes that they came in."""
+    """Without shrinkage, the result depends on the geometry of the pairs, not on the axes of the features."""
     features, anchors, positives = pairs
     mixed = features.double() @ torch.randn(12, 12, generator=torch.Generator().manual_seed(5)).double() - 7.0
     found, expected = (
@@ -95,7 +95,7 @@ def test_shrinkage_is_that_of_ledoit_and_wolf(pairs) -> None:
         assert 0 < expected < 1
 
 
-def test_shrunk_wholly_it_is_a_pca_around_the_anchors(pairs) -> None:
+def test_with_full_shrinkage_it_is_a_pca_around_the_anchors(pairs) -> None:
     features, anchors, _ = pairs
     whitening = LearnedWhitening.fit(*pairs, shrinkage=1.0)
     centred = features.double() - features[anchors].double().mean(dim=0)
@@ -112,7 +112,7 @@ def test_chunks_change_nothing(pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(whole.project(pairs[0]), parts.project(pairs[0]))
 
 
-def test_a_direction_that_a_layer_norm_takes_away_needs_shrinkage(pairs) -> None:
+def test_a_direction_that_a_layer_norm_removes_needs_shrinkage(pairs) -> None:
     features, anchors, positives = pairs
     normed = nn.functional.layer_norm(features.double(), (12,), torch.linspace(0.5, 2.0, 12).double())
     with pytest.raises(ValueError, match=r"differ in all 12 directions; in 1 they do not.*a shrinkage above 0"):
@@ -146,7 +146,7 @@ def test_saved_and_loaded(pairs, tmp_path) -> None:
         ({"anchors": torch.tensor([400])}, "rows from 0 to 399 in the pairs; got 400"),
         ({"anchors": torch.tensor([0.0])}, r"expected pairs as \(num_pairs,\) int64 rows; got torch.float32"),
         ({"anchors": torch.tensor([0, 1])}, "as many anchors as positives, at least one; got 2 and 1"),
-        ({"anchors": torch.tensor([1])}, "pairs that differ; all are equal"),
+        ({"anchors": torch.tensor([1])}, "pairs that differ; in all pairs the features are equal"),
         ({"shrinkage": 1.5}, "shrinkage from 0 to 1, or None; got 1.5"),
         ({"dim": 13}, "dim from 1 to 12, the width of the features; got 13"),
     ],
@@ -183,7 +183,7 @@ def _with_random_projection(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("has_projection", [False, True])
 @pytest.mark.parametrize("kind", ["pca", "whitening"])
-def test_a_model_that_holds_it_gives_its_vectors_also_when_loaded(
+def test_a_model_with_the_projection_returns_its_vectors_also_when_loaded(
     tiny_model, images, tmp_path, has_projection: bool, kind: str
 ) -> None:
     model = _with_random_projection(tiny_model) if has_projection else tiny_model
@@ -196,13 +196,13 @@ def test_a_model_that_holds_it_gives_its_vectors_also_when_loaded(
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     whole = with_projection(model, fitted.mean, fitted.components[:6])
     expected = fitted.transform(features, 6)
-    assert expected.matmul(expected.T).fill_diagonal_(0).abs().max() < 0.99  # the images are apart
+    assert expected.matmul(expected.T).fill_diagonal_(0).abs().max() < 0.99  # the images are not all alike
     whole.save_pretrained(tmp_path / "model")
     loaded = [each.from_pretrained(tmp_path / "model") for each in (ViTRetModel, AutoModel)]
     for each in (whole, *loaded):
         assert each.config.embedding_dim == each.config.output_dim == 6
         torch.testing.assert_close(embed_images(each, images, progress=False), expected, atol=1e-6, rtol=0)
-    # The model itself stays as it was.
+    # The model itself is unchanged.
     assert model.config.embedding_dim == (12 if has_projection else None)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
