@@ -1,39 +1,23 @@
-"""Fine-tune, prepare and examine for image retrieval, from the command line."""
+"""Fine-tune, examine, evaluate, search and publish for image retrieval, from the command line."""
 
 from __future__ import annotations
 
+import difflib
+import os
 import sys
-from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, RawDescriptionHelpFormatter
-from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+import traceback
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, Any
+
+from .command_table import COMMANDS, command_parser, load_command, summary_of
+from .options.parser import BAD_INPUT
+from .output import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
-# Each module has a docstring, which is its help text, `add_arguments(parser)` and `run(options) -> exit status`; it
-# imports what is heavy inside `run`.
-COMMANDS = {
-    "convert": "hf_vitret.cli.convert",
-    "doctor": "hf_vitret.cli.doctor",
-    "embed": "hf_vitret.cli.embed",
-    "evaluate": "hf_vitret.cli.evaluate",
-    "export": "hf_vitret.cli.export",
-    "index": "hf_vitret.cli.index",
-    "ingest": "hf_vitret.cli.ingest",
-    "prepare": "hf_vitret.cli.prepare",
-    "publish": "hf_vitret.cli.publish",
-    "search": "hf_vitret.cli.search",
-    "serve": "hf_vitret.cli.serve",
-    "upgrade": "hf_vitret.cli.upgrade",
-}
-BAD_INPUT = 2  # exit status, as of argparse itself
-
-
-class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Show a docstring line by line, as it is written, and each option's default where it has one."""
-
-    def _get_help_string(self, action: Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
+INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,45 +27,98 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `hf-vitret`; default: this program's own arguments.
 
     Returns:
-        The exit status: that of the command, or 2 where the input is at fault (its message is then on the standard
-        error, without a traceback).
+        The exit status: 0 where the command did its work; 1 where it did, and found what a script would stop for; 2
+        where the input is at fault (the message is on standard error, without a traceback); 130 after Ctrl-C.
 
     Raises:
         SystemExit: After `--help` and `--version` (0), or where the arguments are not understood (2).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
-        _parse_general(given)
+        return _answer_general(given)
     name, *rest = given
-    command = import_module(COMMANDS[name])
-    parser = ArgumentParser(f"hf-vitret {name}", description=command.__doc__, formatter_class=HelpFormatter)
-    command.add_arguments(parser)
-    options = parser.parse_args(rest)
+    return run_command(name, rest)
+
+
+def run_command(name: str, arguments: Sequence[str], **recipe: Any) -> int:
+    """Run a command by its name.
+
+    Args:
+        name: One of `COMMANDS`.
+        arguments: What follows it on the command line.
+        **recipe: What a recipe fixes, where the command takes that: see `hf_vitret.cli.recipe.train`.
+
+    Returns:
+        The exit status, as for `main`.
+    """
+    command, prog = load_command(name), f"hf-vitret {name}"
+    is_verbose, options = "--verbose" in arguments or "-v" in arguments, None
     try:
-        status: int = command.run(options)
+        if hasattr(command, "parse"):
+            options = command.parse(arguments, prog, **recipe)
+        else:
+            options = command_parser(name).parse_args(arguments)
+        return _run(name, command, arguments, options)
     # The input: a value, a file, a data set or model of the Hub, a package that an option needs.
     except (ValueError, OSError, ImportError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        if is_verbose:
+            traceback.print_exc()
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one says it
+            sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT
+    except KeyboardInterrupt:
+        describe = getattr(command, "interruption", None)
+        left = describe(options) if describe is not None and options is not None else "nothing was changed"
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            sys.stderr.write(f"\ninterrupted: {left}\n")
+        return INTERRUPTED
+
+
+def _run(name: str, command: ModuleType, arguments: Sequence[str], options: Namespace) -> int:
+    from .options.launch_options import asks_for_launch, launch
+    from .progress import configure_progress
+
+    if asks_for_launch(options):
+        return launch(name, arguments, options)
+    output = output_of(options)
+    configure_progress(is_quiet=output.is_quiet)
+    with output.redirected():
+        status: int = command.run(options)
     return status
 
 
-def _parse_general(given: list[str]) -> NoReturn:
-    """Answer `--help` and `--version`, or say that there is no such command."""
+def _answer_general(given: Sequence[str]) -> int:
+    """Answer `--help`, `--version` and `--print_completion`, or name the command that a mistyped one is nearest to."""
     from hf_vitret import __version__
 
-    summaries = {name: (import_module(module).__doc__ or "").partition("\n")[0] for name, module in COMMANDS.items()}
-    lines = [f"  {name:10}{summary}" for name, summary in summaries.items()]
+    from .completion import SHELLS, completion
+
+    lines = [f"  {name:10}{summary_of(name)}" for name in COMMANDS]
     parser = ArgumentParser(
         "hf-vitret",
+        usage="hf-vitret COMMAND [options]",
         description=__doc__,
-        epilog="\n".join(["commands:", *lines, "", "hf-vitret COMMAND --help says more of each."]),
+        epilog="\n".join(["commands:", *lines, "", "hf-vitret COMMAND --help describes each."]),
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hf-vitret {__version__}")
-    parser.add_argument("command", choices=list(COMMANDS), help="what to do, with its own options after it")
-    parser.parse_args(given)
-    parser.error(f"expected a command first; got {given[0]!r}")
+    parser.add_argument(
+        "--print_completion", choices=SHELLS, metavar="SHELL", help=f"completion for {', '.join(SHELLS)}"
+    )
+    if given and not given[0].startswith("-"):
+        near = difflib.get_close_matches(given[0], COMMANDS, 1)
+        sys.stderr.write(
+            f"error: there is no command {given[0]}"
+            + (f"; did you mean {near[0]}?" if near else "")
+            + "\nhf-vitret --help lists the commands\n"
+        )
+        return BAD_INPUT
+    options = parser.parse_args(given)
+    if options.print_completion is not None:
+        sys.stdout.write(completion(options.print_completion))
+        return 0
+    parser.print_help()
+    return 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def search_by_image(
     images: Sequence[str | PathLike[str] | bytes | Image.Image],
     k: int = 10,
     *,
+    names: Sequence[str] | None = None,
     where: Sequence[str] = (),
     min_score: float | None = None,
     expand: int | None = None,
@@ -46,6 +47,7 @@ def search_by_image(
         images: Queries: paths of image files on this machine, encoded files as bytes, or PIL images of any size and
             mode.
         k: Images to find for each query, at least 1.
+        names: What the answers call the queries; `None`: their paths, or `image 0`, `image 1` ...
         where: Conditions on the metadata that a found image meets, all of them, as `"color=red"` or `"price<=20"`.
         min_score: Images that score below it are no match; of unit vectors, a cosine in -1 to 1. `None`: all match.
         expand: Search twice: each query is averaged with this many of its nearest images in between. `None`: once.
@@ -80,7 +82,8 @@ def search_by_image(
     embeddings = embed_images(model, pictures, batch_size=batch_size, progress=len(pictures) > batch_size)
     if embedding_map is not None:
         embeddings = embedding_map.to_old(embeddings)
-    names = [str(image) if isinstance(image, (str, Path)) else f"image {row}" for row, image in enumerate(images)]
+    if names is None:
+        names = [str(image) if isinstance(image, (str, Path)) else f"image {row}" for row, image in enumerate(images)]
     return search_by_embedding(
         index, embeddings, k, names=names, where=where, min_score=min_score, expand=expand, rerank=rerank
     )

@@ -10,6 +10,8 @@ from transformers import AutoConfig
 
 from ..models.configuration_vitret import ViTRetConfig
 from ..models.modeling_vitret import ViTRetModel
+from .devices import choose_device
+from .find_checkpoint import find_checkpoint
 from .self_contained import check_self_contained
 
 
@@ -17,30 +19,35 @@ def load_model(
     source: str | PathLike[str],
     *,
     revision: str | None = None,
-    backbone_pooling: str = "cls",
+    pooling: str = "cls",
     image_size: int | None = None,
     resize_size: int | None = None,
     resize_mode: str | None = None,
+    device: str | None = None,
 ) -> ViTRetModel:
     """Load a ViTRet checkpoint, or put a retrieval head without weights on a backbone, ready to embed.
 
     Args:
-        source: Folder or Hub id of a ViTRet checkpoint, or of a vision backbone (the paper's IRT_O).
+        source: Folder or Hub id of a ViTRet checkpoint, or of a vision backbone (the paper's IRT_O); or the output folder
+            of a training run, whose `final` is taken.
         revision: Branch, tag or commit on the Hub.
-        backbone_pooling: Pooling on a plain backbone; a checkpoint keeps its own.
+        pooling: Of a plain backbone: how tokens become one vector; a checkpoint keeps its own.
         image_size: Side in pixels of the image that the model sees. None: the checkpoint's, or that of the backbone's
             image processor. Position embeddings are interpolated.
         resize_size: Side before the centre crop. None: 256/224 of `image_size` where that is given, else the model's.
         resize_mode: `"shortest_edge"` or `"square"`. None: the model's.
+        device: Where the model is put, as torch spells it: `"cpu"`, `"cuda:1"`. None: an accelerator where there is one.
 
     Returns:
-        The model in evaluation mode, float32, on the accelerator where there is one.
+        The model in evaluation mode, float32.
 
     Raises:
         ValueError: A setting is outside its domain; or the checkpoint names files or code outside itself, needs code
             of its own, or has its weights as pickles alone: it is refused, and nothing of it is run.
         OSError: There is no such model.
     """
+    target = choose_device(device)
+    source = find_checkpoint(source)
     try:
         check_self_contained(source, revision)
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
@@ -49,12 +56,11 @@ def load_model(
     if config.model_type == ViTRetConfig.model_type:
         model = ViTRetModel.from_pretrained(source, revision=revision or "main", dtype=torch.float32)
     else:
-        model = ViTRetModel.from_backbone(source, revision=revision, pooling=backbone_pooling)
+        model = ViTRetModel.from_backbone(source, revision=revision, pooling=pooling)
     if image_size or resize_size or resize_mode:
         _set_image_size(model.config, image_size, resize_size, resize_mode)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     model.train(False)
-    model.to(accelerator or torch.device("cpu"))  # type: ignore[arg-type]  # transformers' own wrapper
+    model.to(target)  # type: ignore[arg-type]  # transformers' own wrapper
     return model
 
 

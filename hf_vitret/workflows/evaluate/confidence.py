@@ -18,7 +18,7 @@ def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, An
 
     Args:
         values: For the title of each evaluation what each query scored, `(num_queries,)` for each metric, the
-            queries in the same order; empty where that is not known.
+            queries in the same order; empty where that is not known. No evaluation at all: nothing is measured.
 
     Returns:
         JSON values: `intervals`, for each title the fields of `Interval` by metric; and `differences`, those of
@@ -32,6 +32,8 @@ def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, An
         >>> found["intervals"]["before"]["mrr"]["low"], found["differences"]["mrr"]["difference"]
         (0.4, 0.5)
     """
+    if not values:
+        return {"intervals": {}, "differences": {}}
     first, *_, last = values
     return {
         "intervals": {

@@ -19,6 +19,8 @@ from ...evaluation.ranking.tiles import tile_size_within
 from ...evaluation.reporting.bootstrap import bootstrap_interval
 from ...evaluation.reporting.report import ComparisonResult, EvaluationResult
 from ...files.json_values import json_values
+from ...training.distributed.gathering import rank_and_world
+from .gathered_embeddings import gathered_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +46,7 @@ class EvaluationSettings:
         batch_size: Images embedded at once.
         num_workers: Processes that decode images.
         dtype: Of the model's arithmetic: `"float32"`, `"bfloat16"` or `"float16"`.
-        memory_budget: MiB that the scores held at once may take; None: what suits the device.
+        memory_budget: Bytes that the scores held at once may take; `None`: what suits the device.
         false_match_rates: Shares of the pairs of two classes that may match, 0 to 1, for which a threshold is found.
 
     Raises:
@@ -62,26 +64,21 @@ class EvaluationSettings:
     batch_size: int
     num_workers: int
     dtype: str
-    memory_budget: float | None
+    memory_budget: int | None
     false_match_rates: Sequence[float]
 
     def __post_init__(self) -> None:
         if self.rerank is None and self.rerank_neighbors is not None:
-            raise ValueError("--rerank_neighbors is a setting of --rerank; give both, or leave it out")
+            raise ValueError("expected --rerank with --rerank_neighbors, which is a setting of it; give both, or neither")
         if self.rerank is not None and self.false_match_rates:
             raise ValueError(
-                "match rates are those of a search without --rerank, whose scores are others: leave it out"
+                "expected no --rerank with --false_match_rates: its scores are on another scale; leave one out"
             )
         wrong = [rate for rate in self.false_match_rates if not 0 <= rate <= 1]
         if wrong:
             raise ValueError(f"expected false-match rates from 0 to 1; got {wrong[0]}: one in a hundred is 0.01")
-        tile_size_within(self.memory_bytes)
+        tile_size_within(self.memory_budget)
         bootstrap_interval([0.0], **self.bootstrap)
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """The memory budget in bytes."""
-        return None if self.memory_budget is None else int(self.memory_budget * 2**20)
 
     @property
     def bootstrap(self) -> dict[str, Any]:
@@ -102,6 +99,10 @@ class ModelScores:
     result: EvaluationResult
     values: Mapping[str, torch.Tensor]
     match_rates: tuple[ModelIdentity, MatchRates] | None
+
+    def tables(self) -> list[str]:
+        """Lay out the scores, and the match rates where there are any."""
+        return [self.result.table(), *([] if self.match_rates is None else [self.match_rates[1].table()])]
 
     def calibration(self) -> dict[str, Any]:
         """Return what `hf-vitret index` and `search` read of it: JSON values, empty where no rates were asked for."""
@@ -135,17 +136,32 @@ class ModelEvaluation:
             batch_size=settings.batch_size,
             num_workers=settings.num_workers,
             dtype=None if settings.dtype == "float32" else getattr(torch, settings.dtype),
-            memory_budget=settings.memory_bytes,
+            memory_budget=settings.memory_budget,
         )
         self._search: RetrievalEvaluator | PostProcessedSearch = self.evaluator
         if settings.rerank is not None:
             self._search = PostProcessedSearch(self.evaluator, settings.rerank, settings.rerank_neighbors)
 
-    def score(self, model: ViTRetModel, name: str) -> ModelScores:
-        """Score one model, which the report calls by a name."""
-        evaluator, device = self.evaluator, next(model.parameters()).device
-        query = evaluator.embed(model, evaluator.query)
-        gallery = None if evaluator.gallery is None else evaluator.embed(model, evaluator.gallery)
+    @property
+    def unreadable(self) -> Mapping[str, int]:
+        """How many images of each split cannot be read, where there are any."""
+        found: Mapping[str, int] = self._data.get("unreadable_images", {})
+        return found
+
+    def score(self, model: ViTRetModel, name: str) -> ModelScores | None:
+        """Score one model; called on every process, each of which embeds a share of the images.
+
+        Args:
+            model: The model.
+            name: What the report calls it.
+
+        Returns:
+            The scores; `None` on all processes but the first, which needs every query's score in one place.
+        """
+        device = next(model.parameters()).device
+        query, gallery = gathered_embeddings(model, self.evaluator, device)
+        if rank_and_world()[0]:
+            return None
         values = score_queries(self._search, query, gallery, device)
         protocol = self._data | self._search.protocol(model) | self._environment(device)
         result = EvaluationResult.of_queries(name, values, protocol, **self.settings.bootstrap)

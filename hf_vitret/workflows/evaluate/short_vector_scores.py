@@ -10,8 +10,9 @@ from torch import nn
 
 from ...evaluation.evaluator import RetrievalEvaluator
 from ...evaluation.short_vectors.sweep import DIMS, short_vectors
-from ...training.distributed.gathering import gather_rows, rank_and_world
-from ...training.distributed.sharded_evaluation import ShardedEmbeddings, Shares, embed_shares
+from ...training.distributed.gathering import rank_and_world
+from ...training.distributed.sharded_evaluation import ShardedEmbeddings, embed_shares
+from .gathered_embeddings import all_rows
 
 MAX_TRAIN = 10_000  # images that PCA is fitted on: 26 for each of a ViT-S's dimensions
 MAX_PAIRS = 2**28  # scored for each cell of the table: 4,437 queries on Stanford Online Products
@@ -42,11 +43,11 @@ def short_vector_scores(model: nn.Module, train: Dataset, embeddings: ShardedEmb
         return None
     settings: dict[str, Any] = {"batch_size": evaluator.batch_size, "num_workers": evaluator.num_workers}
     images = RetrievalEvaluator(train.select(sample), dtype=evaluator.dtype, **settings)
-    fitted_on = _all_rows(embed_shares(model, images, device).query, images.query, evaluator.batch_size, device)
-    query = _all_rows(embeddings.query, evaluator.query, evaluator.batch_size, device)
+    fitted_on = all_rows(embed_shares(model, images, device).query, len(sample), evaluator.batch_size, device)
+    query = all_rows(embeddings.query, len(evaluator.query), evaluator.batch_size, device)
     gallery = query
     if embeddings.gallery is not None and evaluator.gallery is not None:
-        gallery = _all_rows(embeddings.gallery, evaluator.gallery, evaluator.batch_size, device)
+        gallery = all_rows(embeddings.gallery, len(evaluator.gallery), evaluator.batch_size, device)
     if rank_and_world()[0]:
         return None
     rows = torch.from_numpy(_drawn(len(query), max(1, MAX_PAIRS // len(gallery))))
@@ -70,13 +71,3 @@ def short_vector_scores(model: nn.Module, train: Dataset, embeddings: ShardedEmb
 def _drawn(num_rows: int, limit: int) -> np.ndarray[Any, Any]:
     """Draw rows without repetition, ascending; all where there are no more."""
     return np.sort(np.random.default_rng(0).permutation(num_rows)[:limit])
-
-
-def _all_rows(share: torch.Tensor, dataset: Dataset, batch_size: int, device: torch.device) -> torch.Tensor:
-    """Give every process the rows of all, `(len(dataset), dim)` on the device."""
-    world = rank_and_world()[1]
-    if world == 1:
-        return share.to(device)
-    padded = share.new_zeros(Shares(len(dataset), batch_size, world).num_batches * batch_size, share.shape[1])
-    padded[: len(share)] = share  # each rank but the last ones has as many rows as this: none is out of its place
-    return gather_rows(padded.to(device))[: len(dataset)]

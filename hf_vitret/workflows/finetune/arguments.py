@@ -1,16 +1,13 @@
-"""The command line of a recipe: model and data settings beside the training arguments."""
+"""The settings of the model that a run trains, and the model that they describe."""
 
-import sys
-from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, HfArgumentParser
+from transformers import AutoConfig
 
+from ...inference.find_checkpoint import find_checkpoint
 from ...inference.self_contained import check_self_contained
 from ...models.configuration_vitret import POOLINGS, RESIZE_MODES, ViTRetConfig
 from ...models.modeling_vitret import ViTRetModel
@@ -22,20 +19,23 @@ from ...training.trainable.lora import add_lora
 CHECKPOINT_FIELDS = ("pooling", "embedding_dim", "gem_p", "gem_learnable", "image_size", "resize_size", "resize_mode")
 
 
-class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Show each option's default, and a recipe's docstring line by line, as it is written."""
-
-
 @dataclass
 class ModelArguments:
-    """Which backbone becomes which retrieval model."""
+    """Which backbone becomes which retrieval model, and which of its weights are trained."""
 
-    backbone: str = field(
+    _argument_group_name = "model"
+
+    model: str = field(
         default="facebook/deit-small-distilled-patch16-224",
-        metadata={"help": "Hub id or folder of a vision backbone, or of a ViTRet checkpoint to go on from as it is."},
+        metadata={
+            "help": "Folder or Hub id of a vision backbone, or of a ViTRet checkpoint to train further.",
+            "aliases": ["-m", "--backbone"],
+        },
     )
-    backbone_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
-    pooling: str = field(default="cls", metadata={"help": f"How tokens become one vector: {', '.join(POOLINGS)}."})
+    revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the model on the Hub."})
+    pooling: str = field(
+        default="cls", metadata={"help": f"Of a plain backbone: how tokens become one vector: {', '.join(POOLINGS)}."}
+    )
     embedding_dim: int | None = field(
         default=None, metadata={"help": "Length of the vector; default: the backbone's width, with no projection."}
     )
@@ -79,11 +79,14 @@ class ModelArguments:
         """
         if self.attn_implementation is None and not torch.accelerator.is_available():
             self.attn_implementation = "eager"
+        for name, needed in (("lora_alpha", "lora_rank"), ("lora_dropout", "lora_rank")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise ValueError(f"expected --{needed} with --{name}, which is a setting of it; give both, or neither")
 
     @property
     def base_model(self) -> str | None:
         """Hub id of the backbone, for a model card; `None` where it is a folder on this machine."""
-        return None if Path(self.backbone).exists() else self.backbone
+        return None if Path(self.model).exists() else self.model
 
     def build(self) -> Any:
         """Load the backbone and put the retrieval head on it, or load a ViTRet checkpoint with the head it has.
@@ -94,26 +97,29 @@ class ModelArguments:
         Raises:
             ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint; or the backbone needs
                 code of its own, or names files or code outside itself: none of it is run.
-            OSError: There is no such backbone.
+            OSError: There is no such model.
         """
+        self.model = find_checkpoint(self.model)
         try:
-            check_self_contained(self.backbone, self.backbone_revision)
-            source = AutoConfig.from_pretrained(self.backbone, revision=self.backbone_revision, trust_remote_code=False)
+            check_self_contained(self.model, self.revision)
+            source = AutoConfig.from_pretrained(self.model, revision=self.revision, trust_remote_code=False)
         except OSError as error:  # transformers does not always say which model it was after
-            raise OSError(f"expected a backbone in {self.backbone}, a folder or an id on the Hub: {error}") from error
+            raise OSError(f"expected a model in {self.model}, a folder or an id on the Hub: {error}") from error
         except ValueError as error:
             if "trust_remote_code" not in str(error):
                 raise
             raise ValueError(
-                f"{self.backbone} needs code of its own (auto_map in its config.json), which is not run here: choose a "
+                f"{self.model} needs code of its own (auto_map in its config.json), which is not run here: choose a "
                 "backbone that is native to transformers"
             ) from error
         if source.model_type == ViTRetConfig.model_type:
             return self._prepare(self._go_on(source))
+        if self.pooling != "gem" and (self.gem_p != ModelArguments.gem_p or self.gem_learnable):
+            raise ValueError(f"expected --pooling gem with --gem_p and --gem_learnable; got --pooling {self.pooling}")
         own = self.drop_path_rate > 0 and has_own_drop_path(getattr(source, "vision_config", source))
         model = ViTRetModel.from_backbone(
-            self.backbone,
-            revision=self.backbone_revision,
+            self.model,
+            revision=self.revision,
             pooling=self.pooling,
             embedding_dim=self.embedding_dim,
             gem_p=self.gem_p,
@@ -125,6 +131,17 @@ class ModelArguments:
             backbone_overrides={"drop_path_rate": self.drop_path_rate} if own else None,
         )
         return self._prepare(model)
+
+    def find_resize_size(self) -> int:
+        """Return the side in pixels to which the model resizes images: asked for, a checkpoint's, or the default."""
+        if self.resize_size is not None:
+            return self.resize_size
+        self.model = find_checkpoint(self.model)
+        check_self_contained(self.model, self.revision)
+        source = AutoConfig.from_pretrained(self.model, revision=self.revision, trust_remote_code=False)
+        if source.model_type == ViTRetConfig.model_type:
+            return int(source.resize_size)
+        return int(ViTRetConfig(image_size=self.image_size).resize_size)
 
     def _prepare(self, model: ViTRetModel) -> Any:
         """Freeze, adapt and drop what the arguments ask for; the model comes back inside its adapters, if any."""
@@ -142,7 +159,7 @@ class ModelArguments:
         own_rate = getattr(model.config.backbone_config, "drop_path_rate", 0)
         if self.drop_path_rate and own_rate not in (0, self.drop_path_rate):
             raise ValueError(
-                f"{self.backbone} has a drop_path_rate of {own_rate}; got {self.drop_path_rate}: leave it out"
+                f"{self.model} has a drop_path_rate of {own_rate}; got {self.drop_path_rate}: leave it out"
             )
         if self.drop_path_rate and not own_rate:
             add_drop_path(adapted, self.drop_path_rate)
@@ -153,44 +170,12 @@ class ModelArguments:
             asked, kept = getattr(self, name), getattr(config, name)
             if asked not in (kept, getattr(ModelArguments, name)):
                 raise ValueError(
-                    f"{self.backbone} is a ViTRet checkpoint with {name} {kept}; got --{name} {asked}. Leave the "
+                    f"{self.model} is a ViTRet checkpoint with {name} {kept}; got --{name} {asked}. Leave the "
                     "option out, or start from a plain backbone"
                 )
         return ViTRetModel.from_pretrained(
-            self.backbone,
-            revision=self.backbone_revision or "main",
+            self.model,
+            revision=self.revision or "main",
             dtype=torch.float32,
             attn_implementation=self.attn_implementation,
         )
-
-
-def parse_arguments(description: str | None, *classes: Any, **defaults: Any) -> tuple[Any, ...]:
-    """Read the command line into dataclasses.
-
-    Args:
-        description: Shown above the options by `--help`: a recipe's docstring.
-        *classes: Dataclasses whose fields are the options.
-        **defaults: What the recipe sets otherwise than the dataclasses do; an option still overrides it.
-
-    Returns:
-        One instance of each class.
-
-    Raises:
-        SystemExit: An option is unknown or its value outside its domain; the message alone is shown.
-    """
-    parser = HfArgumentParser(list(classes), description=description, formatter_class=_HelpFormatter)
-    parser.set_defaults(**defaults)
-    with bad_input_as_message():
-        return tuple(parser.parse_args_into_dataclasses())
-
-
-@contextmanager
-def bad_input_as_message() -> Iterator[None]:
-    """End the program with the message alone where the input is at fault: no traceback, exit status 1.
-
-    The input: a value, a file or a data set or model of the Hub, a package that an option needs.
-    """
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")

@@ -12,8 +12,7 @@ class DataFacts:
     Attributes:
         name: Name of the data set, as a person would say it.
         license: Licence of the images, in Markdown; empty where it is not known.
-        command: The command that repeats the run, as `own_command` writes it: the card shows it to everyone.
-        next_command: What to try after it.
+        command: The command that repeats the run, without paths of this machine: the card shows it to everyone.
         base_model: Hub id of the backbone, where it has one.
         model_license: Licence of the trained weights, as the Hub spells it; `None` leaves it open.
         model_license_name: What the licence is called, where `model_license` is `"other"`.
@@ -30,7 +29,6 @@ class DataFacts:
     name: str
     license: str
     command: str
-    next_command: str
     base_model: str | None = None
     model_license: str | None = None
     model_license_name: str | None = None

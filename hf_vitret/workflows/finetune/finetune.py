@@ -9,34 +9,32 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ...data.readable_images import readable_images
 from ...data.schema import column_values
-from ...evaluation.reporting.report_text import aligned
-from ...evaluation.reporting.retrieval_strip import drawn_queries
 from ...files.atomic_folders import remove_partials, whole_folder
 from ...files.json_values import write_json
 from ...hub.card.eval_results import write_eval_results
 from ...hub.card.formats import formats_in
 from ...hub.card.run_files import CURVES_NAME, PICTURE_NAME, RESULTS_NAME
 from ...hub.model_card import write_model_card
-from ...hub.score_table import how_intervals_were_drawn, metric_names, score_rows
+from ...inference.find_checkpoint import FINAL_FOLDER
 from ...training.batches.cached_features import CachedFeatures, cache_pooled_features
 from ...training.distributed.gathering import gather_rows
 from ...training.trainable.lora import merge_lora
 from ...training.trainer import RetrievalTrainer
 from ...training.training_args import RetrievalTrainingArguments, cores_per_process
 from ..evaluate.short_vector_scores import short_vector_scores
-from .arguments import ModelArguments, bad_input_as_message
+from .arguments import ModelArguments
 from .data_facts import DataFacts
+from .measurements import AFTER, BEFORE, Measurements
 from .publish_run import publish_run
 from .resuming import hub_checkpoint, local_checkpoint
-from .run_pictures import NUM_DRAWN, NUM_NEIGHBORS, draw_strip, save_curves
+from .run_pictures import save_curves
+from .run_report import FinishedRun
 from .run_results import run_results
-from .schedule_advice import schedule_advice
 
-FINAL_FOLDER = "final"
-BEFORE, AFTER = "off the shelf", "after training"
 MoreScores: TypeAlias = Callable[[Path], Mapping[str, Any]]
 
 
@@ -49,13 +47,14 @@ def finetune(
     trusted_images: bool = False,
     make_trainer: Callable[..., RetrievalTrainer] = RetrievalTrainer,
     score_more: MoreScores | None = None,
-) -> Path:
+    say: Callable[[str], None] = print,
+) -> FinishedRun:
     """Train and evaluate a retrieval model, and write all that is worth keeping to `<output_dir>/final`.
 
-    With `push_to_hub` it is published at the end: one that fails is told, and leaves the folder whole.
+    With `push_to_hub` it is published at the end; a push that fails is reported, and leaves the folder whole.
 
     Args:
-        dataset: With `train`, and `test` or `query` and `gallery`.
+        dataset: With `train`, and `test` or `query` and `gallery`; with `train` alone nothing is measured.
         model_args: The model.
         args: The run.
         facts: For the card.
@@ -63,82 +62,93 @@ def finetune(
         make_trainer: Takes the model, `args`, `train_dataset` and `eval_dataset` to the trainer of the run.
         score_more: Takes the folder, once it is whole, to what the results and the card say beside it; called on the
             main process alone, which the others do not wait for.
+        say: Prints a line about what is going on; called on the main process alone.
 
     Returns:
-        The folder: weights, configuration, image processor, model code, card, picture, `results.json`. It is whole
-        when any process returns, and the processes are a group no more.
+        The folder and the results. The folder is whole when any process returns, and the process group has ended.
 
     Raises:
-        SystemExit: The images, the model's settings or the run's are at fault; before training starts.
+        ValueError: The images, the model's settings or the run's are at fault; before training starts.
+        OSError: A model or a checkpoint is not there; before training starts.
     """
     state = PartialState()
     _use_the_cores(state)
-    with bad_input_as_message():
-        if state.is_main_process and args.output_dir:
-            remove_partials(Path(args.output_dir))
-        state.wait_for_everyone()
-        checkpoint = local_checkpoint(args)
-        dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
-        set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
-        model = model_args.build()
-        evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
-        train_set = _train_set(dataset["train"], model, model_args, args)
-        trainer = make_trainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set)
-        if model_args.lora_rank and trainer.is_fsdp_enabled:
-            raise ValueError("lora_rank needs whole weights to add its adapters to; got sharded ones: leave FSDP out")
-        checkpoint = checkpoint or hub_checkpoint(trainer)
-    evaluator = trainer.evaluator
-    assert evaluator is not None
+    if state.is_main_process and args.output_dir:
+        remove_partials(Path(args.output_dir))
+    state.wait_for_everyone()
+    checkpoint = local_checkpoint(args)
+    if not trusted_images and state.is_main_process:
+        say("Reading each image once ...")
+    dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
+    set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
+    model = model_args.build()
+    evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
+    if not evaluation_set:
+        _measure_nothing(args)
+    train_set = _train_set(dataset["train"], model, model_args, args)
+    trainer = make_trainer(model, args, train_dataset=train_set, eval_dataset=evaluation_set or None)
+    if model_args.lora_rank and trainer.is_fsdp_enabled:
+        raise ValueError("lora_rank needs whole weights to add its adapters to; got sharded ones: leave FSDP out")
+    checkpoint = checkpoint or hub_checkpoint(trainer)
 
-    state.print(f"Evaluating {BEFORE} ...")
-    before = trainer.evaluate()
-    drawn = drawn_queries(evaluator, NUM_DRAWN)
-    neighbors = [trainer.eval_embeddings.neighbors(drawn, NUM_NEIGHBORS)]
-    with bad_input_as_message():
-        _check_measurable(before)
-    values = {BEFORE: trainer.eval_embeddings.query_values}
-    state.print("Training ...")
+    measured = Measurements(trainer, say if state.is_main_process else _silent)
+    measured.evaluate(BEFORE)
+    measured.check()
+    if state.is_main_process:
+        say("Training ...")
     trained = trainer.train(resume_from_checkpoint=checkpoint)
     if model_args.lora_rank:
         trainer.model = model = merge_lora(model)  # what is scored from here on is what is written
-    state.print(f"Evaluating {AFTER} ...")
-    after = trainer.evaluate()
-    neighbors.append(trainer.eval_embeddings.neighbors(drawn, NUM_NEIGHBORS))
-    values[AFTER] = trainer.eval_embeddings.query_values
-
-    metrics = {BEFORE: before, AFTER: after}
-    shorter = short_vector_scores(trainer.model, dataset["train"], trainer.eval_embeddings)
+    measured.evaluate(AFTER)
+    shorter = None
+    if evaluation_set:
+        shorter = short_vector_scores(trainer.model, dataset["train"], trainer.eval_embeddings)
 
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
     # Sharded weights are gathered by all processes; only the main one has a folder to keep.
     if not state.is_main_process:
         trainer.save_model(str(folder))
         _part(state)
-        return folder
-    results = run_results(trainer, trained.metrics, dataset, left_out, model_args, facts, metrics, values)
+        return FinishedRun(folder, {}, None)
+    results = run_results(
+        trainer, trained.metrics, dataset, left_out, model_args, facts, measured.metrics, measured.values
+    )
     results |= {} if shorter is None else {"short_vectors": shorter}
     with whole_folder(folder) as partial:
         trainer.save_model(str(partial))
-        strip, results["picture"] = draw_strip(
-            evaluator, drawn, neighbors, [_caption(*each) for each in metrics.items()]
-        )
-        strip.save(partial / PICTURE_NAME)
-        save_curves(results, partial)
+        if evaluation_set:
+            strip, results["picture"] = measured.draw_strip()
+            strip.save(partial / PICTURE_NAME)
+        save_curves(results, partial, say)
         results["formats"] = formats_in(partial)
         _write_card(partial, results)
-    print(_report(results, folder, facts.next_command))  # noqa: T201 (the recipes' result is for the screen)
     _part(state)
     if score_more is not None:
-        _write_card(folder, results | dict(score_more(folder)))
-    if args.push_to_hub:
-        publish_run(folder, trainer)
-    return folder
+        results |= dict(score_more(folder))
+        _write_card(folder, results)
+    is_published = publish_run(folder, trainer, say) if args.push_to_hub else None
+    return FinishedRun(folder, results, is_published)
+
+
+def _measure_nothing(args: RetrievalTrainingArguments) -> None:
+    """Let a run without test images neither evaluate nor look for a best checkpoint."""
+    args.eval_strategy = IntervalStrategy.NO
+    args.do_eval = False
+    args.load_best_model_at_end = False
+    args.metric_for_best_model = None
+    if args.save_strategy == SaveStrategy.BEST:
+        raise ValueError("expected a test split with --save_strategy best, which needs scores; got none")
+
+
+def _silent(text: str) -> None:
+    """Print nothing."""
 
 
 def _write_card(folder: Path, results: Mapping[str, Any]) -> None:
     """Write the results, and the card and the leaderboard's file that say the same."""
     write_json(folder / RESULTS_NAME, results)
-    write_model_card(folder, results, PICTURE_NAME, CURVES_NAME if (folder / CURVES_NAME).exists() else None)
+    pictures = [name if (folder / name).exists() else None for name in (PICTURE_NAME, CURVES_NAME)]
+    write_model_card(folder, results, *pictures)
     write_eval_results(folder, results)
 
 
@@ -180,37 +190,3 @@ def _part(state: PartialState) -> None:
     """
     state.wait_for_everyone()
     state.destroy_process_group()
-
-
-def _check_measurable(metrics: Mapping[str, float]) -> None:
-    """Check that a query has something to find: else every score is NaN, and no checkpoint the best."""
-    if metrics["eval_num_queries_without_positive"] == metrics["eval_num_queries"]:
-        raise ValueError(
-            f"none of the {metrics['eval_num_queries']} test images has another one of its class to be found by, so "
-            "that nothing can be measured: give a test split (or query and gallery) with two images of a class"
-        )
-
-
-def _caption(title: str, metrics: Mapping[str, float]) -> str:
-    return f"{title}: R@1 {100 * metrics['eval_recall_at_1']:.1f}"
-
-
-def _report(results: Mapping[str, Any], folder: Path, next_command: str) -> str:
-    """Lay out the scores and what was written where."""
-    rows = score_rows(results)
-    names = metric_names(results["scores"][AFTER])
-    table = [["", *rows], *([title, *(cells[name] for cells in rows.values())] for name, title in names.items())]
-    drawn = how_intervals_were_drawn(results)
-    scores = "\n".join([*aligned(table), *([drawn] if drawn else [])])
-    unread = {name: len(images) for name, images in results["data"]["left_out"].items()}
-    counts = ", ".join(f"{count} of {name}" for name, count in unread.items())
-    left_out = f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}\n" if unread else ""
-    advice = schedule_advice(results)
-    length = f"Length       {advice}\n" if advice else ""
-    return (
-        f"\n{scores}\n\n{left_out}{length}"
-        f"Checkpoint   {folder}\n"
-        f"Model card   {folder / 'README.md'}\n"
-        f"Picture      {folder / PICTURE_NAME}\n"
-        f"Next         {next_command}"
-    )

@@ -15,9 +15,10 @@ from ...training.tuples.trainer import TupleTrainer
 from .arguments import ModelArguments
 from .data_facts import DataFacts
 from .finetune import MoreScores, finetune
+from .run_report import FinishedRun
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     import torch
     from datasets import Dataset, DatasetDict
@@ -32,7 +33,8 @@ def finetune_on_tuples(
     *,
     trusted_images: bool = False,
     score_more: MoreScores | None = None,
-) -> Path:
+    say: Callable[[str], None] = print,
+) -> FinishedRun:
     """Train on mined tuples, and write what `finetune` writes.
 
     The checkpoint to keep is chosen by leave-one-out retrieval among the images of other 3-D models than those trained
@@ -44,14 +46,16 @@ def finetune_on_tuples(
         model_args: The model. Without a `resize_size` the whole image is squeezed to the model's square.
         args: The run.
         facts: For the card.
-        trusted_images: As for `finetune`.
-        score_more: As for `finetune`.
+        trusted_images: Whether to skip decoding each image once before training starts.
+        score_more: Takes the checkpoint's folder, once it is whole, to what the results and the card say beside it.
+        say: Prints a line about what is going on; called on the main process alone.
 
     Returns:
-        The folder.
+        The folder and the results.
 
     Raises:
-        SystemExit: As for `finetune`.
+        ValueError: The images, the model's settings or the run's are at fault; before training starts.
+        OSError: A model or a checkpoint is not there; before training starts.
     """
     from datasets import DatasetDict
 
@@ -64,7 +68,7 @@ def finetune_on_tuples(
         return TupleTrainer(model, args, train_dataset, eval_dataset, pairs=kept)
 
     splits = DatasetDict(train=dataset["train"], test=dataset["val"])
-    extra: Any = {"trusted_images": trusted_images, "score_more": score_more}
+    extra: Any = {"trusted_images": trusted_images, "score_more": score_more, "say": say}
     return finetune(splits, model_args, args, facts, make_trainer=make_trainer, **extra)
 
 

@@ -1,6 +1,6 @@
 """The pictures of a run: what it finds, failures among it, and how its loss and R@1 went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,21 @@ def draw_strip(
     }
 
 
-def save_curves(results: Mapping[str, Any], folder: Path) -> str | None:
-    """Draw the curves of a run where matplotlib is installed, and say so where it is not.
+def save_curves(results: Mapping[str, Any], folder: Path, say: Callable[[str], None] = print) -> str | None:
+    """Draw the curves of a run where matplotlib is installed, and report it where it is not.
+
+    Args:
+        results: As in `results.json`.
+        folder: Where the picture is written.
+        say: Prints a line.
 
     Returns:
-        The file's name; None where there is none.
+        The file's name; `None` where there is none.
     """
     try:
         figure = draw_run_curves(results)
     except ImportError as error:
-        print(f"No curves in the card: {error}")  # noqa: T201 (a recipe's result is for the screen)
+        say(f"The card has no curves: {error}")
         return None
     figure.savefig(folder / CURVES_NAME, dpi=CURVES_DPI)
     return CURVES_NAME

@@ -52,7 +52,6 @@ def run_results(
         values: Likewise what each query scored, as for `confidence`.
     """
     args, model, evaluator, sampler = trainer.args, trainer.model, trainer.evaluator, trainer.sampler
-    assert evaluator is not None
     assert sampler is not None
     data = {"name": facts.dataset, "dataset_id": facts.dataset_id, "revision": facts.revision}
     data |= {"benchmark": facts.benchmark}  # type: ignore[dict-item]
@@ -76,12 +75,12 @@ def run_results(
         },
         "base_model": facts.base_model,
         # A folder's path is its maker's own business: the results are published.
-        "backbone": model_args.base_model or Path(model_args.backbone).name,
+        "backbone": model_args.base_model or Path(model_args.model).name,
         **{name: getattr(facts, name) for name in ("model_license", "model_license_name", "model_license_link")},
         "command": facts.command,
         "model": {"parameters": model.num_parameters(), "embedding_dim": model.config.output_dim}
         | {name: getattr(model.config, name) for name in shape},
-        "protocol": evaluator.protocol(model),
+        "protocol": None if evaluator is None else evaluator.protocol(model),
         "scores": {title: _scores(found) for title, found in metrics.items()},
         **confidence(values),
         "paper": PAPER_FIGURES.get(facts.dataset or ""),
@@ -149,7 +148,10 @@ def device_name(device: torch.device) -> str:
 
 def _num_shared_classes(dataset: DatasetDict) -> int:
     """Count the classes of the images searched for that training has seen."""
-    queries = dataset["query" if "query" in dataset else "test"]
+    names = [name for name in ("query", "test") if name in dataset]
+    if not names:
+        return 0
+    queries = dataset[names[0]]
     return len({*column_values(dataset["train"], "label")} & {*column_values(queries, "label")})
 
 

@@ -15,7 +15,7 @@ from hf_vitret.workflows.finetune import finetune as job
 from hf_vitret.workflows.finetune.arguments import ModelArguments
 from tests.training import runs
 
-FACTS = job.DataFacts(name="drawn shapes", license="Public domain.", command="do this", next_command="do that")
+FACTS = job.DataFacts(name="drawn shapes", license="Public domain.", command="do this")
 
 
 def save_backbone(folder: Path) -> Path:
@@ -36,7 +36,7 @@ def save_backbone(folder: Path) -> Path:
 
 
 def model_arguments(backbone: Path | str, /, **changes: Any) -> ModelArguments:
-    return ModelArguments(**{"backbone": str(backbone), "image_size": runs.SIDE, "resize_size": runs.SIDE, **changes})
+    return ModelArguments(**{"model": str(backbone), "image_size": runs.SIDE, "resize_size": runs.SIDE, **changes})
 
 
 def run(output_dir: Path, backbone: Path | str, dataset: Any = None, *, model: Any = None, **changes: Any) -> Path:
@@ -46,7 +46,7 @@ def run(output_dir: Path, backbone: Path | str, dataset: Any = None, *, model: A
         model_arguments(backbone, **(model or {})),
         runs.arguments(output_dir, **changes),
         FACTS,
-    )
+    ).folder
 
 
 def results_of(folder: Path) -> dict[str, Any]:

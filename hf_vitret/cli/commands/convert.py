@@ -5,12 +5,14 @@
   hf-vitret convert sfm120k --data_dir data/train/retrieval-SfM-120k
 
 The pickles are read without running what they might ask for. The JSON files lie beside them, and are used from then on.
+Exit status: 0 where they are written, 2 for bad input.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
+
+from ..output import add_output_options, labelled, output_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -18,14 +20,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("dataset", help="sfm120k, roxford5k, rparis6k, or a set in the format of the latter two")
+    parser.add_argument(
+        "dataset", metavar="DATASET", help="sfm120k, roxford5k, rparis6k, or a set in the format of the latter two"
+    )
     parser.add_argument("--data_dir", required=True, help="where the pickle is; no image is needed")
+    add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
     """Convert; return 0."""
-    from ..data.landmarks.conversion import convert_ground_truth
+    from ...data.landmarks.conversion import convert_ground_truth
 
-    for path in convert_ground_truth(options.dataset, options.data_dir):
-        sys.stdout.write(f"Wrote      {path}\n")
+    paths = [str(path) for path in convert_ground_truth(options.dataset, options.data_dir)]
+    output_of(options).result(labelled(*(("Wrote", path) for path in paths)), {"files": paths})
     return 0

@@ -1,0 +1,1 @@
+"""The commands of `hf-vitret`, one a file."""

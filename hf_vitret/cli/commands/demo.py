@@ -1,0 +1,101 @@
+"""Train on open icon fonts in minutes, without a GPU or a download of data; then search with the model.
+
+  hf-vitret demo
+  hf-vitret demo --output_dir outputs/demo --max_steps 100
+
+Fine-tunes DINOv2-small on the icons of the package qtawesome (pip install "hf_vitret[demo]"), draws what the model
+finds before and after, writes some of the icons that training never saw as image files, and searches among them by one
+of them. Two CPU cores suffice.
+Exit status: 0 where it is done, 2 where a package or the weights cannot be had.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..output import add_output_options, labelled, output_of
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ...workflows.finetune.run_report import FinishedRun
+
+NUM_CLASSES = 60  # concepts that training never saw, which are searched
+K = 5
+ICONS, QUERY, PAGE = "icons", "query.png", "found.html"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("-o", "--output_dir", help="default: outputs/icons, with a number where a run is there already")
+    parser.add_argument("-m", "--model", help="folder or Hub id of a backbone; default: facebook/dinov2-small")
+    parser.add_argument("--max_steps", type=int, help="training steps; default: 400")
+    add_output_options(parser)
+
+
+def run(options: Namespace) -> int:
+    """Train, search, and print both; return 0."""
+    from ...workflows.finetune.run_report import report_run
+    from . import train
+
+    output = output_of(options)
+    line = ["icons"]
+    for name in ("output_dir", "model", "max_steps"):
+        if getattr(options, name) is not None:
+            line += [f"--{name}", str(getattr(options, name))]
+    if options.max_steps is not None:
+        line += [f"--{name}={options.max_steps}" for name in ("eval_steps", "save_steps")]
+    training = train.parse(line, "hf-vitret demo")
+    training.output, training.verbose = output, options.verbose
+    finished = train.execute(training)
+    run_file = train.settings_file(training)
+    text = f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}"
+    found, page, again = _search(finished, Path(training.output_dir), output.say)
+    facts = {**train.facts_of(finished, run_file), **found}
+    output.result(f"{text}\n\nSearched among icons that training never saw:\n{page}", facts)
+    output.next(again)
+    return 0
+
+
+def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str, Any], str, list[str]]:
+    """Search among unseen icons by one of them; return facts, text, and the command that does it again."""
+    from dataclasses import asdict
+
+    from ...files.atomic_writes import write_text
+    from ...indexing.collection_cache import indexed_collection
+    from ...indexing.results.answer_page import draw_page
+    from ...indexing.results.answers import format_answers
+    from ...indexing.search_by_image import search_by_image
+    from ...inference.load_model import load_model
+
+    folder, query, page = output_dir / ICONS, output_dir / QUERY, output_dir / PAGE
+    say(f"Writing {NUM_CLASSES} unseen concepts to {folder}, and searching among them ...")
+    num_images = _write_icons(folder, query)
+    model = load_model(finished.folder)
+    index, _ = indexed_collection(model, folder, model_name=str(finished.folder), say=say)
+    answers = search_by_image(index, model, [query], K, identity=index.manifest.model)
+    write_text(page, draw_page(answers, [str(query)], str(folder), note=f"{num_images:,} images"))
+    text = f"{format_answers(answers)}\n\n{labelled(('Page', str(page)))}"
+    again = ["hf-vitret", "search", str(folder), str(query), "--model", str(finished.folder), "--html", str(page)]
+    return {"answers": [asdict(answer) for answer in answers], "page": str(page)}, text, again
+
+
+def _write_icons(folder: Path, query: Path) -> int:
+    """Write the drawings of some test concepts as files, the first one apart as the query; return how many are left."""
+    from ...data.loading import load_retrieval_dataset
+    from ...files.atomic_folders import whole_folder
+    from ...workflows.finetune.presets import PRESETS
+
+    drawings = load_retrieval_dataset("icons", min_drawings=PRESETS["icons"].settings["min_drawings"])["test"]
+    names = drawings.features["label"].names
+    chosen = sorted(set(drawings["label"][:]))[:NUM_CLASSES]
+    rows = [row for row, label in enumerate(drawings["label"][:]) if label in chosen]
+    drawings[rows[0]]["image"].save(query)
+    with whole_folder(folder) as partial:
+        for row in rows[1:]:
+            drawing = drawings[row]
+            path = partial / names[drawing["label"]] / f"{drawing['image_id']}.png"
+            path.parent.mkdir(exist_ok=True)
+            drawing["image"].save(path)
+    return len(rows) - 1

@@ -1,0 +1,144 @@
+"""Embed images, as many as there are, into a folder of vectors: what an index is built from.
+
+  hf-vitret embed photos --model user/model --output_dir photos-embeddings
+  hf-vitret embed 'photos/**/*.jpg' --model outputs/photos/final --output_dir E --stored_dtype float16
+  hf-vitret embed products.csv --model user/model --image_column file --output_dir E
+  hf-vitret embed 'shards/*.tar' --model user/model --output_dir E --json
+  hf-vitret embed user/photos --split train --model user/model --output_dir E
+  hf-vitret embed photos --model user/model --output_dir E --num_processes 4
+  hf-vitret embed photos --model user/model --output_dir /shared/E --rank 3 --world_size 8
+
+The input is a folder of images, of Parquet files or of tar archives (WebDataset); a pattern of files, in quotes; a CSV,
+TSV, JSONL or Parquet file of paths, whose other columns travel along; or a data set of the Hub, which is streamed. The
+folder that directly holds an image travels along as its label. The same command goes on with what an interrupted one
+left. Several processes or machines share the work; the one that finishes last writes manifest.json, and the folder is
+whole.
+Exit status: 0 where all images were embedded, 1 where some could not be read (bad_images.json lists them), 2 for bad
+input. One process of several gives 0 in the place of 1, which would end the others.
+"""
+
+from __future__ import annotations
+
+from argparse import BooleanOptionalAction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..options.launch_options import add_launch_options
+from ..options.model_options import add_model_options, model_settings
+from ..output import add_output_options, labelled, output_of
+from ..progress import hide_loading
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ...embedding.manifest import EmbeddingManifest
+
+# Handed on as they are: to `open_source` and to `write_embeddings`.
+SOURCE_OPTIONS = ("image_column", "split", "dataset_config", "dataset_revision")
+EMBEDDING_OPTIONS = ("batch_size", "stored_dtype", "file_format", "normalize", "dtype", "num_threads")
+MAX_NAMED = 5  # bad images that are named; all are in the list
+LEFT_OUT = 1  # exit status
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ...embedding.choices import COMPUTE_DTYPES, FILE_FORMATS, SHARD_SIZE, STORED_DTYPES
+
+    source = parser.add_argument_group("input")
+    source.add_argument(
+        "images", metavar="IMAGES", help="a folder, a pattern, a table, Parquet or tar files, a data set of the Hub"
+    )
+    source.add_argument("--image_column", help="of a table; default: image, path or file_name")
+    source.add_argument(
+        "--images_per_shard", type=int, default=SHARD_SIZE, help="images of a folder or table in one file of vectors"
+    )
+    source.add_argument("--split", help="of a data set of the Hub, where it has several")
+    source.add_argument("--dataset_config", help="of a data set of the Hub, where it has several")
+    source.add_argument("--dataset_revision", help="branch, tag or commit; default: the newest commit")
+    model = add_model_options(parser, required=True)
+    model.add_argument("--dtype", choices=COMPUTE_DTYPES, default="auto", help="in which it computes; auto: the faster")
+    model.add_argument("-b", "--batch_size", type=int, default=64, help="images a step")
+    model.add_argument("--num_threads", type=int, help="threads that decode; default: one per CPU, 16 at most")
+    vectors = parser.add_argument_group("vectors")
+    vectors.add_argument("-o", "--output_dir", required=True, help="folder to make, or to go on with")
+    vectors.add_argument("--stored_dtype", choices=STORED_DTYPES, default="float32", help="of the vectors in the files")
+    vectors.add_argument("--file_format", choices=FILE_FORMATS, default="parquet", help="of the files")
+    vectors.add_argument("--normalize", action=BooleanOptionalAction, default=True, help="to unit length")
+    add_launch_options(parser)
+    share = parser.add_argument_group("several machines", "set by accelerate launch and torchrun by themselves")
+    share.add_argument("--rank", type=int, help="number of this process, from 0")
+    share.add_argument("--world_size", type=int, help="number of processes")
+    add_output_options(parser)
+
+
+def run(options: Namespace) -> int:
+    """Embed and report what was written; return 1 where images could not be read."""
+    from ...embedding.loaded_model import load_on
+    from ...embedding.process_share import own_device, own_rank
+    from ...embedding.sources.opening import open_source
+    from ...embedding.write_embeddings import write_embeddings
+    from ...inference.devices import choose_device
+
+    output = output_of(options)
+    if not options.verbose:
+        hide_loading()
+    rank, world_size = own_rank(options.rank, options.world_size)
+    given = {name: getattr(options, name) for name in SOURCE_OPTIONS}
+    source = open_source(options.images, shard_size=options.images_per_shard, **given)
+    settings = model_settings(options)
+    device = own_device(fallback=rank) if options.device is None else choose_device(settings.pop("device"))
+    model = load_on(options.model, device, **settings)
+    manifest = write_embeddings(
+        model,
+        source,
+        options.output_dir,
+        rank=rank,
+        world_size=world_size,
+        model_name=options.model,
+        **{name: getattr(options, name) for name in EMBEDDING_OPTIONS},
+    )
+    folder, num_shards = Path(options.output_dir), len(source.shards)
+    if manifest is None:
+        there = len(list(folder.glob("embeddings-*")))
+        text = f"this process's share of {folder}; {there} of {num_shards} shards are there"
+        output.result(labelled(("Embedded", text)), _facts(folder, None, num_shards))
+        output.note(
+            "Then", "wait for the other processes; the last one writes the manifest. Start again those that ended"
+        )
+        return 0
+    output.result(_text(folder, manifest, num_shards), _facts(folder, manifest, num_shards))
+    output.next(["hf-vitret", "index", str(folder), "--output_dir", f"{folder}-index"])
+    return LEFT_OUT if manifest.num_bad_images and world_size == 1 else 0
+
+
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted embedding leaves."""
+    there = len(list(Path(options.output_dir).glob("embeddings-*")))
+    return f"{there} finished shards are kept in {options.output_dir}; the same command goes on"
+
+
+def _facts(folder: Path, manifest: EmbeddingManifest | None, num_shards: int) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    facts: dict[str, Any] = {"output_dir": str(folder), "is_complete": manifest is not None, "num_shards": num_shards}
+    if manifest is not None:
+        facts |= {name: getattr(manifest, name) for name in ("num_images", "num_bad_images", "dim", "dtype")}
+    return facts
+
+
+def _text(folder: Path, manifest: EmbeddingManifest, num_shards: int) -> str:
+    from ...files.json_values import read_json
+
+    model = manifest.model
+    unit = ", unit length" if manifest.normalized else ""
+    lines = [
+        ("Embedded", f"{manifest.num_images:,} images in {num_shards:,} shards: {folder}"),
+        (
+            "Vectors",
+            f"{manifest.dim} x {manifest.dtype}{unit}, by {model.name}{f'@{model.revision}' if model.revision else ''}",
+        ),
+    ]
+    if manifest.num_bad_images:
+        bad = read_json(folder / "bad_images.json")
+        lines.append(("Left out", f"{len(bad):,} images could not be read: {folder / 'bad_images.json'}"))
+        lines += [("", f"{one['image_id']}: {one['error']}") for one in bad[:MAX_NAMED]]
+    return labelled(*lines)

@@ -1,0 +1,168 @@
+"""Search an index, or a folder of images, by images.
+
+  hf-vitret search index photo.jpg
+  hf-vitret search photos photo.jpg --model outputs/photos/final
+  hf-vitret search index photo.jpg other.png -k 5 --where color=red --where "price<=20"
+  hf-vitret search index photo.jpg --html found.html
+  hf-vitret search index photo.jpg --min_score 0.6 --json
+  hf-vitret search index photo.jpg --false_match_rate 0.01 --calibration outputs/evaluation/match_rates.json
+  hf-vitret search old-index photo.jpg --model outputs/new/final --map upgrade
+
+Queries are image files of this machine. A folder or table of images is embedded first, into a cache: the second search
+in it starts at once. The model is that of the index: taken from where it lay, or from the Hub; else it is named with
+--model. Queries of another model, revision or image processor are refused. With --map, which hf-vitret upgrade wrote,
+the queries are embedded by the new model and mapped to the embeddings of the old one.
+Exit status: 0 where each query found something, 1 where one has no match, 2 for bad input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..options.model_options import add_model_options, load_query_model
+from ..options.threshold_options import add_threshold_options, lowest_score
+from ..output import add_output_options, labelled, output_of
+from ..progress import hide_loading
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ...indexing.image_index import ImageIndex
+    from ...indexing.results.answers import Answer
+
+NO_MATCH = 1  # exit status
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ...indexing.search_defaults import NUM_EXPANDING
+
+    parser.add_argument(
+        "index", metavar="INDEX", help="folder that hf-vitret index made; or images, as for hf-vitret embed"
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="file of an image to search with")
+    parser.add_argument("-k", "--k", type=int, default=10, help="images to find for each")
+    model = add_model_options(parser, help="folder or Hub id of the model; default: where the index has it from")
+    model.add_argument(
+        "--map", metavar="DIR", help="what hf-vitret upgrade wrote: the queries are those of a newer model"
+    )
+    model.add_argument("-b", "--batch_size", type=int, default=64, help="images embedded at once")
+    how = parser.add_argument_group("search")
+    how.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only images of which this is true; also with != < <= > >=, and several times",
+    )
+    better = how.add_mutually_exclusive_group()
+    better.add_argument(
+        "--expand", nargs="?", type=int, const=NUM_EXPANDING, metavar="NUM",
+        help=f"search again with each query averaged with its NUM nearest images ({NUM_EXPANDING} without a number)",
+    )  # fmt: skip
+    better.add_argument("--rerank", action="store_true", help="order what is found by k-reciprocal neighbours")
+    add_threshold_options(parser).add_argument(
+        "--calibration", help="JSON with match rates; default: those of the index"
+    )
+    pictures = parser.add_argument_group("pictures")
+    pictures.add_argument("--html", metavar="FILE", help="also write a page with the pictures")
+    pictures.add_argument("--png", metavar="FILE", help="also write one picture")
+    pictures.add_argument("--image_dir", help="folder of the images; default: where they lay when they were embedded")
+    add_output_options(parser)
+
+
+def run(options: Namespace) -> int:
+    """Embed, search and show; return 1 where a query has no match."""
+    from ...embedding.model_identity import ModelIdentity
+    from ...indexing.migration.embedding_map import EmbeddingMap
+    from ...indexing.results.answers import format_answers
+    from ...indexing.search_by_image import read_query, search_by_image
+
+    output = output_of(options)
+    if options.k < 1:
+        raise ValueError(f"--k must be at least 1; got {options.k}")
+    _check_pictures(options)
+    queries = [read_query(name) for name in options.images]  # before anything that takes long
+    if not options.verbose:
+        hide_loading()
+    embedding_map = EmbeddingMap.load(options.map) if options.map else None
+    index, model, identity = _open(options, embedding_map)
+    min_score = lowest_score(options, index)
+    answers = search_by_image(
+        index,
+        model,
+        queries,
+        options.k,
+        names=[str(name) for name in options.images],
+        where=options.where,
+        min_score=min_score,
+        expand=options.expand,
+        rerank=options.rerank,
+        embedding_map=embedding_map,
+        identity=identity or ModelIdentity.of(model, name=options.model),
+        batch_size=options.batch_size,
+    )
+    written = _draw(options, answers, index)
+    content = {"index": options.index, "min_score": min_score, "answers": [asdict(answer) for answer in answers]}
+    text = format_answers(answers)
+    if written:
+        text += f"\n\n{labelled(('Wrote', ' and '.join(written)))}"
+    output.result(text, {**content, "files": written})
+    return 0 if all(answer.hits for answer in answers) else NO_MATCH
+
+
+def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]:
+    """Return the index, the model of the queries, and its identity where that is known already."""
+    from ...indexing.collection_cache import indexed_collection
+    from ...indexing.image_index import ImageIndex, is_index
+    from ...inference.load_model import load_model
+    from ..options.model_options import model_settings
+
+    if not is_index(options.index):
+        if not options.model:
+            raise ValueError(
+                f"expected an index in {options.index!r}, or images and --model to embed them with; it is no index, "
+                "and no model is named"
+            )
+        if options.map:
+            raise ValueError("expected an index with --map, which is one from an older model; got images")
+        model = load_model(options.model, **model_settings(options))
+        output = output_of(options)
+        index, folder = indexed_collection(model, options.index, model_name=options.model, say=output.say)
+        output.note("Embeddings", f"{folder}, kept for the next search")
+        return index, model, index.manifest.model
+    index = ImageIndex.load(options.index)
+    if embedding_map is not None:
+        model, _ = load_query_model(options, embedding_map.new_model, None, "the map")
+    else:
+        model, _ = load_query_model(options, index.manifest.model, index.manifest.locations.get("model"))
+    return index, model, None
+
+
+def _check_pictures(options: Namespace) -> None:
+    """Check that a folder of images is named where something is drawn."""
+    if options.image_dir and not (options.html or options.png):
+        raise ValueError(
+            "expected --html or --png with --image_dir, which is for their pictures; give one, or leave it out"
+        )
+
+
+def _draw(options: Namespace, answers: list[Answer], index: ImageIndex) -> list[str]:
+    """Write the pictures that were asked for; return their names."""
+    from ...files.atomic_writes import whole_file, write_text
+    from ...indexing.results.answer_page import draw_page
+    from ...indexing.results.answer_picture import draw_picture
+
+    image_dir = options.image_dir or index.manifest.locations.get("images")
+    if options.html:
+        Path(options.html).parent.mkdir(parents=True, exist_ok=True)
+        note = f"{len(index):,} images" + (f", {'; '.join(options.where)}" if options.where else "")
+        write_text(Path(options.html), draw_page(answers, options.images, image_dir, note=note))
+    if options.png:
+        Path(options.png).parent.mkdir(parents=True, exist_ok=True)
+        picture = draw_picture(answers, options.images, image_dir)
+        with whole_file(Path(options.png)) as partial:
+            picture.save(partial, "PNG")
+    return [name for name in (options.html, options.png) if name]

@@ -1,0 +1,292 @@
+"""Fine-tune a backbone on labelled images, score it before and after, and write a checkpoint with its card.
+
+  hf-vitret train photos
+  hf-vitret train products.csv --image_column file --label_column sku --output_dir outputs/products
+  hf-vitret train user/photos --label_column category --model google/siglip-base-patch16-224 --pooling mean
+  hf-vitret train sop --data_dir Stanford_Online_Products
+  hf-vitret train photos --config run.yaml --max_steps 500
+  hf-vitret train photos --num_processes 4
+  hf-vitret train sfm120k --data_dir sfm120k --revisited_dir revisited
+
+The data are a folder with a folder of images for each class, a table, what hf-vitret prepare wrote, a data set of the
+Hub, or one of the field by its name, which has the settings of the paper. Half of the classes are set aside to test on
+where the data name no test split. Writes <output_dir>/final (weights, configuration, image processor, model code, card,
+pictures, results.json) and <output_dir>/run.yaml, which repeats the run by --config. An interrupted run goes on with
+--resume_from_checkpoint true.
+Exit status: 0 where it is trained; 1 where images were left out or the checkpoint was not published; 2 for bad input.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..output import add_output_options, labelled, output_of
+from ..progress import hide_loading
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Sequence
+
+    from ...workflows.finetune.arguments import ModelArguments
+    from ...workflows.finetune.data_facts import DataFacts
+    from ...workflows.finetune.run_report import FinishedRun
+    from ..options.data_options import ChosenData
+    from ..options.parser import CommandParser
+    from ..options.train_parser import RunOptions, TrainOptions
+
+LEFT_OUT = 1  # exit status
+COPIES = "images"  # folder of the small copies of a streamed data set, in the output folder
+
+
+def parse(arguments: Sequence[str], prog: str, **recipe: Any) -> Namespace:
+    """Read the command line; `recipe` is what a recipe fixes."""
+    from argparse import Namespace
+
+    from ..options.train_parser import parse_train
+
+    description = recipe.pop("description", None) or __doc__
+    found = parse_train(arguments, prog=prog, description=description, add_more=add_output_options, **recipe)
+    return Namespace(**vars(found.values), train=found)
+
+
+def parser(prog: str) -> CommandParser:
+    """Return a parser with the options for images of one's own."""
+    from ..options.train_parser import own_parser
+
+    return own_parser(prog, __doc__, add_output_options)
+
+
+def run(options: Namespace) -> int:
+    """Train, and print what came out; return 1 where images were left out, or a push failed."""
+    from ...workflows.finetune.run_report import report_run
+
+    output = output_of(options)
+    finished = execute(options)
+    if not finished.results:
+        return 0  # not the first process
+    run_file = settings_file(options)
+    output.result(f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}", facts_of(finished, run_file))
+    output.next(_next_command(options.train, finished))
+    has_left_out = any(finished.results["data"]["left_out"].values())
+    return LEFT_OUT if has_left_out or finished.is_published is False else 0
+
+
+def execute(options: Namespace) -> FinishedRun:
+    """Train as the options say; called on every process."""
+    from ...workflows.finetune.output_folder import choose_output_dir
+    from ..options.train_parser import RunOptions
+
+    found: TrainOptions = options.train
+    if not options.verbose:
+        hide_loading()
+    use_device(options)
+    run_options: RunOptions = found.build(RunOptions)
+    resumes = str(options.resume_from_checkpoint or "false").lower() != "false"
+    options.output_dir, reason = choose_output_dir(
+        options.output_dir, data_title(found), overwrite=run_options.overwrite, resumes=resumes
+    )
+    found.values.output_dir = options.output_dir
+    say = output_of(options).say if os.environ.get("RANK", "0") == "0" else _silent
+    if reason is not None:
+        say(reason)
+    return _train_pairs(found, say) if found.has_pairs else _train_classes(found, run_options, say)
+
+
+def settings_file(options: Namespace) -> Path:
+    """Return the file that repeats a run."""
+    from ...workflows.finetune.output_folder import RUN_FILE
+
+    return Path(options.output_dir) / RUN_FILE
+
+
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted run leaves, and how to go on with it."""
+    from ...training.checkpoints.checkpoint_contents import newest_whole_checkpoint
+
+    newest = None if options.output_dir is None else newest_whole_checkpoint(Path(options.output_dir))
+    if newest is None:
+        return "no checkpoint was written yet; the same command starts again"
+    command = options.train.command("--output_dir", options.output_dir, "--resume_from_checkpoint", "true")
+    return f"{newest} is whole; go on from it with: {shlex.join(command)}"
+
+
+def use_device(options: Namespace) -> None:
+    """Let the training run on the device that is asked for.
+
+    Raises:
+        ValueError: This machine has no such device.
+    """
+    from ...inference.devices import choose_device
+
+    if options.device is None:
+        return
+    if choose_device(options.device).type == "cpu":
+        options.use_cpu = True
+    else:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = options.device  # read by accelerate when it looks for its device
+
+
+def data_title(found: TrainOptions) -> str:
+    """Name the data for people and folders."""
+    from ...data.locating import locate_dataset
+
+    if found.has_pairs:
+        return "scenes" if found.values.demo else found.data
+    return locate_dataset(found.data, found.values.data_dir).title
+
+
+def _train_classes(found: TrainOptions, run_options: RunOptions, say: Callable[[str], None]) -> FinishedRun:
+    """Train on images with a class each."""
+    from ...training.training_args import RetrievalTrainingArguments
+    from ...workflows.finetune.arguments import ModelArguments
+    from ...workflows.finetune.finetune import finetune
+    from ..options.data_options import DataOptions, choose_data
+
+    model_args, args = found.build(ModelArguments), found.build(RetrievalTrainingArguments)
+    chosen = choose_data(found.build(DataOptions), found.data)
+    _check_hub_options(run_options, chosen)
+    facts = _facts_of_card(found, run_options, model_args, chosen)
+    _write_run_file(found)
+    if chosen.name == "icons" and "model" not in found.given:
+        from ...workflows.finetune.demo_backbone import dinov2_small
+
+        model_args.model = dinov2_small(say)
+    if run_options.streaming:
+        side = model_args.find_resize_size()
+        dataset = chosen.load(streaming=True, short_side=side, prepared_dir=Path(str(args.output_dir)) / COPIES)
+    else:
+        dataset = chosen.load()
+    trusted = run_options.trusted_images or chosen.name == "icons"
+    return finetune(dataset, model_args, args, facts, trusted_images=trusted, say=say)
+
+
+def _train_pairs(found: TrainOptions, say: Callable[[str], None]) -> FinishedRun:
+    """Train on pairs of images of particular objects."""
+    from ...data.locating import locate_dataset
+    from ...training.tuples.arguments import TupleTrainingArguments
+    from ...workflows.finetune.arguments import ModelArguments
+    from ...workflows.finetune.data_facts import DataFacts
+    from ...workflows.finetune.demo_backbone import HUB_ID, dinov2_small
+    from ...workflows.finetune.landmarks import LandmarkOptions, finetune_on_landmarks, make_scenes
+
+    model_args, args = found.build(ModelArguments), found.build(TupleTrainingArguments)
+    options: LandmarkOptions = found.build(LandmarkOptions)
+    base_model = model_args.base_model
+    if options.demo:
+        if found.values.data_dir or options.revisited_dir:
+            raise ValueError("expected no --data_dir and --revisited_dir with --demo, which makes its own data")
+        data_dir = str(Path(str(args.output_dir)) / "scenes")
+        _write_run_file(found)
+        make_scenes(Path(data_dir), say)
+        if "model" not in found.given:
+            base_model, model_args.model = HUB_ID, dinov2_small(say)
+    else:
+        data_dir = str(locate_dataset(found.data, found.values.data_dir).data_dir)
+        _write_run_file(found)
+    facts = DataFacts(
+        name=found.preset.title,
+        license=found.preset.license,
+        command=_card_command(found),
+        base_model=base_model,
+        model_license="apache-2.0" if options.demo and base_model == HUB_ID else None,
+        dataset=found.preset.benchmark,
+    )
+    trusted = found.values.trusted_images or options.demo
+    return finetune_on_landmarks(data_dir, options, model_args, args, facts, trusted_images=trusted, say=say)
+
+
+def _check_hub_options(run_options: RunOptions, chosen: ChosenData) -> None:
+    """Check that the options for a data set of the Hub come with one."""
+    given = [name for name in ("streaming", "benchmark_task") if getattr(run_options, name)]
+    if given and chosen.location.hub_id is None:
+        raise ValueError(f"expected --{given[0]} with a data set of the Hub only, user/name; leave it out")
+
+
+def _facts_of_card(
+    found: TrainOptions, run_options: RunOptions, model_args: ModelArguments, chosen: ChosenData
+) -> DataFacts:
+    """Collect what the card says of the images and of the weights."""
+    from ...workflows.finetune.data_facts import DataFacts
+
+    revision = found.values.dataset_revision
+    benchmark = None
+    if run_options.benchmark_task is not None:
+        benchmark = {"id": chosen.location.hub_id, "tasks": {run_options.benchmark_task: "recall_at_1"}}
+        benchmark |= {} if revision is None else {"revision": revision}
+    is_demo = chosen.name == "icons" and "model" not in found.given
+    return DataFacts(
+        name=found.preset.title or chosen.title,
+        license=run_options.data_license or found.preset.license,
+        command=_card_command(found),
+        base_model=model_args.base_model,
+        model_license=run_options.model_license or ("apache-2.0" if is_demo else None),
+        model_license_name=run_options.model_license_name,
+        model_license_link=run_options.model_license_link,
+        dataset=found.preset.benchmark,
+        dataset_id=chosen.location.hub_id,
+        revision=revision,
+        benchmark=benchmark,
+    )
+
+
+def _card_command(found: TrainOptions) -> str:
+    """Write the command that repeats the run, fit for everyone to read: without paths of this machine and tokens."""
+    from ...hub.private_strings import without_paths
+
+    num_processes = os.environ.get("WORLD_SIZE", "1")
+    more = [] if num_processes == "1" else ["--num_processes", num_processes]
+    return shlex.join([without_paths(part) for part in found.command(*more)])
+
+
+def _write_run_file(found: TrainOptions) -> None:
+    """Write the settings that repeat the run, before it begins."""
+    from ... import __version__
+    from ...files.atomic_writes import write_text
+    from ...workflows.finetune.output_folder import RUN_FILE
+    from ..options.config_file import config_text
+
+    if os.environ.get("RANK", "0") != "0":
+        return
+    path = Path(found.values.output_dir) / RUN_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    comment = f"hf_vitret {__version__}. To repeat this run: hf-vitret train --config {shlex.quote(str(path))}"
+    write_text(path, config_text({"data": found.data, **found.changed}, comment))
+
+
+def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str]:
+    """Return the command that scores the model on the same images under the same protocol, where there are any."""
+    from ...evaluation.metrics.metric_choice import DEFAULT_KS
+    from ..options.data_options import DataOptions, data_arguments
+
+    if found.has_pairs or not finished.results["scores"]:
+        return ["hf-vitret", "publish", str(finished.folder), "--dry_run"]
+    options, values, data = found.build(DataOptions), found.values, found.data
+    if values.streaming:  # what was chosen of the source is all that the copies hold
+        data = str(Path(values.output_dir) / COPIES)
+        options = DataOptions(test_fraction=options.test_fraction, split_seed=options.split_seed)
+    line = ["hf-vitret", "evaluate", *data_arguments(data, options), "--model", str(finished.folder)]
+    if values.on_bad_image != "error":
+        line += ["--on_bad_image", values.on_bad_image]
+    if list(values.eval_ks) != list(DEFAULT_KS):
+        line += ["--ks", *map(str, values.eval_ks)]
+    dtype = "bfloat16" if values.bf16 else "float16" if values.fp16 else None
+    return line if dtype is None else [*line, "--dtype", dtype]
+
+
+def facts_of(finished: FinishedRun, run_file: Path) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "output_dir": str(run_file.parent),
+        "checkpoint": str(finished.folder),
+        "settings": str(run_file),
+        "scores": finished.results["scores"],
+        "left_out": finished.results["data"]["left_out"],
+        "is_published": finished.is_published,
+    }
+
+
+def _silent(text: str) -> None:
+    """Print nothing: on all processes but the first."""

@@ -1,0 +1,84 @@
+"""Settings of a command in a YAML or JSON file: read as if they stood on the command line, before what stands there."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Mapping, Sequence
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read_config(path: str, parser: ArgumentParser, positional: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """Read a file of settings.
+
+    Args:
+        path: Of the file: a mapping from the names of options to their values.
+        parser: That knows the options.
+        positional: Names of settings that stand on the command line without an option.
+
+    Returns:
+        Arguments for the parser, to be put before those of the command line, which so win; and the positional settings.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no mapping, or names no option; the message names the nearest.
+    """
+    content = _read(Path(path))
+    actions = {action.dest: action for action in parser._actions if action.option_strings}
+    unknown = [name for name in content if name not in actions and name not in positional]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*actions, *positional], 1)
+        raise ValueError(f"{path}: there is no setting {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
+    arguments: list[str] = []
+    for name, value in content.items():
+        if name in positional or value is None:
+            continue
+        option = next(text for text in actions[name].option_strings if text.startswith("--"))
+        values = value if isinstance(value, list) else [value]
+        if actions[name].nargs == 0:  # a switch
+            if value is True:
+                arguments.append(option)
+            continue
+        arguments += [option, *(_as_argument(each) for each in values)]
+    return arguments, {name: str(content[name]) for name in positional if content.get(name) is not None}
+
+
+def config_text(settings: Mapping[str, Any], comment: str) -> str:
+    """Write settings as YAML that `read_config` reads.
+
+    Args:
+        settings: Names and values of options.
+        comment: One line or several at the top.
+    """
+    import yaml
+
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=1_000)
+    return head + text
+
+
+def _as_argument(value: Any) -> str:
+    """Write a value as it stands on a command line."""
+    return json.dumps(value) if isinstance(value, (dict, bool)) else str(value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a file of settings for --config; there is no file {str(path)!r}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"expected a file of settings ({', '.join(SUFFIXES)}) for --config; got {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected YAML or JSON in {path}: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f"expected settings by name in {path}, as max_steps: 500; got {type(content).__name__}")
+    return content

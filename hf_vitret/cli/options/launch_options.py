@@ -1,0 +1,97 @@
+"""Several processes: accelerate's own launcher, started by the command, as `accelerate launch -m hf_vitret` would."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+
+OPTIONS = ("num_processes", "accelerate_config")
+
+
+def add_launch_options(parser: ArgumentParser) -> None:
+    """Add the options that start several processes."""
+    group = parser.add_argument_group(
+        "several processes", "the same as accelerate launch -m hf_vitret ..., which sets these by itself"
+    )
+    group.add_argument(
+        "-n", "--num_processes", type=int, help="processes to start, one for each GPU; default: this one"
+    )
+    group.add_argument("--accelerate_config", metavar="FILE", help="what accelerate config wrote: how they are started")
+
+
+def asks_for_launch(options: Namespace) -> bool:
+    """Return whether the command has to start processes of its own.
+
+    Raises:
+        ValueError: It was started by a launcher already, or the number is below 1.
+    """
+    num_processes, config = (getattr(options, name, None) for name in OPTIONS)
+    if num_processes is None and config is None:
+        return False
+    if "LOCAL_RANK" in os.environ:
+        given = "num_processes" if num_processes is not None else "accelerate_config"
+        raise ValueError(f"expected no --{given} in a process that a launcher has started: give it to the launcher")
+    if num_processes is not None and num_processes < 1:
+        raise ValueError(f"expected --num_processes of 1 or more; got {num_processes}")
+    return config is not None or num_processes not in (None, 1)
+
+
+def launch(command: str, arguments: Sequence[str], options: Namespace) -> int:
+    """Run a command in several processes, and wait for them.
+
+    Args:
+        command: Its name.
+        arguments: What follows it on the command line.
+        options: As read from these arguments.
+
+    Returns:
+        The exit status of the process that failed first; 0 where all succeeded; 130 after Ctrl-C.
+    """
+    from subprocess import CalledProcessError
+
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    line = ["--main_process_port", "0"]
+    if options.accelerate_config is not None:
+        line += ["--config_file", options.accelerate_config]
+    if options.num_processes is not None:
+        line += ["--num_processes", str(options.num_processes)]
+    if options.accelerate_config is None:
+        line += ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    line += ["--module", "hf_vitret", command, *without_launch_options(arguments)]
+    # The processes have printed what is wrong; the launcher would add a table and a traceback.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        launch_command(launch_command_parser().parse_args(line))
+    except ChildFailedError as error:
+        first = min(error.failures.values(), key=lambda failure: failure.timestamp)
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+    except CalledProcessError as error:
+        return error.returncode if error.returncode > 0 else 128 - error.returncode
+    except (KeyboardInterrupt, SignalException):
+        return 130
+    return 0
+
+
+def without_launch_options(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without those that start processes: for the processes that are started."""
+    names = {"-n", *(f"--{name}" for name in OPTIONS), *(f"--{name.replace('_', '-')}" for name in OPTIONS)}
+    kept: list[str] = []
+    is_value = False
+    for text in arguments:
+        if is_value:
+            is_value = False
+            continue
+        name, equals, _ = text.partition("=")
+        if name in names:
+            is_value = not equals
+            continue
+        kept.append(text)
+    return kept

@@ -1,0 +1,94 @@
+"""A parser that names the nearest option to a mistyped one, and takes dashes for underscores."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from argparse import SUPPRESS, Action, ArgumentDefaultsHelpFormatter, ArgumentParser, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+BAD_INPUT = 2  # exit status, as argparse has it
+
+
+class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Show the description line by line as it is written, and the default of each option that has one."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        is_none = action.default is None or action.default == [] or action.default is False
+        return action.help if is_none else super()._get_help_string(action)
+
+
+class CommandParser(ArgumentParser):
+    """An `ArgumentParser` whose options are spelled in full, with `_` or `-`; errors name the nearest option.
+
+    Args:
+        prog: The command as it is typed, `hf-vitret train`.
+        description: Shown above the options by `--help`.
+        **settings: Of `ArgumentParser`.
+    """
+
+    def __init__(self, prog: str | None = None, *, description: str | None = None, **settings: Any) -> None:
+        settings = {"formatter_class": HelpFormatter, "allow_abbrev": False, **settings}
+        super().__init__(prog=prog, description=description, **settings)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Read the arguments, and return those that are no option of this parser too."""
+        self._take_dashes()
+        return super().parse_known_args(args, namespace)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> Namespace:
+        """Read the arguments.
+
+        Raises:
+            SystemExit: One is not understood; the message names the nearest option.
+        """
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self.describe_unknown(unknown))
+        return options
+
+    def describe_unknown(self, unknown: Sequence[str]) -> str:
+        """Return an error that names arguments that are not understood, and the options nearest to them."""
+        options = [text for text in unknown if text.startswith("-")]
+        if not options:
+            return f"expected no further argument; got {' '.join(unknown)}"
+        return "; ".join(self._describe_option(text.partition("=")[0]) for text in options)
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with a message and status 2."""
+        sys.stderr.write(f"error: {message}\n{self.prog} --help lists the options\n")
+        sys.exit(BAD_INPUT)
+
+    def _describe_option(self, text: str) -> str:
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        near = difflib.get_close_matches(text, known, 1)
+        return f"there is no option {text}" + (
+            f"; did you mean {near[0].replace('-', '_').replace('__', '--', 1)}?" if near else ""
+        )
+
+    def _take_dashes(self) -> None:
+        """Let `--output-dir` stand for `--output_dir`, and show the second alone."""
+        for name, action in list(self._option_string_actions.items()):
+            if name.startswith("--") and "_" in name:
+                dashed = "--" + name[2:].replace("_", "-")
+                self._option_string_actions.setdefault(dashed, action)
+                if dashed in action.option_strings:
+                    action.option_strings.remove(dashed)  # type: ignore[attr-defined]
+
+
+def hide(parser: ArgumentParser, shown: Sequence[str]) -> int:
+    """Leave options out of the help that are not among those to be shown; return how many are left out."""
+    hidden = 0
+    for action in parser._actions:
+        if action.option_strings and action.dest not in shown and action.help != SUPPRESS:
+            action.help = SUPPRESS
+            hidden += 1
+    return hidden

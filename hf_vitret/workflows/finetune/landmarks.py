@@ -1,0 +1,144 @@
+"""A run on SfM-120k, or on a small set of scenes made here: trained on pairs, scored on ROxford5k and RParis6k."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+from accelerate.utils import set_seed
+
+from ...data.demo.scenes.writing import write_places
+from ...data.landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
+from ...evaluation.post_processing import POST_PROCESSINGS
+from ...files.atomic_folders import whole_folder
+from ...models.modeling_vitret import ViTRetModel
+from ..evaluate.revisited_scores import load_evaluators, report_stages, score_stages
+from .measurements import AFTER, BEFORE
+from .particular_objects import finetune_on_tuples, whiten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datasets import Dataset
+
+    from ...training.tuples.arguments import TupleTrainingArguments
+    from .arguments import ModelArguments
+    from .data_facts import DataFacts
+    from .run_report import FinishedRun
+
+REVISITED = ("roxford5k", "rparis6k")
+SCENES = "places"  # the name of the small set in the file names of the revisited format
+SCORES_NAME, WHITENED_FOLDER = "revisited.json", "whitened"
+
+
+@dataclass
+class LandmarkOptions:
+    """What a run on particular objects is scored on, and what is done with the model once it is trained."""
+
+    _argument_group_name = "particular objects"
+
+    revisited_dir: str | None = field(
+        default=None, metadata={"help": "the folder with roxford5k/ and rparis6k/; default: they are not scored"}
+    )
+    whitening_dim: int | None = field(
+        default=None, metadata={"help": "dimensions that the learned whitening keeps; default: all"}
+    )
+    rerank: str = field(
+        default="query_expansion", metadata={"help": f"what comes after the search: {', '.join(POST_PROCESSINGS)}"}
+    )
+    rerank_neighbors: int | None = field(
+        default=None, metadata={"help": "neighbours that it takes; default: those of its paper"}
+    )
+    demo: bool = field(
+        default=False, metadata={"help": "make a small set of scenes from photographs, train on it and score on it"}
+    )
+
+
+def make_scenes(folder: Path, say: Callable[[str], None] = print) -> None:
+    """Make the small set of scenes in a folder, unless it is there; the other processes wait for the first."""
+    state = PartialState()
+    if state.is_main_process and not folder.exists():
+        say(f"Making scenes in {folder} ...")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_places(folder)
+    state.wait_for_everyone()
+
+
+def finetune_on_landmarks(
+    data_dir: str,
+    options: LandmarkOptions,
+    model_args: ModelArguments,
+    args: TupleTrainingArguments,
+    facts: DataFacts,
+    *,
+    trusted_images: bool = False,
+    say: Callable[[str], None] = print,
+) -> FinishedRun:
+    """Train on SfM-120k, then score the model before and after, each also whitened and re-ranked.
+
+    Args:
+        data_dir: The folder with the official files, or with those of `make_scenes`.
+        options: What is scored.
+        model_args: The model.
+        args: The run.
+        facts: For the card.
+        trusted_images: Whether to skip decoding each image once before training starts.
+        say: Prints a line about what is going on.
+
+    Returns:
+        The folder of the checkpoint, and the results. A whitened copy lies in the output folder beside it.
+
+    Raises:
+        ValueError: The data, the model's settings or the run's are at fault; before training starts.
+        OSError: Data or a model are not there; before training starts.
+    """
+    dataset = load_sfm120k(data_dir, check_counts=not options.demo)
+    pairs = load_sfm120k_pairs(data_dir)["train"]
+    names = (SCENES,) if options.demo else REVISITED if options.revisited_dir is not None else ()
+    settings: dict[str, Any] = {
+        "batch_size": args.per_device_eval_batch_size,
+        "num_workers": args.dataloader_num_workers,
+        "dtype": args.autocast_dtype,
+    }
+    revisited_dir = data_dir if options.demo else options.revisited_dir
+    evaluators = load_evaluators(names, revisited_dir, check_counts=not options.demo, **settings)
+    output_dir = Path(str(args.output_dir))
+
+    def score_revisited(folder: Path) -> dict[str, Any]:
+        images, matches = whitening_data(data_dir, dataset["train"], pairs)
+        say(f"Learning a whitening from {len(matches):,} pairs, and scoring ...")
+        set_seed(args.seed)  # a random projection is that which the training began with
+        models: dict[str, Any] = {
+            BEFORE: model_args.build().to(args.device),
+            AFTER: ViTRetModel.from_pretrained(folder).to(args.device),
+        }
+        whitening = {**settings, "dim": options.whitening_dim}
+        models |= {f"{name}, whitened": whiten(model, images, matches, **whitening) for name, model in models.items()}
+        with whole_folder(output_dir / WHITENED_FOLDER) as partial:
+            models[f"{AFTER}, whitened"].save_pretrained(partial)
+        stages = score_stages(models, evaluators, rerank=options.rerank, num_neighbors=options.rerank_neighbors)
+        say(f"\n{report_stages(stages, output_dir / SCORES_NAME)}\n")
+        say(f"Whitened     {output_dir / WHITENED_FOLDER}\nScores       {output_dir / SCORES_NAME}")
+        return {"revisited": stages}
+
+    return finetune_on_tuples(
+        dataset,
+        pairs,
+        model_args,
+        args,
+        facts,
+        trusted_images=trusted_images,
+        score_more=score_revisited if evaluators else None,
+        say=say,
+    )
+
+
+def whitening_data(data_dir: str, images: Dataset, pairs: Dataset) -> tuple[Dataset, Dataset]:
+    """Return images and pairs to fit a whitening on: the official lists for it, or else those of the training."""
+    try:
+        official = load_sfm120k_whitening(data_dir)
+    except FileNotFoundError:
+        return images, pairs
+    return official["images"], official["pairs"]

@@ -1,0 +1,113 @@
+"""The settings of a run on each data set, and what its model card says of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...data.demo.icon_fonts import ICON_FONT_LICENSES
+from ...data.demo.scenes.photographs import PHOTOGRAPHS
+from ...data.locating import OWN, PAIRS
+from ...inference.fast_bf16 import has_fast_bf16
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEMO_BACKBONE = "facebook/dinov2-small"
+_RESEARCH = "Photographs from Flickr, collected for research (Radenovic et al. 2019, arXiv 1711.02512)."
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a run sets otherwise than the defaults of the arguments do.
+
+    Attributes:
+        title: Name of the data set as a person says it; empty for the user's own images, which have names of their own.
+        license: Licence of the images, in Markdown; empty where it is the user's to know.
+        settings: By the names of the options of `hf-vitret train`.
+        benchmark: Name of the data set of the field, by which its paper's figures and citation are found.
+    """
+
+    title: str = ""
+    license: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    benchmark: str | None = None
+
+
+# The arguments' own defaults are those of the paper on Stanford Online Products.
+PRESETS: dict[str, Preset] = {
+    OWN: Preset(
+        settings={
+            "model": DEMO_BACKBONE,
+            "max_steps": 2000,
+            "eval_steps": 500,
+            "save_steps": 500,
+            "bf16": has_fast_bf16(),
+        }
+    ),
+    "sop": Preset(
+        "Stanford Online Products",
+        "Photographs from eBay, collected by Stanford for research (Song et al. 2016, arXiv 1511.06452).",
+        benchmark="sop",
+    ),
+    "inshop": Preset(
+        "In-Shop Clothes Retrieval",
+        "Photographs from a shop, collected by the Chinese University of Hong Kong for research that is not commercial "
+        "(DeepFashion, Liu et al. 2016).",
+        {"eval_ks": [1, 10, 20, 30], "memory_size": 0.2, "memory_momentum": 0.999},
+        benchmark="inshop",
+    ),
+    "cub": Preset(
+        "CUB-200-2011",
+        "Photographs from Flickr, collected by Caltech and UC San Diego (Wah et al. 2011) for research and education "
+        "that are not commercial; the rights are the photographers'.",
+        {"max_steps": 2000, "eval_steps": 200, "eval_ks": [1, 2, 4, 8, 10], "save_steps": 200},
+        benchmark="cub",
+    ),
+    # The paper has no run on it: its settings are those on Stanford Online Products.
+    "inat2018": Preset(
+        "iNaturalist 2018",
+        "Photographs of the iNaturalist community, for research that is not commercial; each has a licence of its own.",
+        {"eval_ks": [1, 4, 16, 32]},
+        benchmark="inat2018",
+    ),
+    "icons": Preset(
+        "icons",
+        "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n"
+        + "\n".join(f"- {family}: [{license}]({source})" for family, (license, source) in ICON_FONT_LICENSES.items()),
+        {
+            "model": DEMO_BACKBONE,
+            "min_drawings": 3,  # 5.4 drawings of a concept on average, as many as Stanford Online Products has images
+            "image_size": 56,
+            "resize_size": 64,
+            "max_steps": 400,
+            "eval_steps": 100,  # for the curve; the one checkpoint is that of the end
+            "save_steps": 400,
+            "logging_steps": 25,
+            "bf16": has_fast_bf16(),
+            "koleo_weight": 0.0,  # 400 steps are too few for it: 0.7 ended at R@1 68.1 where 0 ended at 70.4
+            "flip": 0.0,
+        },
+    ),
+    PAIRS: Preset("SfM-120k", _RESEARCH, {"resize_mode": "square"}, benchmark="sfm120k"),
+}
+
+# `hf-vitret train sfm120k --demo`: a small set takes fewer steps, larger ones, and images that two cores can train on.
+SCENES = Preset(
+    "scenes",
+    "Views of photographs that scikit-image and scikit-learn ship:\n\n"
+    + "\n".join(f"- {name}: {photograph.terms}" for name, photograph in PHOTOGRAPHS.items()),
+    {
+        **PRESETS[PAIRS].settings,
+        "model": DEMO_BACKBONE,
+        "image_size": 98,
+        "num_train_epochs": 4,
+        "pairs_per_epoch": 50,
+        "pool_size": 300,
+        "learning_rate": 1e-5,
+        "logging_steps": 5,
+        "bf16": has_fast_bf16(),
+        "rerank": "reciprocal",
+        "rerank_neighbors": 10,
+    },
+)

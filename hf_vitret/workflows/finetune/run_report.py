@@ -1,0 +1,55 @@
+"""What a run ends with, and how it is reported on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...evaluation.reporting.report_text import aligned
+from ...hub.card.run_files import PICTURE_NAME, RESULTS_NAME
+from ...hub.score_table import how_intervals_were_drawn, metric_names, score_rows
+from .measurements import AFTER
+from .schedule_advice import schedule_advice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run ends with.
+
+    Attributes:
+        folder: With weights, configuration, image processor, model code, card, pictures and `results.json`.
+        results: The content of `results.json`; empty on all processes but the first.
+        is_published: Whether it was published on the Hub; `None` where that was not asked for.
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+    is_published: bool | None
+
+
+def report_run(run: FinishedRun) -> str:
+    """Lay out the scores of a run, and what it has written where."""
+    results, folder = run.results, run.folder
+    lines = []
+    if results["scores"]:
+        rows = score_rows(results)
+        names = metric_names(results["scores"][AFTER])
+        table = [["", *rows], *([title, *(cells[name] for cells in rows.values())] for name, title in names.items())]
+        drawn = how_intervals_were_drawn(results)
+        lines += ["", *aligned(table), *([drawn] if drawn else []), ""]
+    else:
+        lines += ["", "Scores       none: all classes were trained on, and there are no images to test on"]
+    counts = ", ".join(f"{len(images)} of {name}" for name, images in results["data"]["left_out"].items() if images)
+    if counts:
+        lines.append(f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}")
+    advice = schedule_advice(results) if results["scores"] else None
+    if advice:
+        lines.append(f"Length       {advice}")
+    lines += [f"Checkpoint   {folder}", f"Model card   {folder / 'README.md'}"]
+    if (folder / PICTURE_NAME).exists():
+        lines.append(f"Picture      {folder / PICTURE_NAME}")
+    return "\n".join(lines)
