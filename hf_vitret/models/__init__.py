@@ -1,1 +1,1 @@
-"""The files that travel inside every checkpoint: configuration and model, nothing else."""
+"""Configuration and model. These files are copied into every checkpoint."""

@@ -1,4 +1,4 @@
-"""Configuration of a ViT retrieval model: which backbone, which pooling, which vector, which pixels."""
+"""Configuration of a ViT retrieval model: backbone, pooling, embedding dimension and preprocessing of images."""
 
 import copy
 from collections.abc import Sequence
@@ -22,36 +22,36 @@ DEFAULT_BACKBONE = {
     "intermediate_size": 1536,
 }
 
-# Fields that switch off an attention-pooling head (SigLIP, AIMv2): the pooling is ours, and the head's
-# parameters would get no gradient.
+# Fields of backbones that switch an attention-pooling head on or off (SigLIP, AIMv2). It is switched off: the model has
+# a pooling of its own, and the parameters of the head would get no gradient.
 HEAD_SWITCHES = ("vision_use_head", "use_head")
 
 
 class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """Describe a retrieval model: backbone, pooling, dimension of the vector, and the pixels it expects.
+    """Describe a retrieval model: backbone, pooling, embedding dimension and preprocessing of images.
 
-    The image processor is derived from here (`image_size`, `resize_size`, `resize_mode`, `image_mean`,
-    `image_std`), so that a checkpoint can never be saved without the pre-processing it was trained with.
+    The image processor is derived from this configuration (`image_size`, `resize_size`, `resize_mode`, `image_mean`,
+    `image_std`), so that a checkpoint is never saved without the preprocessing it was trained with.
 
     Args:
-        backbone_config: Configuration of any Hugging Face vision backbone, as a `PretrainedConfig` or the
-            dict of one with its `model_type`. Default: DeiT-S distilled, the paper's backbone.
-        pooling: How tokens become one vector: `"cls"` (class token, the paper's choice), `"mean"`, `"max"`
-            or `"gem"` (generalised mean) over the patch tokens.
-        embedding_dim: Length of the vector. `None` keeps the backbone's own width, as in the paper;
-            an integer adds a linear projection.
-        gem_p: Exponent of GeM pooling, above 0. 1 is the mean, large values tend to the maximum. The paper
-            uses 3.
+        backbone_config: Configuration of any Hugging Face vision backbone, as a `PretrainedConfig` or as a dict with a
+            `model_type`. Default: distilled DeiT-S, the paper's backbone.
+        pooling: How the tokens are reduced to one vector: `"cls"` takes the class token (the paper's choice); `"mean"`,
+            `"max"` and `"gem"` (generalised mean) pool the patch tokens.
+        embedding_dim: Length of the embedding. `None` keeps the width of the backbone, as in the paper; an integer adds
+            a linear projection.
+        gem_p: Exponent of GeM pooling, above 0. 1 is the mean, large values approach the maximum. The paper uses 3.
         gem_learnable: Whether `gem_p` is trained.
-        image_size: Side in pixels of the square image that the model sees at test time.
-        resize_size: Side in pixels to which an image is resized before the centre crop to `image_size`.
-            `None` is 256/224 of `image_size`, the paper's ratio.
-        resize_mode: `"shortest_edge"` keeps the aspect ratio, `"square"` does not.
+        image_size: Side in pixels of the square input image at test time.
+        resize_size: Side in pixels to which an image is resized before the centre crop to `image_size`. `None` is
+            256/224 of `image_size`, the paper's ratio.
+        resize_mode: `"shortest_edge"` resizes the shortest edge to `resize_size` and keeps the aspect ratio; `"square"`
+            resizes both sides to it.
         image_mean: Mean of each RGB channel, for pixels in 0..1.
-        image_std: Standard deviation of each RGB channel, for pixels in 0..1.
+        image_std: Standard deviation of each RGB channel, for pixels in 0..1, above 0.
 
     Raises:
-        ValueError: A field is outside its domain; the message names the field, the value and the domain.
+        ValueError: A field is outside its domain; the message names the field, the domain and the value.
 
     Reference:
         El-Nouby et al., "Training Vision Transformers for Image Retrieval", arXiv 2102.05644, section 3.
@@ -80,15 +80,15 @@ class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
             fields = dict(backbone_config)
             if "model_type" not in fields:
                 raise ValueError(
-                    f"backbone_config as a dict needs a model_type such as 'vit'; got keys {sorted(fields)}"
+                    f"backbone_config as a dict needs a model_type such as 'vit'; got keys {sorted(fields)}: add it"
                 )
             backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        backbone_config = copy.deepcopy(backbone_config)  # building a model writes into its configuration
+        backbone_config = copy.deepcopy(backbone_config)  # building a model changes its configuration
         for name in HEAD_SWITCHES:
             if hasattr(backbone_config, name):
                 setattr(backbone_config, name, False)
         if Path(backbone_config._name_or_path).is_dir():
-            backbone_config._name_or_path = ""  # a published checkpoint names no folder of its maker's machine
+            backbone_config._name_or_path = ""  # a published checkpoint must not name a folder of this machine
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         if resize_mode not in RESIZE_MODES:
@@ -109,7 +109,7 @@ class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
             )
         for name, values in (("image_mean", image_mean), ("image_std", image_std)):
             if len(values) != 3:
-                raise ValueError(f"{name} needs one value for each of R, G and B; got {list(values)}")
+                raise ValueError(f"{name} must have one value for each of R, G and B; got {list(values)}")
         if min(image_std) <= 0:
             raise ValueError(f"image_std must be above 0 in each channel; got {list(image_std)}")
         self.backbone_config = backbone_config
@@ -126,32 +126,37 @@ class ViTRetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
     @property
     def hidden_size(self) -> int:
-        """Width of the backbone's output tokens."""
+        """Width of the output tokens of the backbone.
+
+        Raises:
+            ValueError: The configuration of the backbone has neither `hidden_size` nor `hidden_sizes`.
+        """
         config = self.backbone_config
         if hasattr(config, "hidden_size"):
             return int(config.hidden_size)
         if hasattr(config, "hidden_sizes"):
             return int(config.hidden_sizes[-1])
         raise ValueError(
-            f"expected hidden_size or hidden_sizes in the backbone's configuration; {config.model_type} has "
-            "neither: choose a backbone that is native to transformers"
+            f"expected hidden_size or hidden_sizes in the configuration of the backbone; {config.model_type} has "
+            "neither: choose a backbone that transformers itself contains"
         )
 
     @property
     def output_dim(self) -> int:
-        """Length of the embedding: `embedding_dim`, or the backbone's width where there is no projection."""
+        """Length of the embedding: `embedding_dim`, or the width of the backbone if there is no projection."""
         return self.hidden_size if self.embedding_dim is None else self.embedding_dim
 
     @property
     def projection_dim(self) -> int:
-        """`output_dim`, by the name under which sentence-transformers looks for the length of an embedding."""
+        """`output_dim`, under the name by which sentence-transformers reads the length of an embedding."""
         return self.output_dim
 
     @property
     def image_processor_fields(self) -> dict[str, Any]:
-        """Fields of the `BitImageProcessor` that belongs to this model.
+        """Fields of the `BitImageProcessor` of this model.
 
-        Resize (bicubic), centre crop, rescale to 0..1, normalise: the test transform of the authors' code.
+        It resizes (bicubic), crops the centre, rescales to 0..1 and normalises: the test transform of the authors'
+        code.
         """
         side = self.resize_size
         keeps_ratio = self.resize_mode == "shortest_edge"

@@ -1,4 +1,4 @@
-"""A vision backbone whose output is one L2-normalised vector an image."""
+"""The retrieval model: a vision backbone, pooling, an optional projection and the L2 norm; one vector for each image."""
 
 import inspect
 import os
@@ -20,11 +20,12 @@ from .configuration_vitret import IMAGENET_MEAN, IMAGENET_STD, ViTRetConfig
 
 logger = logging.get_logger(__name__)
 
-# Names of the parameter that is the class token, and backbones that put a pooled vector in its place.
+# Names of the parameter that is the class token, and backbones whose first output token is a pooled vector instead.
 CLASS_TOKENS = {"cls_token", "class_embedding"}
 POOLED_FIRST = {"dinov3_convnext"}
 
-# Backbones that apply their last LayerNorm after their own pooling; ours is applied at the same place.
+# Backbones that apply their last LayerNorm after their own pooling, by the name of the LayerNorm. This model applies it
+# after its pooling too.
 POOLED_NORMS = {
     "chinese_clip_vision_model": "post_layernorm",
     "clip_vision_model": "post_layernorm",
@@ -33,7 +34,7 @@ POOLED_NORMS = {
     "convnextv2": "layernorm",
 }
 
-# Smallest magnitude that enters a GeM power: below it the gradient of x^p vanishes anyway.
+# Smallest magnitude in a GeM power: below it the gradient of x^p vanishes anyway.
 GEM_EPS = 1e-6
 
 
@@ -43,8 +44,8 @@ class ViTRetOutput(ModelOutput):
 
     Attributes:
         embeddings: `(batch, dim)` float32, unit L2 norm.
-        last_hidden_state: Output of the backbone, `(batch, tokens, width)`, or for a convolutional one
-            `(batch, width, rows, columns)`; `None` where the backbone did not run.
+        last_hidden_state: Output of the backbone: `(batch, tokens, width)`, or `(batch, width, rows, columns)` from a
+            convolutional backbone; `None` if the backbone did not run.
     """
 
     embeddings: torch.Tensor | None = None
@@ -52,18 +53,22 @@ class ViTRetOutput(ModelOutput):
 
 
 class GeM(nn.Module):
-    """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)`, with the signs of `x` kept.
+    """Pool tokens by their generalised mean, `(1/n sum x^p)^(1/p)`, extended to negative values.
 
-    `(1/n sum sign(x) |x|^p) / (1/n sum |x|^p)^(1 - 1/p)`: on activations that are nowhere negative, which are all that
-    the paper of GeM has, it is the generalised mean. `p = 1` is the mean.
+    The extension is `(1/n sum sign(x) |x|^p) / (1/n sum |x|^p)^(1 - 1/p)`. Without negative values, as in the paper of
+    GeM, it equals the generalised mean. `p = 1` is the mean.
 
-    A transformer's tokens have both signs. What is usual for them, the generalised mean of the positive part, puts all
-    embeddings into one orthant, near each other, and has no gradient where a token is negative: a contrastive loss
-    pushes them apart until little is left.
+    The tokens of a transformer have both signs. The usual generalised mean of the positive part puts all embeddings
+    into one orthant, near each other, and has no gradient where a token is negative: a contrastive loss pushes the
+    embeddings apart until few positive values are left.
+
+    Args:
+        p: Exponent, above 0; the start value if it is trained.
+        learnable: Whether the exponent is trained.
 
     Reference:
-        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. 3. The
-        signs are ours.
+        Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", arXiv 1711.02512, Eq. 3.
+        Deviation: the signs, which the paper does not have.
     """
 
     def __init__(self, p: float, learnable: bool) -> None:
@@ -72,7 +77,7 @@ class GeM(nn.Module):
         self.p: nn.Parameter | float = nn.Parameter(torch.tensor([float(p)])) if learnable else float(p)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Pool `(batch, tokens, width)` to `(batch, width)` in float32."""
+        """Pool `(batch, tokens, width)` float to `(batch, width)` float32."""
         tokens = tokens.float()
         powers = tokens.abs().clamp(min=GEM_EPS).pow(self.p)  # (B, T, C)
         size = powers.mean(dim=1).clamp(min=torch.finfo(torch.float32).tiny)  # (B, C)
@@ -80,10 +85,17 @@ class GeM(nn.Module):
 
 
 class ViTRetModel(PreTrainedModel):
-    """Turn images into retrieval vectors: backbone, pooling, optional projection, L2 norm.
+    """Embed images for retrieval: backbone, pooling, optional projection, L2 norm.
+
+    Args:
+        config: The configuration. The weights are random; `from_backbone` and `from_pretrained` load weights.
+
+    Raises:
+        ValueError: The backbone is not a vision model, or `pooling` is `"cls"` and the backbone has no class token.
 
     Reference:
-        El-Nouby et al., arXiv 2102.05644, section 3. The paper has no projection: `embedding_dim` is ours.
+        El-Nouby et al., arXiv 2102.05644, section 3. Deviation: the projection (`embedding_dim`), which the paper does
+        not have.
     """
 
     config_class = ViTRetConfig
@@ -100,13 +112,13 @@ class ViTRetModel(PreTrainedModel):
     def __init__(self, config: ViTRetConfig) -> None:
         super().__init__(config)
         backbone_config, kind = config.backbone_config, config.backbone_config.model_type
-        # The type in force, not the one that the backbone's own checkpoint was stored in.
+        # The current default dtype, not the dtype in which the checkpoint of the backbone is stored.
         self.backbone = AutoModel.from_config(  # type: ignore[no-untyped-call]
             backbone_config, dtype=torch.get_default_dtype(), **_backbone_kwargs(backbone_config)
         )
         forward_parameters = list(inspect.signature(self.backbone.forward).parameters)
         if forward_parameters[0] != "pixel_values":
-            raise ValueError(f"backbone_config needs a vision model such as 'vit'; got {kind!r}")
+            raise ValueError(f"backbone_config must be that of a vision model such as 'vit'; got {kind!r}")
         self._interpolates_on_request = "interpolate_pos_encoding" in forward_parameters
         names = {name.rpartition(".")[2] for name, _ in self.backbone.named_parameters()}
         self.has_class_token = bool(names & CLASS_TOKENS) or kind in POOLED_FIRST
@@ -118,8 +130,8 @@ class ViTRetModel(PreTrainedModel):
         self.gem = GeM(config.gem_p, config.gem_learnable) if config.pooling == "gem" else None
         width, dim = config.hidden_size, config.embedding_dim
         self.projection = None if dim is None else nn.Linear(width, dim)
-        # Mask tokens take no part in a descriptor, and a parameter without a gradient stops DDP. A buffer keeps
-        # its name in checkpoints, and stays what it is when it is loaded; `requires_grad=False` does not.
+        # Mask tokens are not used in an embedding, and a parameter without a gradient stops DDP. A buffer keeps its
+        # name in checkpoints and is still a buffer after loading, whereas `requires_grad=False` would be lost.
         for module in self.backbone.modules():
             if isinstance(getattr(module, "mask_token", None), nn.Parameter):
                 mask_token = module.mask_token.detach()
@@ -129,7 +141,7 @@ class ViTRetModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # A random orthogonal projection keeps the backbone's geometry better than an i.i.d. one.
+        # A random orthogonal projection preserves distances and angles better than one of i.i.d. weights.
         if module is self.projection:
             init.orthogonal_(module.weight)
             init.zeros_(module.bias)
@@ -139,37 +151,46 @@ class ViTRetModel(PreTrainedModel):
             super()._init_weights(module)  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
-        """Return the backbone's patch embedding."""
+        """Return the patch embedding of the backbone."""
         return self.backbone.get_input_embeddings()  # type: ignore[no-any-return]
 
     @property
     def image_processor(self) -> BitImageProcessor:
-        """The image processor that belongs to this model, as its configuration describes it."""
+        """The image processor of this model, derived from its configuration."""
         return BitImageProcessor(**self.config.image_processor_fields)
 
     def save_pretrained(
         self, save_directory: str | PathLike[str], is_main_process: bool = True, *args: Any, **kwargs: Any
     ) -> None:
-        """Save weights, configuration, the code that reads them and, beside them, the image processor.
+        """Save weights, configuration, code of the model and image processor to one folder.
 
         Args:
-            save_directory: Folder to write to; made where it does not exist.
-            is_main_process: Whether this process writes what only one may write.
-            *args: As for `PreTrainedModel.save_pretrained`.
-            **kwargs: As for `PreTrainedModel.save_pretrained`.
+            save_directory: Folder to write to; created if it does not exist.
+            is_main_process: Whether this process writes the files that only one process may write.
+            *args: Further arguments, passed to `PreTrainedModel.save_pretrained`, which documents them.
+            **kwargs: Further arguments, passed to `PreTrainedModel.save_pretrained`, which documents them.
         """
         super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
         if is_main_process:
             self.image_processor.save_pretrained(save_directory)
 
     def _upload_modified_files(self, working_dir: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        # `save_pretrained(..., push_to_hub=True)` uploads before it returns: too early for the line above.
+        # `save_pretrained(..., push_to_hub=True)` uploads before it returns, when the method above has not yet saved
+        # the image processor.
         self.image_processor.save_pretrained(working_dir)
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "ViTRetModel":
-        """Load a checkpoint, from safetensors alone; else as `PreTrainedModel.from_pretrained`.
+        """Load a checkpoint. Weights are read from safetensors only.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id of a checkpoint of this model.
+            *args: Further arguments, passed to `PreTrainedModel.from_pretrained`, which documents them.
+            **kwargs: Further arguments, passed to `PreTrainedModel.from_pretrained`, which documents them.
+
+        Returns:
+            The model in evaluation mode.
 
         Raises:
             OSError: There is no such checkpoint, or its weights are pickles (`.bin`), which can run code.
@@ -196,26 +217,29 @@ class ViTRetModel(PreTrainedModel):
         """Build a retrieval model around a pretrained vision backbone.
 
         Args:
-            backbone: Hub id or folder of a vision backbone, or of a model that has one (CLIP, SigLIP).
-            pooling: As in `ViTRetConfig`.
-            embedding_dim: As in `ViTRetConfig`.
-            image_size: Side in pixels of the image at test time. `None`: that of the backbone's own image
-                processor, else 224. Position embeddings are interpolated where the backbone was trained at
+            backbone: Hub id or folder of a vision backbone, or of a model that contains one (CLIP, SigLIP).
+            pooling: How the tokens are reduced to one vector: `"cls"` takes the class token (the paper's choice);
+                `"mean"`, `"max"` and `"gem"` (generalised mean) pool the patch tokens.
+            embedding_dim: Length of the embedding. `None` keeps the width of the backbone, as in the paper; an integer
+                adds a linear projection.
+            image_size: Side in pixels of the square input image at test time. `None`: that of the backbone's image
+                processor, or 224 if it has none. Position embeddings are interpolated if the backbone was trained with
                 another size.
-            dtype: Data type of the weights. Half-precision weights are widened: training needs float32.
-            attn_implementation: `"sdpa"`, `"eager"`, `"flash_attention_2"`...; `None`: the best available.
-            revision: Branch, tag or commit on the Hub.
-            token: Hub token.
-            backbone_overrides: Fields of the backbone's configuration to set, for example
-                `{"drop_path_rate": 0.1}`.
+            dtype: Data type of the weights. The default converts half-precision weights to float32, which training
+                needs.
+            attn_implementation: Implementation of attention in transformers, such as `"sdpa"`, `"eager"` or
+                `"flash_attention_2"`. `None`: the default of transformers for the backbone.
+            revision: Branch, tag or commit on the Hub. `None`: the default branch.
+            token: Hub token. `None`: the stored one.
+            backbone_overrides: Fields of the backbone's configuration to change, such as `{"drop_path_rate": 0.1}`.
             **config_fields: Further fields of `ViTRetConfig`.
 
         Returns:
-            The model in evaluation mode, pretrained backbone inside; the projection, if any, is random.
+            The model in evaluation mode. The backbone has its pretrained weights; the projection, if any, is random.
 
         Raises:
-            ValueError: A field is outside its domain, the checkpoint lacks weights of the backbone, or needs code of
-                its own.
+            ValueError: A field is outside its domain, weights of the backbone are missing in the checkpoint, or the
+                checkpoint needs code of its own.
             OSError: There is no such backbone, or its weights are pickles (`.bin`), which can run code.
         """
         hub = {"revision": revision, "token": token}
@@ -223,7 +247,10 @@ class ViTRetModel(PreTrainedModel):
         backbone_config = getattr(source, "vision_config", source)
         for name, value in (backbone_overrides or {}).items():
             if not hasattr(backbone_config, name):
-                raise ValueError(f"{type(backbone_config).__name__} has no field {name!r} to override")
+                raise ValueError(
+                    f"backbone_overrides must be fields of {type(backbone_config).__name__}; got {name!r}, which it does "
+                    "not have"
+                )
             setattr(backbone_config, name, value)
         fields = _pixel_fields(backbone, **hub)
         if image_size is not None:
@@ -248,7 +275,7 @@ class ViTRetModel(PreTrainedModel):
         if missing := sorted(name for name in report["missing_keys"] if not name.endswith("mask_token")):
             raise ValueError(
                 f"expected every weight of a {backbone_config.model_type} backbone in {backbone}; "
-                f"{len(missing)} are missing, first {missing[0]}: name a checkpoint that has them"
+                f"{len(missing)} are missing, the first is {missing[0]}: use a checkpoint that has them"
             )
         model.to(dtype)  # type: ignore[arg-type]
         model.backbone.load_state_dict(pretrained.state_dict())
@@ -261,18 +288,20 @@ class ViTRetModel(PreTrainedModel):
         return_dict: bool | None = None,
         pooled: torch.Tensor | None = None,
     ) -> ViTRetOutput | tuple[torch.Tensor, ...]:
-        """Embed a batch of images, or finish what `pool_images` has begun.
+        """Embed a batch of images, or the output of `pool_images`.
 
         Args:
-            pixel_values: `(batch, 3, height, width)`. Float: already normalised, as the image processor
-                gives it. uint8, 0..255: cropped but raw pixels, rescaled and normalised here, on the device.
-            return_dict: `False` gives a plain tuple.
-            pooled: `(batch, width)` float from `pool_images`, in place of `pixel_values`: the backbone does not
-                run. Only the projection can be trained on it: a learnable GeM exponent is used up by then.
+            pixel_values: `(batch, 3, height, width)`. Float pixels are normalised already, by the image processor.
+                uint8 pixels, 0..255, are resized and cropped only; they are rescaled and normalised here, on the
+                device.
+            return_dict: `False` returns a tuple instead of `ViTRetOutput`.
+            pooled: `(batch, width)` float from `pool_images`, in place of `pixel_values`: the backbone does not run.
+                Only the projection can be trained in this way, because the backbone and a learnable GeM exponent have
+                been applied already.
 
         Returns:
-            `ViTRetOutput`. The embeddings are float32 whatever the weights' type: half precision has too
-            few digits to rank by.
+            `ViTRetOutput`. The embeddings are float32 whatever the dtype of the weights: half precision has too few
+            digits to rank images.
 
         Raises:
             ValueError: Both or neither of `pixel_values` and `pooled` are given, or `pooled` has another shape.
@@ -280,7 +309,7 @@ class ViTRetModel(PreTrainedModel):
         hidden, width = None, self.config.hidden_size
         if (pixel_values is None) == (pooled is None):
             given = "neither" if pooled is None else "both"
-            raise ValueError(f"expected pixel_values, or pooled in their place (from pool_images); got {given}")
+            raise ValueError(f"expected pixel_values or, in their place, pooled (from pool_images); got {given}")
         if pooled is None:
             pooled, hidden = self.pool_images(pixel_values)  # type: ignore[arg-type]  # one of the two is there
         elif pooled.dim() != 2 or pooled.shape[1] != width:
@@ -293,13 +322,16 @@ class ViTRetModel(PreTrainedModel):
         return ViTRetOutput(embeddings=embeddings, last_hidden_state=hidden)
 
     def pool_images(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the backbone and pool its output: all of `forward` that comes before the projection.
+        """Run the backbone and pool its output: the part of `forward` before the projection.
 
         Args:
-            pixel_values: As for `forward`.
+            pixel_values: `(batch, 3, height, width)`. Float pixels are normalised already, by the image processor.
+                uint8 pixels, 0..255, are resized and cropped only; they are rescaled and normalised here, on the
+                device.
 
         Returns:
-            The pooled output `(batch, width)`, and `last_hidden_state` as in `ViTRetOutput`.
+            The pooled output, `(batch, width)` float, and the output of the backbone: `(batch, tokens, width)`, or
+            `(batch, width, rows, columns)` from a convolutional backbone.
         """
         if pixel_values.dtype == torch.uint8:
             pixel_values = self._normalize(pixel_values)
@@ -319,7 +351,7 @@ class ViTRetModel(PreTrainedModel):
         tokens = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden  # (B, T, C)
         patches = tokens[:, self.num_prefix_tokens :]  # (B, P, C)
         if self.config.pooling == "cls":
-            pooled = tokens[:, 0]  # of a distilled DeiT too: its distillation token is left out
+            pooled = tokens[:, 0]  # of a distilled DeiT too, without its distillation token
         elif self.config.pooling == "mean":
             pooled = patches.mean(dim=1)
         elif self.config.pooling == "max":
@@ -332,9 +364,9 @@ class ViTRetModel(PreTrainedModel):
 
 @contextmanager
 def _safetensors_alone(source: Any) -> Iterator[None]:
-    """Say what to do where there are no weights as safetensors, and have nobody else asked to make some.
+    """Explain the error for a checkpoint without safetensors, and stop transformers from having it converted.
 
-    transformers would ask a Space to convert the checkpoint, and send it the user's token.
+    transformers would ask a Space on the Hub to convert the checkpoint, and send the user's token to it.
     """
     switch = "DISABLE_SAFETENSORS_CONVERSION"
     before = os.environ.get(switch)
@@ -345,8 +377,8 @@ def _safetensors_alone(source: Any) -> Iterator[None]:
         if "model.safetensors" not in str(error):
             raise
         raise OSError(
-            f"expected weights as safetensors in {source}, and there are none. Weights as pickles (pytorch_model.bin) "
-            "are not read: a pickle can run code. If you trust its maker, convert it once, with safetensors.torch's "
+            f"expected weights as safetensors in {source}; got none. Weights as pickles (pytorch_model.bin) are not "
+            "read, because a pickle can run code. If you trust their author, convert them once, with safetensors.torch's "
             "save_file(torch.load('pytorch_model.bin', weights_only=True), 'model.safetensors'), or on the Hub with "
             "https://huggingface.co/spaces/safetensors/convert"
         ) from error
@@ -358,18 +390,20 @@ def _safetensors_alone(source: Any) -> Iterator[None]:
 
 
 def _backbone_kwargs(backbone_config: Any) -> dict[str, bool]:
-    """Leave the backbone's own pooler out where its class can: it would be a parameter without a gradient."""
+    """Return the argument that builds a backbone without its pooler, whose parameters would get no gradient."""
     backbone_class: Any = AutoModel._model_mapping.get(type(backbone_config), nn.Module)
     accepts = "add_pooling_layer" in inspect.signature(backbone_class).parameters
     return {"add_pooling_layer": False} if accepts else {}
 
 
 def _pixel_fields(backbone: str | PathLike[str], **hub: Any) -> dict[str, Any]:
-    """Read image size, mean and deviation from the backbone's own image processor, where it has one."""
+    """Read image size, mean and standard deviation from the image processor of a backbone; empty if it has none."""
     try:
         processor = AutoImageProcessor.from_pretrained(backbone, **hub)  # type: ignore[no-untyped-call]
     except OSError:
-        logger.warning("%s has no image processor: ImageNet's mean and deviation, 224 pixels", backbone)
+        logger.warning(
+            "%s has no image processor: the mean and standard deviation of ImageNet and 224 pixels are used", backbone
+        )
         return {}
     size = processor.crop_size or processor.size or {}
     return {

@@ -35,7 +35,7 @@ def test_the_model_is_as_it_is_stored(kind, sources) -> None:
 
 
 def test_pooling_is_for_plain_backbones(sources) -> None:
-    poolings = {kind: load_model(source, backbone_pooling="max").config.pooling for kind, source in sources.items()}
+    poolings = {kind: load_model(source, pooling="max").config.pooling for kind, source in sources.items()}
     assert poolings == {"backbone": "max", "checkpoint": "mean"}
 
 

@@ -74,8 +74,15 @@ def build_from_settings(loss_class: type[nn.Module], settings: Mapping[str, Any]
         The loss.
 
     Raises:
-        ValueError: The constructor has a parameter without a default that the settings do not fill.
+        ValueError: The constructor has a parameter without a default that the settings do not fill, or the class has
+            abstract methods.
     """
+    abstract = sorted(getattr(loss_class, "__abstractmethods__", ()))
+    if abstract:
+        raise ValueError(
+            f"expected a loss with all its methods; got {loss_class.__name__} with the abstract {', '.join(abstract)}. "
+            "Write these methods, or name a subclass that has them"
+        )
     taken, missing = {}, []
     for name, parameter in inspect.signature(loss_class).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -5,14 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...losses.external import ExternalLoss
-from ...losses.retrieval import PAIR_LOSSES, RetrievalLoss
+from ...losses import PAIR_LOSSES, ExternalLoss, RetrievalLoss
 from ..training_args import RetrievalTrainingArguments
 from .imported_loss import build_from_settings, import_loss_class
-
-# These compare pairs of images, and a memory gives them more pairs. The other losses of ours compare images with
-# proxies, or rank the images of the batch.
-_WITH_MEMORY = ("contrastive", "supcon")
 
 
 def build_loss(
@@ -20,11 +15,11 @@ def build_loss(
 ) -> RetrievalLoss:
     """Build the objective of a run.
 
-    `args.loss` names one of `PAIR_LOSSES`, or a class of one's own as `module:Class`. Its constructor gets `margin`,
-    `temperature` (where `args` sets it), `num_classes` and `embedding_dim`, each where it has a parameter of that name.
-    A class of one's own takes the place of the contrastive loss in `RetrievalLoss`, so that `koleo_weight` means the
-    same with every loss. If its `forward` takes `self_index`, as our losses of pairs do, it can have a memory
-    (`memory_size`). Any other is called as `ExternalLoss` describes, and has no memory.
+    `args.loss` names one of `PAIR_LOSSES`, or any class of modules as `module:Class`. The constructor of the class gets
+    `margin`, `temperature` (if `args` sets it), `num_classes` and `embedding_dim`, each if it has a parameter of that
+    name. The loss replaces the contrastive loss in `RetrievalLoss`, so that `koleo_weight` has the same meaning with
+    every loss. If its `forward` takes `self_index`, as that of `PairLoss` does, it is compared with the memory too. Any
+    other loss is called as `ExternalLoss` describes, and has no memory.
 
     Args:
         args: The settings of the run. An `args.memory_size` of at most 1 is a share of the training set.
@@ -39,7 +34,7 @@ def build_loss(
     Raises:
         ImportError: The module that `args.loss` names does not exist, or one of its own imports fails.
         ValueError: The memory is smaller than the images of one step, a setting is outside its domain, or the class
-            that `args.loss` names is not there, is no loss of pairs or cannot be built.
+            that `args.loss` names does not exist, is a whole objective or cannot be built.
     """
     memory_size = memory_rows(args, num_images)
     if 0 < memory_size < global_batch:
@@ -52,10 +47,7 @@ def build_loss(
         "num_classes": num_classes,
         "embedding_dim": embedding_dim,
     }
-    if args.loss in PAIR_LOSSES:
-        pair_loss = build_from_settings(PAIR_LOSSES[args.loss], settings)
-    else:
-        pair_loss = _as_pair_loss(build_from_settings(import_loss_class(args.loss), settings), memory_size)
+    pair_loss = _as_pair_loss(build_from_settings(_loss_class(args), settings), memory_size)
     return RetrievalLoss(
         koleo_weight=args.koleo_weight,
         memory_size=memory_size,
@@ -70,7 +62,8 @@ def build_loss(
 def memory_rows(args: RetrievalTrainingArguments, num_images: int) -> int:
     """Return the number of embeddings in the memory.
 
-    The paper's memory is as large as the training set, or a fifth of it for In-Shop.
+    By default the memory is as large as the training set for a loss with `memory_by_default`, and there is none for any
+    other loss. The paper's memory is as large as the training set, or a fifth of it for In-Shop.
 
     Args:
         args: The settings of the run.
@@ -80,7 +73,7 @@ def memory_rows(args: RetrievalTrainingArguments, num_images: int) -> int:
         The number of embeddings; 0 is no memory.
     """
     if args.memory_size is None:
-        return num_images if args.loss in _WITH_MEMORY else 0
+        return num_images if getattr(_loss_class(args), "memory_by_default", False) else 0
     return int(args.memory_size * num_images) if args.memory_size <= 1 else int(args.memory_size)
 
 
@@ -89,8 +82,13 @@ def adapt_loss(loss: nn.Module) -> Any:
     return loss if _takes(loss, "self_index") else ExternalLoss(loss)
 
 
+def _loss_class(args: RetrievalTrainingArguments) -> type[nn.Module]:
+    """Return the class of the loss that the arguments name."""
+    return PAIR_LOSSES[args.loss] if args.loss in PAIR_LOSSES else import_loss_class(args.loss)
+
+
 def _as_pair_loss(loss: nn.Module, memory_size: int) -> nn.Module:
-    """Return a loss of one's own in the form in which `RetrievalLoss` takes the place of the contrastive one."""
+    """Return a loss with the signature of `PairLoss`: the loss itself, or any other one wrapped."""
     name = type(loss).__name__
     if _takes(loss, "memory_embeddings"):
         raise ValueError(
@@ -102,9 +100,9 @@ def _as_pair_loss(loss: nn.Module, memory_size: int) -> nn.Module:
         return loss
     if memory_size:
         raise ValueError(
-            f"expected memory_size 0 with {name}, whose forward takes no self_index and so cannot tell an image from "
-            f"its own entry in a memory; got a memory of {memory_size} embeddings. Leave memory_size out, or derive "
-            "the loss from one of hf_vitret"
+            f"expected memory_size 0 with {name}, whose forward takes no self_index to leave out an image's own entry "
+            f"in the memory; got a memory of {memory_size} embeddings. Leave memory_size out, or derive the loss from "
+            "PairLoss"
         )
     return _ExternalPairLoss(loss)
 
@@ -114,7 +112,7 @@ def _takes(loss: nn.Module, name: str) -> bool:
 
 
 class _ExternalPairLoss(nn.Module):
-    """Call an `ExternalLoss` as `RetrievalLoss` calls a loss of pairs, for one number in place of named terms."""
+    """Give an `ExternalLoss` the signature of `PairLoss`, which returns one number."""
 
     uses_references = False
 

@@ -1,1 +1,1 @@
-"""Answers over HTTP: a page and an API that find the images of an index by an image that is uploaded."""
+"""An HTTP server that searches an index for images similar to an uploaded one, with a web page and an API."""

@@ -1,4 +1,4 @@
-"""The server as an ASGI app, for `hf-vitret serve` or for a server of one's own."""
+"""The ASGI app of the search server, for `hf-vitret serve` or any other ASGI server."""
 
 from __future__ import annotations
 
@@ -40,29 +40,43 @@ def create_app(
     dtype: str = "auto",
     allowed_hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
-    """Make the app.
+    """Make the ASGI app of the search server.
 
-    `POST /search` takes a form with `image`, a file, and `k`, `min_score` and `where`; `/images/ROW` gives small
-    pictures; `/health`, `/metrics` (Prometheus), `/openapi.json`; and `/` is a page. Nothing says who may ask: put what
-    knows that in front of it.
+    The routes are
+
+    * `POST /search`: a search, by a form with the file `image` and the fields `k`, `min_score` and `where`;
+    * `/images/ROW`: a thumbnail of the image at a row of the index;
+    * `/health`: the state of the server, its index and its model;
+    * `/metrics`: counts and times in the format of Prometheus;
+    * `/openapi.json`: the description of the API;
+    * `/`: a web page for searches.
+
+    The app does not authenticate users. Put a reverse proxy that does in front of it if access is to be restricted.
 
     Args:
-        index: What is searched. It must not change meanwhile.
-        model: That made the index, on the device where it runs; nobody else uses it meanwhile.
-        image_dir: Folder that was embedded, for the pictures. None: without them.
-        settings: Limits; default: `ServingSettings()`.
-        identity: Of the model, where it is known; else it is found.
-        columns: Metadata that is shown, and that conditions may name; default: all. Paths never are.
-        min_score: What scores below it is no match, where a request does not say otherwise.
-        title: Of the page.
-        dtype: In which the model computes, as for `ImageEncoder`.
-        allowed_hosts: Names under which the server is asked. A page of another site, whose name leads here too, is
-            refused. Default: any.
+        index: The index to search. It must not be changed while the app runs.
+        model: The model that made the index, on the device to compute on. Nothing else may use it while the app runs.
+        image_dir: The folder of the indexed images, to serve thumbnails from. Default: no thumbnails.
+        settings: The limits of the server. Default: `ServingSettings()`.
+        identity: The identity of the model. Default: it is computed from the model.
+        columns: Columns of the metadata that answers show and that conditions may name. Default: all but the paths,
+            which are never shown.
+        min_score: The lowest score of a match, for requests that do not set their own. Default: every score counts.
+        title: The title of the page.
+        dtype: The type in which the model computes: `"float32"`, `"bfloat16"` or `"float16"`, the latter two by
+            autocast. `"auto"` is bfloat16 on devices that compute in it fast, else float32.
+        allowed_hosts: The values of the `Host` header that are accepted, as names without a port. Requests for other
+            names are refused, which protects against web pages whose domain name resolves to this server (DNS
+            rebinding). Default: any name.
+
+    Returns:
+        The app.
 
     Raises:
-        ImportError: A package is missing.
-        ValueError: The index is of another model, and the message says which; or it has no such column, or no paths.
-        FileNotFoundError: There is no such folder of images.
+        ImportError: A package of the extra `serve` is missing.
+        ValueError: The index was made by another model (the message names both), it has no such column, or it has no
+            paths of images although `image_dir` is given.
+        FileNotFoundError: The folder of images does not exist.
     """
     check_packages()
     from fastapi import FastAPI
@@ -100,12 +114,12 @@ def create_app(
             parts.picture_threads.close()
             search.close()
 
-    # No page of FastAPI's own: both load scripts from elsewhere.
+    # FastAPI's own documentation pages are disabled, because they load scripts from other servers.
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, lifespan=running)
     app.state.parts = parts
     app.include_router(router)
     add_error_answers(app)
-    # From the inside out.
+    # The middleware that is added last sees a request first.
     app.add_middleware(UploadGate, settings=settings, in_progress=in_progress)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     app.add_middleware(RequestLog, metrics=metrics)
@@ -113,10 +127,10 @@ def create_app(
 
 
 def check_packages() -> None:
-    """Check that what the server is built on is installed.
+    """Check that the packages of the extra `serve` are installed.
 
     Raises:
-        ImportError: It is not.
+        ImportError: A package is missing.
     """
     if any(find_spec(name) is None for name in PACKAGES):
         raise ImportError(MISSING)

@@ -1,4 +1,4 @@
-"""One thread that runs the model: images that wait at the same time are embedded together."""
+"""A thread that runs the model on batches of the images that are waiting to be embedded."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _Waiting = tuple[torch.Tensor, "Future[np.ndarray]"]
 
 
 class BatchWorker:
-    """Embeds images as they come, several a step where several wait.
+    """Embed images from several threads in one thread, in batches of those that are waiting.
 
     Args:
-        encoder: The model. No other thread uses it meanwhile.
-        max_batch: Images a step.
-        max_wait: Seconds that the first image of a step waits for others.
-        on_batch: Called with the number of images of each step.
+        encoder: The model. No other thread may use it while the worker runs.
+        max_batch: Largest number of images in a batch.
+        max_wait: Seconds that the first image of a batch waits for others.
+        on_batch: Called with the number of images of each batch. Default: not called.
     """
 
     def __init__(
@@ -46,24 +46,25 @@ class BatchWorker:
 
     @property
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """Whether the thread is alive."""
         return self._thread.is_alive()
 
     def submit(self, pixels: torch.Tensor) -> Future[np.ndarray]:
-        """Embed an image in one of the next steps, unless its future is cancelled by then.
+        """Queue an image to be embedded, unless its future is cancelled before its batch begins.
 
         Args:
-            pixels: `(3, height, width)` uint8, as `ImageEncoder.pixels_of` gives them.
+            pixels: `(3, height, width)` uint8, from `ImageEncoder.pixels_of`.
 
         Returns:
-            Of `(1, dim)` float32. It raises ValueError where the embedding is not finite, or whatever the model raises.
+            The future of the embedding, `(1, dim)` float32. Its error is a ValueError if the embedding is not finite,
+            or an error of the model.
         """
         future: Future[np.ndarray] = Future()
         self._waiting.put((pixels, future))
         return future
 
     def close(self) -> None:
-        """Embed what waits, and end the thread."""
+        """Embed the images that are waiting, and end the thread."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -72,13 +73,13 @@ class BatchWorker:
         with self._encoder.evaluating():
             while is_open:
                 batch, is_open = self._take()
-                # From here on it is too late to cancel.
+                # Marks the futures as running, so that they can no longer be cancelled, and drops cancelled ones.
                 batch = [(pixels, future) for pixels, future in batch if future.set_running_or_notify_cancel()]
                 if batch:
                     self._embed(batch)
 
     def _take(self) -> tuple[list[_Waiting], bool]:
-        """Wait for images; return them, and whether more may come."""
+        """Wait for a batch of images, and return it together with whether more images may come."""
         batch: list[_Waiting] = []
         end = None
         while len(batch) < self._max_batch:
@@ -97,7 +98,7 @@ class BatchWorker:
             self._on_batch(len(batch))
         try:
             embeddings = self._encoder.encode(torch.stack([pixels for pixels, _ in batch])).cpu()  # (B, dim)
-        except Exception as error:  # the thread lives on; who waits for these images is told
+        except Exception as error:  # passed on to the requests of this batch, while the thread goes on
             for _, future in batch:
                 future.set_exception(error)
             return

@@ -1,4 +1,4 @@
-"""Errors as JSON: what is wrong with a request in words, and of the server nothing."""
+"""Answers to failed requests: JSON that explains what is wrong with a request and reveals nothing of the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from .refusals import RefusedRequest
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Let an app answer each error by `{"error": ...}`. What is the server's own fault is logged by whoever runs it."""
+    """Make an app answer each error with `{"error": ...}`.
+
+    The details of an error of the server itself are left to the log of the ASGI server.
+
+    Args:
+        app: The app.
+    """
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_fields)
     app.add_exception_handler(RefusedRequest, _of_refusal)
@@ -22,13 +28,13 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_server)
 
 
-# Starlette's type of a handler takes any exception; each of these is only called with its own.
+# Starlette types the error of a handler as any exception; each handler here is called with its own class only.
 def _of_http(request: Request, error: Any) -> JSONResponse:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 def _of_fields(request: Request, error: Any) -> JSONResponse:
-    # By name and rule: what was sent is not sent back.
+    # The message has the name of the field and the violated rule, and does not repeat the value that was sent.
     parts = [f"{' '.join(map(str, each['loc'][1:])) or 'request'}: {each['msg']}" for each in error.errors()]
     return JSONResponse({"error": "; ".join(parts)}, 422)
 
@@ -42,4 +48,4 @@ def _of_time(request: Request, error: Any) -> JSONResponse:
 
 
 def _of_server(request: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"error": "the server failed; whoever runs it finds the reason in its log"}, 500)
+    return JSONResponse({"error": "the server failed; the reason is in its log, which its operator can read"}, 500)

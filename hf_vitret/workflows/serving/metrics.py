@@ -1,4 +1,4 @@
-"""Counts and times of a server, in the text that Prometheus reads."""
+"""Metrics of the server in the text format of Prometheus: requests, search times and batch sizes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Histogram:
-    """How often values up to each bound were seen.
+    """A histogram with cumulative counts of the values up to each bound.
 
     Args:
-        bounds: Ascending.
+        bounds: The upper bounds of the buckets, ascending.
     """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -28,12 +28,12 @@ class Histogram:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """Count a value."""
+        """Add a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def lines(self, name: str) -> Iterator[str]:
-        """Write the samples."""
+        """Yield the lines of the samples under the name of a metric."""
         total = 0
         for bound, count in zip((*map(repr, map(float, self._bounds)), "+Inf"), self._counts, strict=True):
             total += count
@@ -43,7 +43,7 @@ class Histogram:
 
 
 class Metrics:
-    """What has happened since the server started; any thread may count."""
+    """Thread-safe counters of requests, search times and batch sizes since the server started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,9 +55,9 @@ class Metrics:
         """Count a request.
 
         Args:
-            path: One of a few: each is kept for ever.
-            status: Of the answer.
-            seconds: It took; None: not noted.
+            path: The path as a label of the metric, one of a fixed set, because each value stays in memory.
+            status: The HTTP status of the answer.
+            seconds: The time to the answer; `None` leaves it out of the histogram.
         """
         with self._lock:
             self._requests[path, status] += 1
@@ -65,15 +65,15 @@ class Metrics:
                 self._seconds.add(seconds)
 
     def add_batch(self, num_images: int) -> None:
-        """Count a step of the model."""
+        """Count a batch that the model embedded."""
         with self._lock:
             self._batches.add(num_images)
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """Write all of it.
+        """Return all metrics as text.
 
         Args:
-            gauges: What is so at this moment: by name, a description in one line and the value.
+            gauges: Further metrics of the present state: name -> description in one line, and value.
         """
         with self._lock:
             lines = [

@@ -1,4 +1,4 @@
-"""The page of a server: one file that refers to nothing outside itself."""
+"""The web page of the server: one HTML document that loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """A page and what a browser may do for it.
+    """A page and its content security policy.
 
     Attributes:
-        html: The whole document.
-        policy: Content security policy: its own script and style, and this server.
+        html: The complete document.
+        policy: The content security policy, which allows only the script and style of the page and requests to this
+            server.
     """
 
     html: str
@@ -31,12 +32,15 @@ class Page:
 
 
 def draw_page(title: str, note: str, settings: ServingSettings) -> Page:
-    """Draw the page.
+    """Make the page.
 
     Args:
-        title: Of the page.
-        note: A line under it: what is searched, say.
-        settings: The largest upload is told before it is sent.
+        title: The title.
+        note: A line under the title, such as the number of images.
+        settings: The limits of the server. The page refuses files that are too large without sending them.
+
+    Returns:
+        The page and its content security policy.
     """
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     html = template.substitute(

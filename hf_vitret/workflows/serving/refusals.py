@@ -1,14 +1,14 @@
-"""A request that is refused: why, in words that its sender may read."""
+"""The exception of a refused request, with a message for its sender."""
 
 from __future__ import annotations
 
 
 class RefusedRequest(Exception):
-    """Says what was expected and what came, and nothing of the server.
+    """A request is refused. The message is sent to the client and must reveal nothing of the server.
 
     Args:
-        status: Of HTTP, 4xx.
-        message: One sentence.
+        status: The HTTP status of the answer, 4xx.
+        message: What was expected, what was received, and how to mend the request.
     """
 
     def __init__(self, status: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What is done around each request: its count and time, and headers that keep browsers from guessing."""
+"""Middleware that counts and times requests, and adds security headers to their answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-r
 
 
 class RequestLog:
-    """Wraps an ASGI app.
+    """ASGI middleware that counts and times requests, and adds security headers to the answers.
 
     Args:
-        app: The app.
-        metrics: Where requests are counted.
+        app: The app to wrap.
+        metrics: The counters to add requests to.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -32,9 +32,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500  # of what ends without an answer
+        start, status = time.perf_counter(), 500  # the status of a request that ends without an answer
 
-        async def noting(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -42,14 +42,14 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_with_headers)
         finally:
-            path = _known(scope["path"])
+            path = _path_label(scope["path"])
             seconds = time.perf_counter() - start if path == SEARCH_PATH else None
             self._metrics.add_request(path, status, seconds)
 
 
-def _known(path: str) -> str:
+def _path_label(path: str) -> str:
     if path.startswith(IMAGES_PATH + "/"):
         return IMAGES_PATH
     return path if path in _PATHS else "other"

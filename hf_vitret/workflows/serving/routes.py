@@ -1,4 +1,4 @@
-"""What the server is asked: a search, a picture, how it is, and the page."""
+"""The routes of the server: search, thumbnails, health, metrics and the web page."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -28,28 +28,28 @@ router = APIRouter()
 class Result(BaseModel):
     """An image that was found."""
 
-    rank: int = Field(description="from 1")
+    rank: int = Field(description="rank in the results, from 1")
     id: str | int
-    score: float = Field(description="higher is better; of unit vectors, the cosine")
-    image: str | None = Field(description="address of its picture on this server; null where there are none")
+    score: float = Field(description="similarity, higher is better: the cosine, if the vectors have unit length")
+    image: str | None = Field(description="URL of its thumbnail on this server; null if the server has none")
     metadata: dict[str, Any]
 
 
 class SearchAnswer(BaseModel):
-    """What was found: best first, empty where nothing matches."""
+    """The images that were found, best first; empty if none matches."""
 
     results: list[Result]
 
 
 class ErrorAnswer(BaseModel):
-    """What was expected, and what came."""
+    """A message on what was expected, what was received and how to mend the request."""
 
     error: str
 
 
 @dataclass
 class Parts:
-    """What the answers are made from, as `app.state.parts`."""
+    """The objects that the routes use, stored as `app.state.parts`."""
 
     search: ImageSearch
     thumbnails: Thumbnails
@@ -67,23 +67,23 @@ def _parts(request: Request) -> Parts:
     SEARCH_PATH,
     response_model=SearchAnswer,
     responses={
-        400: {"model": ErrorAnswer, "description": "not a form"},
+        400: {"model": ErrorAnswer, "description": "the body is not a form"},
         408: {"model": ErrorAnswer, "description": "the upload took too long"},
-        413: {"model": ErrorAnswer, "description": "too many bytes or pixels"},
-        415: {"model": ErrorAnswer, "description": "not an image of a format that is taken"},
-        422: {"model": ErrorAnswer, "description": "a damaged image, or a field that is wrong"},
-        503: {"model": ErrorAnswer, "description": "too many searches at once; Retry-After says when to try again"},
+        413: {"model": ErrorAnswer, "description": "the upload has too many bytes or pixels"},
+        415: {"model": ErrorAnswer, "description": "the file is not an image of a supported format"},
+        422: {"model": ErrorAnswer, "description": "the image is damaged, or a field is invalid"},
+        503: {"model": ErrorAnswer, "description": "too many searches at once; Retry-After states when to try again"},
         504: {"model": ErrorAnswer, "description": "the search took too long"},
     },
 )
 async def search(
     request: Request,
     image: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF or BMP")],
-    k: Annotated[int, Form(ge=1, le=MAX_K, description="images to find")] = DEFAULT_K,
-    min_score: Annotated[float | None, Form(allow_inf_nan=False, description="what scores less is no match")] = None,
+    k: Annotated[int, Form(ge=1, le=MAX_K, description="number of images to find")] = DEFAULT_K,
+    min_score: Annotated[float | None, Form(allow_inf_nan=False, description="lowest score of a match")] = None,
     where: Annotated[
         list[Annotated[str, Field(max_length=MAX_CONDITION)]],
-        Form(max_length=MAX_CONDITIONS, description="conditions on the metadata, as color=red or price<=20"),
+        Form(max_length=MAX_CONDITIONS, description="conditions on the metadata, such as color=red or price<=20"),
     ] = [],  # noqa: B006 (FastAPI copies it)
 ) -> Response:
     """Find the images nearest to an uploaded one."""
@@ -94,26 +94,26 @@ async def search(
         picture = f"{IMAGES_PATH.lstrip('/')}/{hit.position}" if parts.thumbnails.are_there else None
         facts = {"rank": hit.rank, "id": hit.image_id, "score": hit.score}
         results.append({**facts, "image": picture, "metadata": hit.metadata})
-    # Metadata may be what JSON does not have: dates, NaN.
+    # Metadata may have values that JSON does not have, such as dates and NaN.
     content = json_text({"results": results}, default=str)
     return Response(content, media_type="application/json")
 
 
 @router.get(IMAGES_PATH + "/{row}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def picture(request: Request, row: int) -> Response:
-    """Return the picture of an image of the index."""
+    """Return a thumbnail of an image of the index."""
     parts = _parts(request)
     if parts.picture_threads is None:
         raise RuntimeError("expected the app to have been started")
     content = await parts.picture_threads.run(parts.thumbnails.jpeg, row)
     if content is None:
-        raise RefusedRequest(404, "there is no such picture")
+        raise RefusedRequest(404, f"expected the row of an image that has a thumbnail; there is none at row {row}")
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/health")
 async def health(request: Request) -> JSONResponse:
-    """Say whether searches are answered, in which index, with which model."""
+    """Return whether the server answers searches, and describe its index and model."""
     search = _parts(request).search
     facts = {
         "status": "ok" if search.is_running else "down",
@@ -127,10 +127,10 @@ async def health(request: Request) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """Return counts and times, as Prometheus reads them."""
+    """Return counts and times in the format of Prometheus."""
     parts = _parts(request)
     gauges = {
-        "hf_vitret_searches_in_progress": ("Searches that are under way.", parts.in_progress.count),
+        "hf_vitret_searches_in_progress": ("Searches in progress.", parts.in_progress.count),
         "hf_vitret_index_images": ("Images that a search can find.", len(parts.search.index)),
     }
     return Response(parts.metrics.text(gauges), media_type=MEDIA_TYPE)
@@ -138,6 +138,6 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 async def page(request: Request) -> Response:
-    """Return the page."""
+    """Return the web page."""
     shown = _parts(request).page
     return HTMLResponse(shown.html, headers={"Content-Security-Policy": shown.policy})

@@ -1,4 +1,4 @@
-"""The app run on an address, until it is told to end."""
+"""Run the app with uvicorn on an address until SIGTERM or Ctrl+C."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from .settings import ServingSettings
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-# Connections for each search that may be under way: pages and pictures too, and those that only wait.
+# Connections for each search that may be in progress, which also serve pages and thumbnails or are idle.
 CONNECTIONS_PER_SEARCH = 8
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine alone."""
+    """Say whether a host is a loopback address, which only this machine can reach."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -28,18 +28,21 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
+    """Open a listening socket.
 
     Args:
-        host: Name or number.
-        port: 0 for one that is free.
+        host: Name or IP address of an interface of this machine.
+        port: The port; 0 chooses a free one.
+
+    Returns:
+        The socket.
 
     Raises:
-        OSError: It is in use, or none of this machine's; the message says what to do.
+        OSError: The address is in use, or does not belong to this machine.
     """
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By the protocol's number, which `socket.create_server` leaves out: only on sockets that say that they are TCP does
-    # asyncio turn off Nagle's algorithm, which holds back an answer for 40 ms.
+    # `socket.create_server` leaves out the number of the protocol. asyncio disables Nagle's algorithm, which delays an
+    # answer by 40 ms, only on sockets whose protocol is given as TCP.
     listener = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,25 +51,25 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise OSError(
-            f"expected an address that is free on this machine; {host} port {port} is none ({error}): "
+            f"expected an address of this machine that is free; {host} port {port} cannot be used ({error}): "
             "choose others with --host and --port"
         ) from error
     return listener
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return where a browser finds a server."""
+    """Return the URL of the server that listens on a socket."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def run_server(app: FastAPI, listener: socket.socket, settings: ServingSettings) -> None:
-    """Serve until SIGTERM or Ctrl+C: no new request is taken then, and those that run are finished.
+    """Serve until SIGTERM or Ctrl+C; requests in progress are then finished, and new ones are not accepted.
 
     Args:
-        app: Of `create_app`.
-        listener: Of `listen`.
-        settings: Those of the app.
+        app: The app, from `create_app`.
+        listener: The socket, from `listen`.
+        settings: The limits that the app was made with.
     """
     import uvicorn
 
@@ -82,14 +85,14 @@ def run_server(app: FastAPI, listener: socket.socket, settings: ServingSettings)
         timeout_graceful_shutdown=int(settings.upload_timeout + settings.timeout) + 5,
     )
     server = uvicorn.Server(config)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each malformed request
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns about each malformed request
     is_main = threading.current_thread() is threading.main_thread()
-    # uvicorn ends by sending itself the signal that ended it, which here has had its effect.
+    # uvicorn sends the signal that stopped it to the process again at its end; it is ignored here.
     before = signal.signal(signal.SIGTERM, lambda number, frame: None) if is_main else None
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
-        pass  # the same, of Ctrl+C
+        pass  # the repeated signal of Ctrl+C
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, before)

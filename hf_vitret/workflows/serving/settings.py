@@ -1,4 +1,4 @@
-"""What a server takes: how much of an upload, how many at once, and for how long."""
+"""The limits of the server: sizes of uploads, numbers of concurrent requests, and times."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ MEGAPIXEL = 1_000_000
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """Limits of a server; what is beyond them is refused in words, and costs no more than finding that out.
+    """Limits of the server. A request beyond a limit is refused with a message, before it takes further resources.
 
     Attributes:
-        max_upload_bytes: Of a request, the few that surround the file among them.
-        max_pixels: Of an image. Decoding takes up to 16 bytes a pixel, in each of `num_threads`.
-        max_batch: Images that the model embeds at once.
-        max_wait: Seconds that an image waits for others to be embedded with.
-        max_waiting: Searches that are under way; whoever comes next is told to come again (503).
-        timeout: Seconds that a search may take once it is uploaded (504).
-        upload_timeout: Seconds that an upload may take (408).
-        num_threads: Threads that decode and search.
+        max_upload_bytes: Largest size in bytes of the body of a request: the file and the few bytes of the form.
+        max_pixels: Largest number of pixels of an image. Decoding takes up to 16 bytes per pixel in each of
+            `num_threads` threads.
+        max_batch: Largest number of images that the model embeds at once.
+        max_wait: Seconds that an image waits for others to be embedded in one batch; 0 does not wait.
+        max_waiting: Largest number of searches in progress. Further ones are refused with status 503.
+        timeout: Seconds that a search may take after its upload (status 504).
+        upload_timeout: Seconds that an upload may take (status 408).
+        num_threads: Number of threads that decode images and search.
 
     Raises:
-        ValueError: One is not above 0.
+        ValueError: A limit is infinite or not above 0 (for `max_wait`, below 0).
     """
 
     max_upload_bytes: int = 20 * MIB
@@ -42,4 +43,7 @@ class ServingSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (0 < value < math.inf or (field.name == "max_wait" and value == 0)):
-                raise ValueError(f"expected {field.name} above 0; got {value}")
+                bound = "of at least" if field.name == "max_wait" else "above"
+                raise ValueError(
+                    f"expected {field.name} {bound} 0; got {value}. Set it to a finite number in this range"
+                )

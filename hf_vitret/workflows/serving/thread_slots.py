@@ -1,4 +1,4 @@
-"""Threads for what would hold up the event loop, with nothing queued in front of them but waiting requests."""
+"""A thread pool for blocking functions of an asyncio app that drops the arguments of cancelled calls at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 
 
 class ThreadSlots:
-    """Runs functions in so many threads; a request that gives up while it waits leaves nothing behind.
+    """Run functions in a fixed number of threads; a call that is cancelled while it waits frees its arguments at once.
 
-    A thread pool alone would keep what was given up, an upload among its arguments, until a thread is free. Made inside
-    a running event loop.
+    The queue of a plain thread pool would keep a cancelled call and its arguments, such as an upload, until a thread is
+    free. An instance must be created inside a running event loop.
 
     Args:
-        num_threads: Functions that run at once.
+        num_threads: Number of functions that run at the same time.
     """
 
     def __init__(self, num_threads: int) -> None:
@@ -28,17 +28,24 @@ class ThreadSlots:
         self._loop = asyncio.get_running_loop()
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Wait for a thread, and for the function in it.
+        """Wait for a free thread, and run a function in it.
+
+        Args:
+            function: The function.
+            *arguments: Its arguments.
+
+        Returns:
+            The result of the function.
 
         Raises:
-            Exception: What the function raises.
+            Exception: The error of the function.
         """
         await self._free.acquire()
         future = self._threads.submit(function, *arguments)
-        # Not when the wait for it ends, which may be given up: when the thread is free again.
+        # Released when the thread is free, which may be later than the end of a cancelled call.
         future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._free.release))
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for the running functions, and end the threads."""
         self._threads.shutdown()

@@ -1,4 +1,4 @@
-"""Small pictures of the images of an index, by their place in it: no path is ever asked for, or told."""
+"""Thumbnails of the images of an index, requested by row, so that clients neither send nor see paths."""
 
 from __future__ import annotations
 
@@ -14,31 +14,39 @@ if TYPE_CHECKING:
 
     from ...indexing.image_index import ImageIndex
 
-SIDE = 320  # pixels: twice those drawn, for sharp screens
-NUM_KEPT = 1_000  # at some 15 kB each
+SIDE = 320  # pixels, twice the size on the page, for screens of high resolution
+NUM_KEPT = 1_000  # thumbnails in the cache, of about 15 kB each
 
 
 class Thumbnails:
-    """JPEG files of the images that an index names, and of no others.
+    """Thumbnails of the images of an index as JPEG files. No other image can be read.
 
     Args:
-        index: Its column `path` says where they are.
-        folder: That the paths are relative to. None: there are no pictures.
+        index: The index, whose column `path` has the paths of the images.
+        folder: The folder that the paths are relative to. `None` serves no thumbnails.
+
+    Attributes:
+        are_there: Whether there are thumbnails: whether a folder is given.
+        jpeg: A function from a row of the index to its thumbnail as the bytes of a JPEG file, or to `None` if there is
+            none. The latest results are cached.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        FileNotFoundError: The folder does not exist.
         ValueError: The index has no paths.
     """
 
     def __init__(self, index: ImageIndex, folder: str | PathLike[str] | None) -> None:
         self._records, self.are_there = index.records, folder is not None
         if self.are_there and PATH_COLUMN not in index.records.table.column_names:
-            raise ValueError("expected an index with the column path, for the pictures; it has none: leave them out")
+            raise ValueError(
+                "expected an index with the column path, to find the images for thumbnails; it has none. Serve without "
+                "an image folder"
+            )
         self._images = FoundImages(folder, SIDE)
         self.jpeg = lru_cache(NUM_KEPT)(self._jpeg)
 
     def _jpeg(self, row: int) -> bytes | None:
-        """Return the picture at a position of the index; None where there is none."""
+        """Return the thumbnail at a row of the index; `None` if there is none."""
         if not self.are_there or not 0 <= row < len(self._records) or self._records.is_removed[row]:
             return None
         image = self._images.found(self._records.rows([row])[0][PATH_COLUMN])

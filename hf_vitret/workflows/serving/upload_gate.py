@@ -1,4 +1,4 @@
-"""The gate in front of uploads: so many at once, so many bytes, so many seconds; none is read further than that."""
+"""Middleware that limits uploads: their number at the same time, their size, and the time that they take."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ if TYPE_CHECKING:
     from .settings import ServingSettings
 
 RETRY_AFTER = "1"  # seconds
-# After a refusal the rest of an upload is read for this long and thrown away: a connection that is closed on bytes
-# which nobody read is reset, and the sender never sees the answer.
-LINGER = 2.0
+# Seconds for which the rest of a refused upload is read and discarded. A connection that is closed with unread bytes is
+# reset, and the client would not receive the answer.
+DRAIN_SECONDS = 2.0
 
 
 @dataclass
 class InProgress:
-    """How many searches are under way."""
+    """The number of searches in progress.
+
+    Attributes:
+        count: The number.
+    """
 
     count: int = 0
 
 
 class UploadGate:
-    """Wraps an ASGI app.
+    """ASGI middleware that refuses uploads beyond the limits, and reads none of them further than needed.
 
     Args:
-        app: The app.
+        app: The app to wrap.
         settings: The limits.
-        in_progress: Kept up to date.
+        in_progress: The counter of searches in progress, which is updated.
     """
 
     def __init__(self, app: ASGIApp, settings: ServingSettings, in_progress: InProgress) -> None:
@@ -50,7 +54,12 @@ class UploadGate:
         body = _Body(receive, send, self._settings)
         try:
             if self._in_progress.count >= self._settings.max_waiting:
-                raise body.refusal(503, "expected fewer searches at once; try again", {"Retry-After": RETRY_AFTER})
+                raise body.refusal(
+                    503,
+                    f"expected at most {self._settings.max_waiting} searches at once; that many are in progress. Try "
+                    f"again in {RETRY_AFTER} second",
+                    {"Retry-After": RETRY_AFTER},
+                )
             body.check_declared(dict(scope["headers"]).get(b"content-length"))
         except HTTPException as refusal:
             answer = JSONResponse({"error": refusal.detail}, refusal.status_code, refusal.headers)
@@ -64,7 +73,7 @@ class UploadGate:
 
 
 class _Body:
-    """The upload of one request, counted as it comes, and the answer to it."""
+    """The body of one request, whose bytes are counted as they arrive, and the answer to the request."""
 
     def __init__(self, receive: Receive, send: Send, settings: ServingSettings) -> None:
         self._receive, self._send, self._settings = receive, send, settings
@@ -72,24 +81,26 @@ class _Body:
         self._is_whole = self._is_refused = False
 
     def refusal(self, status: int, message: str, headers: dict[str, str] | None = None) -> HTTPException:
-        """Return what to raise; the connection ends with it."""
+        """Make the exception of a refusal, after whose answer the connection is closed."""
         self._is_refused = True
         return HTTPException(status, message, headers)
 
     def check_declared(self, length: bytes | None) -> None:
-        """Refuse what says itself that it is too large."""
+        """Refuse a request whose header `Content-Length` exceeds the limit."""
         if length is not None and length.isdigit() and int(length) > self._settings.max_upload_bytes:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """Pass on a piece."""
+        """Receive the next part of the body, and check the limits of time and size."""
         if self._is_whole:
             return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._end - time.monotonic()))
         except asyncio.TimeoutError:
             raise self.refusal(
-                408, f"expected the whole upload within {self._settings.upload_timeout:g} seconds"
+                408,
+                f"expected the whole upload within {self._settings.upload_timeout:g} seconds; it took longer. Send a "
+                "smaller file, or use a faster connection",
             ) from None
         self._num_bytes += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
@@ -98,18 +109,18 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass on the answer; after a refusal, read on for a while before its end."""
+        """Send the answer; after a refusal, drain the rest of the upload before the answer ends."""
         if not self._is_refused:
             await self._send(message)
         elif message["type"] == "http.response.start":
             await self._send({**message, "headers": [*message["headers"], (b"connection", b"close")]})
         else:
             await self._send({**message, "more_body": True})
-            await self._linger()
+            await self._drain()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _linger(self) -> None:
-        end = time.monotonic() + LINGER
+    async def _drain(self) -> None:
+        end = time.monotonic() + DRAIN_SECONDS
         while not self._is_whole and (left := end - time.monotonic()) > 0:
             try:
                 message = await asyncio.wait_for(self._receive(), left)
@@ -118,4 +129,5 @@ class _Body:
             self._is_whole = not message.get("more_body", False)
 
     def _too_large(self) -> HTTPException:
-        return self.refusal(413, f"expected at most {self._settings.max_upload_bytes / 2**20:,.6g} MiB; got more")
+        limit = f"{self._settings.max_upload_bytes / 2**20:,.6g} MiB"
+        return self.refusal(413, f"expected an upload of at most {limit}; got more. Send a smaller file")

@@ -1,4 +1,4 @@
-"""An uploaded file, made an image; whatever it is, it costs no more than an image of the largest size."""
+"""Decode an untrusted uploaded file to an image, within limits of pixels and decoding time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .refusals import RefusedRequest
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-# How each format begins. A file is given to the decoder of its format alone: Pillow has dozens, one of which starts a
-# program; and neither a name nor a content type of the sender's is looked at.
+# The first bytes of each format. A file is passed only to the decoder of its format: Pillow has dozens of decoders, one
+# of which runs an external program. The file name and content type that the client sends are ignored.
 BEGINNINGS = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -25,34 +25,38 @@ BEGINNINGS = {
 }
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF or BMP"
-# A progressive JPEG is decoded once for each of its scans, of which cameras and programs write about ten: a small file
-# of thousands would take minutes. What begins a scan is never part of compressed data.
+# A progressive JPEG is decoded once for each of its scans. Cameras and programs write about ten; a small file with
+# thousands of scans would take minutes. The marker of a scan does not occur inside compressed data.
 SCAN = b"\xff\xda"
 MAX_SCANS = 100
 
 
 def read_upload(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """Decode an uploaded file as a viewer shows it, of an animation the first picture.
+    """Decode an uploaded file to an upright RGB image; of an animation, the first frame.
 
     Args:
-        file: Its content, from the start.
-        max_pixels: More are not decoded.
+        file: The file, from its start.
+        max_pixels: Largest number of pixels; a larger image is not decoded.
 
     Returns:
         A new image of mode RGB.
 
     Raises:
-        RefusedRequest: It is empty, damaged or of a shape that is no picture's (422), no image of a format that is
-            taken (415), or too large (413).
+        RefusedRequest: The file is empty, damaged, or too narrow for an image (422), it has no supported format (415),
+            or it has too many pixels (413).
     """
     content = file.read()
     if not content:
-        raise RefusedRequest(422, "expected an image; the file is empty")
+        raise RefusedRequest(422, "expected an image; the file is empty. Send another file")
     name = format_of(content)
     if name is None:
-        raise RefusedRequest(415, f"expected an image, {FORMAT_NAMES}; the file is none of them")
+        raise RefusedRequest(
+            415, f"expected an image in {FORMAT_NAMES}; the file has none of these formats. Convert the image"
+        )
     if name == "JPEG" and content.count(SCAN) > MAX_SCANS:
-        raise RefusedRequest(422, f"expected a JPEG of at most {MAX_SCANS} scans; the file has more")
+        raise RefusedRequest(
+            422, f"expected a JPEG of at most {MAX_SCANS} scans; the file has more. Save it as a baseline JPEG"
+        )
     try:
         with Image.open(io.BytesIO(content), formats=(name,)) as image:
             _check_size(image.size, max_pixels)
@@ -61,26 +65,37 @@ def read_upload(file: BinaryIO, max_pixels: int) -> Image.Image:
     except RefusedRequest:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise RefusedRequest(413, _too_large(max_pixels)) from error
-    # Decoders raise what they like (SyntaxError, struct.error ...); whatever it is, the image is unreadable.
+        raise RefusedRequest(413, f"{_pixel_limit(max_pixels)}; got more. Reduce its size") from error
+    # Decoders raise errors of many classes (SyntaxError, struct.error, ...), each of which means an unreadable image.
     except Exception as error:
-        raise RefusedRequest(422, f"expected a whole image; the {name} file is damaged or cut short") from error
+        raise RefusedRequest(
+            422, f"expected a complete image; the {name} file is damaged or cut short. Send another file"
+        ) from error
 
 
 def format_of(content: bytes) -> str | None:
-    """Tell the format of a file by its first bytes; None where it is not one of those that are taken."""
+    """Detect the format of a file by its first bytes.
+
+    Args:
+        content: The file.
+
+    Returns:
+        A key of `BEGINNINGS`; `None` if the file has none of these formats.
+    """
     return next((name for name, beginning in BEGINNINGS.items() if beginning.match(content)), None)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise RefusedRequest(413, f"{_too_large(max_pixels)}; got {width} x {height}")
+        raise RefusedRequest(413, f"{_pixel_limit(max_pixels)}; got {width} x {height} pixels. Reduce its size")
     if max(size) > MAX_ASPECT * min(size):
         raise RefusedRequest(
-            422, f"expected an image at most {MAX_ASPECT} times as long as wide; got {width} x {height}"
+            422,
+            f"expected an image whose longer side is at most {MAX_ASPECT} times the shorter; got {width} x {height} "
+            "pixels. Crop the image",
         )
 
 
-def _too_large(max_pixels: int) -> str:
+def _pixel_limit(max_pixels: int) -> str:
     return f"expected an image of at most {max_pixels / 1e6:,.6g} megapixels"

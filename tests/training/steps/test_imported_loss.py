@@ -1,6 +1,7 @@
 """Losses named as `module:Class`: how they are found, built and called, and the words for each that cannot be."""
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from hf_vitret import RetrievalLoss, SupConLoss
-from hf_vitret.losses.external import ExternalLoss
+from hf_vitret.losses import PAIR_LOSSES, ExternalLoss
 from hf_vitret.training.steps.imported_loss import build_from_settings, import_loss_class
 from hf_vitret.training.steps.objective import build_loss
 from hf_vitret.workflows.finetune.run_results import run_settings
@@ -116,7 +117,8 @@ def test_a_loss_of_pairs_is_composed_as_a_built_in_one_is(tmp_path: Path) -> Non
     for _ in range(2):
         inputs = batch()
         assert objective(*inputs) == expected(*inputs)
-    assert built(tmp_path, "Warm").memory is None, "no memory unless memory_size asks for one"
+    assert built(tmp_path, "Warm").memory.memory_size == 100, "SupConLoss has a memory by default"
+    assert built(tmp_path, "Warm", memory_size=0).memory is None
 
 
 def test_a_module_inside_a_package(tmp_path: Path, modules: Callable[[str, str], None]) -> None:
@@ -184,9 +186,20 @@ def test_a_class_that_cannot_be_used(name: str, message: str, tmp_path: Path) ->
 
 
 def test_no_memory_without_self_index(tmp_path: Path) -> None:
-    message = r"memory_size 0 with Plain, whose forward takes no self_index .*; got a memory of 50 embeddings\. Leave"
+    message = (
+        r"memory_size 0 with Plain, whose forward takes no self_index to .*; got a memory of 50 embeddings\. Leave"
+    )
     with pytest.raises(ValueError, match=message):
         built(tmp_path, "Plain", memory_size=50)
+
+
+def test_an_abstract_class_is_refused() -> None:
+    class Unfinished(nn.Module, ABC):
+        @abstractmethod
+        def _loss(self) -> torch.Tensor: ...
+
+    with pytest.raises(ValueError, match=r"all its methods; got Unfinished with the abstract _loss\. Write"):
+        build_from_settings(Unfinished, {})
 
 
 def test_parameters_that_only_a_position_fills() -> None:
@@ -200,7 +213,7 @@ def test_parameters_that_only_a_position_fills() -> None:
 
 @pytest.mark.parametrize("name", ["MyLoss", "module:", ":MyLoss", "module.:MyLoss", "module:My.Loss", "a b:MyLoss"])
 def test_a_name_of_neither_form_is_refused_before_anything_is_imported(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"smooth_recall, or a class of your own as module:Class .*; got '"):
+    with pytest.raises(ValueError, match=rf"{', '.join(PAIR_LOSSES)}, or a class .* as module:Class .*; got {name!r}"):
         runs.arguments(tmp_path, loss=name)
 
 

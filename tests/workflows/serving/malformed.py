@@ -1,4 +1,4 @@
-"""Files that are no images, or no whole ones: kinds of them by their names, drawn from a seed."""
+"""Malformed uploads drawn from a seed: files that are not complete images, and bodies that are not valid forms."""
 
 import random
 import struct
@@ -21,7 +21,7 @@ TEXTS = (
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """Write a PNG that says it is of this size, and has a few bytes."""
+    """Make a PNG that declares a size and has only a few bytes of pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -31,16 +31,16 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 def malformed_uploads(number: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Draw files, and what each is."""
+    """Yield a description and the content of each malformed file."""
     rng = random.Random(seed)
     whole = {kind: encoded(photo(1), kind) for kind in FORMATS}
     whole["progressive"] = encoded(photo(1), "JPEG", progressive=True)
-    for place in range(number):
+    for drawn in range(number):
         kind = rng.choice(list(whole))
         content = whole[kind]
         size = rng.choice((0, 1, 10, 1_000, 100_000))
-        match place % 6:
-            case 0:  # no more than half: what lacks its last bytes alone may be a whole picture
+        match drawn % 6:
+            case 0:  # at most half of the file, because one without its last bytes may still be a complete image
                 yield f"{kind} cut short", content[: rng.randrange(len(content) // 2)]
             case 1:
                 yield f"{size} random bytes", b"\x01" + rng.randbytes(size)
@@ -61,7 +61,7 @@ def malformed_uploads(number: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def multipart_bodies(seed: int) -> Iterator[tuple[str, str, bytes]]:
-    """Draw bodies of requests that are no forms with an image: what each is, its content type, and the body."""
+    """Yield a description, the content type and the body of each request that is not a valid form with an image."""
     rng = random.Random(seed)
     image = encoded(photo(1))
     form = "multipart/form-data; boundary=XX"
@@ -73,9 +73,9 @@ def multipart_bodies(seed: int) -> Iterator[tuple[str, str, bytes]]:
     yield "no boundary", "multipart/form-data", part(name, image)
     yield "an empty boundary", "multipart/form-data; boundary=", part(name, image)
     yield "another boundary", "multipart/form-data; boundary=YY", part(name + b'; filename="a"', image)
-    yield "a charset that is none", form + "; charset=x\xff", part(name, b"text")
+    yield "an unknown charset", form + "; charset=x\xff", part(name, b"text")
     yield "no end", form, part(name + b'; filename="a"', image[: len(image) // 2], b"")[:-40]
-    yield "text in place of a file", form, part(name, b"text")
+    yield "text instead of a file", form, part(name, b"text")
     yield "no name", form, part(b'Content-Disposition: form-data; filename="a"', image)
     yield "no headers", form, part(b"", image)
     yield "another field", form, part(name.replace(b"image", b"file") + b'; filename="a"', image)

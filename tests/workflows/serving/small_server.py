@@ -1,4 +1,4 @@
-"""A real server on this machine, of twelve drawn photographs and a tiny model."""
+"""A real server on this machine with a tiny model and an index of twelve random images."""
 
 import io
 import threading
@@ -37,7 +37,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def small_index(folder: Path, model: Any) -> ImageIndex:
-    """Write the photographs into a folder, and index them: ids that are paths, as `hf-vitret embed` gives them."""
+    """Write the images into a folder, and index them with their paths as ids, like `hf-vitret embed`."""
     paths = [f"{number:02d} ü&.png" for number in range(NUM_PHOTOS)]
     for number, path in enumerate(paths):
         photo(number).save(folder / path)
@@ -50,7 +50,7 @@ def small_index(folder: Path, model: Any) -> ImageIndex:
 
 @contextmanager
 def running(app: Any) -> Iterator[str]:
-    """Serve an app by uvicorn in a thread, and return its address."""
+    """Serve an app with uvicorn in a thread inside the `with` block, and yield its URL."""
     with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_level="critical", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -69,7 +69,7 @@ def running(app: Any) -> Iterator[str]:
 
 @contextmanager
 def small_server(folder: Path, **options: Any) -> Iterator[httpx.Client]:
-    """Serve the photographs, and give a client of it; `client.app` is the app."""
+    """Serve the images inside the `with` block, and yield a client of the server; `client.app` is the app."""
     model = tiny(embedding_dim=8)
     index = small_index(folder, model)
     options.setdefault("dtype", "float32")

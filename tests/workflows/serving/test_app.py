@@ -1,4 +1,4 @@
-"""The app behind a real server: answers, limits, and nothing of the inside in any of them."""
+"""The app behind a real server: its answers and limits, and no answer that reveals internals of the server."""
 
 import datetime
 import gc
@@ -46,7 +46,7 @@ def server(folder: Path) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def similarities(server: httpx.Client) -> np.ndarray:
-    """Give the cosines of all pairs, by the function that embeds data sets."""
+    """Compute the cosines of all pairs of images with `embed_images`."""
     embeddings = embed_images(tiny(embedding_dim=8), [photo(each) for each in range(NUM_PHOTOS)], progress=False)
     cosines: np.ndarray = (embeddings @ embeddings.T).numpy()
     return cosines
@@ -86,7 +86,7 @@ def test_many_at_once_find_what_each_finds_alone(server: httpx.Client, similarit
     assert steps < images
 
 
-def test_pictures_are_of_the_images_by_their_place_alone(server: httpx.Client) -> None:
+def test_thumbnails_are_requested_by_row_alone(server: httpx.Client) -> None:
     for each in ask(server, encoded(photo(5)), k=3).json()["results"]:
         answer = server.get("/" + each["image"])
         assert answer.headers["content-type"] == "image/jpeg"
@@ -123,10 +123,10 @@ def test_health_and_the_description(server: httpx.Client) -> None:
     ("content", "fields", "status", "message"),
     [
         (b"", {}, 422, "the file is empty"),
-        (b"<svg/>", {}, 415, "expected an image, JPEG, PNG, WebP, GIF or BMP"),
+        (b"<svg/>", {}, 415, "expected an image in JPEG, PNG, WebP, GIF or BMP"),
         (encoded(photo(1))[:300], {}, 422, "the PNG file is damaged or cut short"),
         (encoded(Image.new("L", (2_000, 501))), {}, 413, "at most 1 megapixels; got 2000 x 501"),
-        (b"x" * 200_000, {}, 413, "expected at most 0.190735 MiB; got more"),
+        (b"x" * 200_000, {}, 413, "expected an upload of at most 0.190735 MiB; got more"),
         (encoded(photo(1)), {"k": 0}, 422, "k: "),
         (encoded(photo(1)), {"k": 101}, 422, "k: "),
         (encoded(photo(1)), {"k": "<b>"}, 422, "k: "),
@@ -135,12 +135,12 @@ def test_health_and_the_description(server: httpx.Client) -> None:
         (encoded(photo(1)), {"where": "price<x"}, 422, "expected a value of type int64"),
         (encoded(photo(1)), {"where": ["price<9"] * 11}, 422, "where: "),
         (encoded(photo(1)), {"where": "color=" + "x" * 1_000}, 422, "where 0: "),
-        # What is not shown cannot be asked for either, not even by name.
+        # Columns that are not shown cannot be used in conditions.
         (encoded(photo(1)), {"where": "secret=x"}, 422, "expected a column of image_id, color, price in"),
         (encoded(photo(1)), {"where": "path>a"}, 422, "expected a column of image_id, color, price in"),
     ],
 )
-def test_what_is_refused_is_told_in_words(
+def test_refusals_have_a_message(
     server: httpx.Client, content: bytes, fields: dict[str, Any], status: int, message: str
 ) -> None:
     answer = ask(server, content, **fields)
@@ -148,7 +148,7 @@ def test_what_is_refused_is_told_in_words(
     assert message in answer.json()["error"]
 
 
-# starlette leaves the file of a part without an end to the garbage collector, which closes it.
+# starlette does not close the file of an incomplete part; the garbage collector closes it and warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_malformed_uploads_are_each_a_4xx_without_a_path(server: httpx.Client, folder: Path) -> None:
     answers = [(name, ask(server, content)) for name, content in malformed_uploads(60, seed=2)]
@@ -183,7 +183,7 @@ def test_an_error_of_the_server_says_nothing_and_is_logged(
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/json")
     assert "private" not in answer.text
     end = time.monotonic() + 10
-    while not logged and time.monotonic() < end:  # it is logged behind the answer
+    while not logged and time.monotonic() < end:  # the error is logged after the answer is sent
         time.sleep(0.01)
     assert "/srv/private" in str(logged[0]["exc_info"])
     monkeypatch.undo()
@@ -245,7 +245,9 @@ def test_what_does_not_fit_together_is_refused_before_it_starts(tmp_path: Path) 
     with pytest.raises(FileNotFoundError, match="expected the folder of the images"):
         create_app(index, model, image_dir=tmp_path / "none")
     without = ImageIndex.build(np.eye(8, dtype=np.float32), range(8), backend="torch")
-    with pytest.raises(ValueError, match="expected an index with the column path"):
+    with pytest.raises(
+        ValueError, match="expected an index with the column path, to find the images for thumbnails; it has none"
+    ):
         create_app(without, model, image_dir=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Images that wait together are embedded together, each as if it were alone."""
+"""Images that wait at the same time are embedded in one batch, with the embeddings that each has alone."""
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -72,7 +72,7 @@ def test_what_was_given_up_is_not_embedded(encoder: ImageEncoder) -> None:
         first.result()
 
 
-def test_a_failure_is_told_to_those_it_concerns_and_the_thread_lives_on(
+def test_a_failure_is_raised_by_its_own_futures_and_the_thread_goes_on(
     encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = encoder.encode

@@ -1,4 +1,4 @@
-"""The text is what Prometheus's own parser reads back."""
+"""The parser of Prometheus reads the metrics back from the text."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,4 +1,4 @@
-"""The page in a browser, at the size of a desk and of a telephone."""
+"""The page in a browser, in a desktop window and on the screen of a phone."""
 
 import re
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ SCORES = "[...document.querySelectorAll('.hits .score')].map(each => each.textCo
 STATUS = "document.getElementById('status')"
 LOADED = "[...document.images].filter(image => !image.hidden).every(image => image.complete && image.naturalWidth > 0)"
 NOTHING_WIDER = """[...document.querySelectorAll('body *')].every(each => {
-    const seen = each.getBoundingClientRect();
-    return seen.left >= 0 && seen.right <= innerWidth;
+    const box = each.getBoundingClientRect();
+    return box.left >= 0 && box.right <= innerWidth;
 }) && document.documentElement.scrollWidth <= innerWidth"""
-# A file dropped on the page, as a browser would tell of it.
+# Dispatches the event of a file that is dropped on the page.
 DROP = """(() => {
     const data = new DataTransfer();
     data.items.add(new File([new Uint8Array(%s)], "dropped.png", {type: "image/png"}));
@@ -84,13 +84,19 @@ def test_an_image_that_is_chosen_or_dropped_shows_what_is_near(
     browser.screenshot(tmp_path / f"page-{width}.png")
 
 
-def test_errors_are_told_in_words(server: httpx.Client, browser: Browser, tmp_path: Path) -> None:
+def test_errors_are_shown(server: httpx.Client, browser: Browser, tmp_path: Path) -> None:
     open_page(browser, server)
     cases = {
-        "empty.png": (b"", "Expected an image; the file is empty."),
-        "drawing.svg": (b"<svg/>", "Expected an image, JPEG, PNG, WebP, GIF or BMP; the file is none of them."),
-        "half.png": (encoded(photo(1))[:300], "Expected a whole image; the PNG file is damaged or cut short."),
-        "large.png": (b"x" * 2**20 + b"x", "The file is too large: at most 1 MiB are taken."),
+        "empty.png": (b"", "Expected an image; the file is empty. Send another file."),
+        "drawing.svg": (
+            b"<svg/>",
+            "Expected an image in JPEG, PNG, WebP, GIF or BMP; the file has none of these formats. Convert the image.",
+        ),
+        "half.png": (
+            encoded(photo(1))[:300],
+            "Expected a complete image; the PNG file is damaged or cut short. Send another file.",
+        ),
+        "large.png": (b"x" * 2**20 + b"x", "The file is too large: at most 1 MiB are accepted."),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -102,12 +108,12 @@ def test_errors_are_told_in_words(server: httpx.Client, browser: Browser, tmp_pa
     browser.wait_for(f"{NAMES}.length == 12 && {STATUS}.className == ''")
 
 
-def test_a_spinner_turns_while_it_searches_and_no_answer_is_told(
+def test_a_spinner_turns_during_a_search_and_a_missing_answer_is_shown(
     server: httpx.Client, browser: Browser, tmp_path: Path
 ) -> None:
     open_page(browser, server)
     (tmp_path / "whole.png").write_bytes(encoded(photo(1)))
-    # An answer that does not come until it is let, and then is none.
+    # A request that waits until the test makes it fail.
     browser.evaluate("window.fetch = () => new Promise((_, reject) => { window.fail = reject; })")
     browser.choose_file("#file", tmp_path / "whole.png")
     browser.wait_for(f"{STATUS}.className == 'busy' && {STATUS}.textContent == 'Searching …'")
@@ -117,7 +123,7 @@ def test_a_spinner_turns_while_it_searches_and_no_answer_is_told(
     assert browser.evaluate(f"{STATUS}.className") == "bad"
 
 
-def test_nothing_that_matches_is_told(browser: Browser, tmp_path: Path) -> None:
+def test_a_search_without_matches_says_so(browser: Browser, tmp_path: Path) -> None:
     with small_server(tmp_path, min_score=2.0) as server:
         open_page(browser, server)
         (tmp_path / "whole.png").write_bytes(encoded(photo(1)))

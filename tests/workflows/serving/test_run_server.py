@@ -1,4 +1,4 @@
-"""Where the server listens."""
+"""The addresses that the server listens on, and the limits of its settings."""
 
 import socket
 
@@ -23,11 +23,11 @@ def test_a_listener_is_found_and_its_answers_are_not_held_back() -> None:
         port = listener.getsockname()[1]
         assert url_of(listener) == f"http://127.0.0.1:{port}"
         socket.create_connection(("127.0.0.1", port)).close()
-        assert listener.proto == socket.IPPROTO_TCP  # what asyncio turns Nagle's algorithm off for
+        assert listener.proto == socket.IPPROTO_TCP  # asyncio disables Nagle's algorithm only on such sockets
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 70_000), ("192.0.2.1", 0)])
-def test_an_address_that_is_not_free_is_told(host: str, port: int | None) -> None:
+def test_an_address_that_is_not_free_is_refused(host: str, port: int | None) -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(OSError, match="choose others with --host and --port"):
         listen(host, taken.getsockname()[1] if port is None else port)
 
@@ -36,6 +36,6 @@ def test_an_address_that_is_not_free_is_told(host: str, port: int | None) -> Non
 def test_limits_are_above_0(field: str) -> None:
     with pytest.raises(ValueError, match=f"expected {field} above 0; got 0"):
         ServingSettings(**{field: 0})
-    with pytest.raises(ValueError, match="expected max_wait above 0; got -1"):
+    with pytest.raises(ValueError, match="expected max_wait of at least 0; got -1"):
         ServingSettings(max_wait=-1)
     assert ServingSettings(max_wait=0).max_wait == 0

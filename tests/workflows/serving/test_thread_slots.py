@@ -1,4 +1,4 @@
-"""So many functions at once, and nothing left of those that were given up."""
+"""The number of functions that run at once is limited, and cancelled calls do not keep their arguments."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from hf_vitret.workflows.serving.thread_slots import ThreadSlots
 
 
 class Upload:
-    """Something that can be seen to be let go of."""
+    """An object whose deletion a weak reference shows."""
 
 
 def test_no_more_run_at_once_than_there_are_slots_and_each_gives_its_result() -> None:
@@ -49,10 +49,10 @@ def test_a_wait_that_was_given_up_keeps_nothing_and_a_busy_thread_keeps_its_slot
         del upload
         await asyncio.sleep(0.01)
         waiting.cancel()
-        busy.cancel()  # its thread goes on
+        busy.cancel()  # the function in the thread goes on
         await asyncio.gather(busy, waiting, return_exceptions=True)
         del waiting
-        await asyncio.sleep(0.01)  # the loop lets go of what it has just run
+        await asyncio.sleep(0.01)  # the event loop drops its references to the tasks
         gc.collect()
         assert seen() is None
         later = asyncio.ensure_future(slots.run(int, "7"))

@@ -1,4 +1,4 @@
-"""Pictures are of images that the index has, and that are there."""
+"""Thumbnails are served only of images that the index has and that exist in its folder."""
 
 import io
 from pathlib import Path
@@ -32,5 +32,5 @@ def test_pictures_are_small_and_only_of_what_is_in_the_index(tmp_path: Path) -> 
     with Image.open(io.BytesIO(content)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (SIDE, round(SIDE / 3)))
     shown = [row for row in range(-2, len(paths) + 2) if thumbnails.jpeg(row) is not None]
-    assert shown == [0, 6]  # the last by its whole path, which leads to the same folder
+    assert shown == [0, 6]  # row 6 has an absolute path inside the folder
     assert Thumbnails(index, None).jpeg(0) is None

@@ -1,4 +1,4 @@
-"""An upload is read no further than it may be, however it is sent, and its sender is told."""
+"""Uploads beyond the limits are not read further, however they are sent, and the client gets an answer."""
 
 import socket
 import time
@@ -66,13 +66,13 @@ def test_who_sends_it_all_at_once_still_reads_the_answer(server: httpx.Client) -
 
 
 def test_a_slow_upload_ends(server: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_vitret.workflows.serving.upload_gate.LINGER", 0.1)
+    monkeypatch.setattr("hf_vitret.workflows.serving.upload_gate.DRAIN_SECONDS", 0.1)
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + FIRST)
         start = time.monotonic()
         answer = whole_answer(connection)
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"expected the whole upload within 0.5 seconds" in answer
+        assert b"expected the whole upload within 0.5 seconds; it took longer" in answer
         assert 0.4 < time.monotonic() - start < 5
 
 
