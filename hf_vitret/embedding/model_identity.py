@@ -113,6 +113,17 @@ class ModelIdentity:
         return found
 
 
+def model_folder(model: nn.Module, name: str | None = None) -> Path | None:
+    """Return the folder of this machine that a model was loaded from; `None` for one of the Hub or one never stored.
+
+    Args:
+        model: A `ViTRetModel`, or another module with a `config`.
+        name: What it was loaded by; `None`: what its configuration notes.
+    """
+    loaded_from = _origin(model)[0] if name is None else name
+    return Path(loaded_from) if loaded_from and Path(loaded_from).is_dir() else None
+
+
 def _origin(model: nn.Module) -> tuple[str, str | None]:
     """Return where a model was loaded from, and the commit, both by transformers' own notes in its configuration."""
     config: Any = getattr(model, "config", None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.checksums import sha256_of
+from .locations import read_locations
 from .manifest import EmbeddingManifest, ShardFacts
 from .stored_values import from_stored
 
@@ -72,6 +73,15 @@ class EmbeddingFolder:
     def dim(self) -> int:
         """Length of a vector."""
         return self.manifest.dim
+
+    @property
+    def locations(self) -> dict[str, str]:
+        """Absolute paths of the `"model"` and the `"images"` when these were embedded; without what was not here.
+
+        Raises:
+            ValueError: The file with them is damaged.
+        """
+        return read_locations(self.folder)
 
     def shards(self) -> Iterator[EmbeddingShard]:
         """Yield all rows in order, at most `ROWS_AT_ONCE` at a time; never an empty part.

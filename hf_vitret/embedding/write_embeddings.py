@@ -18,8 +18,9 @@ from ..inference.forward import check_finite
 from .choices import FILE_FORMATS
 from .image_encoder import ImageEncoder
 from .loaded_model import load_on
+from .locations import write_locations
 from .manifest import MANIFEST_NAME, EmbeddingManifest, ShardFacts
-from .model_identity import ModelIdentity
+from .model_identity import ModelIdentity, model_folder
 from .prefetching import PixelBatch, prefetch_batches
 from .process_share import own_device, own_rank
 from .run_settings import RunSettings, begin_folder
@@ -62,8 +63,8 @@ def write_embeddings(
         model: A `ViTRetModel`, or what `load_model` takes: a folder, or an id on the Hub.
         images: A source from `open_source`, or what that takes: a folder, a pattern, a table of paths, Parquet files
             or tar archives of images, a data set of the Hub.
-        output_dir: The folder to make: `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json` and
-            `manifest.json`. `EmbeddingFolder` reads it.
+        output_dir: The folder to make: `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json`,
+            `locations.json` and `manifest.json`. `EmbeddingFolder` reads it.
         batch_size: Images a step.
         stored_dtype: `"float32"`, `"float16"`, or `"int8"`: of unit vectors, 127 times the value.
         file_format: `"parquet"`; or `"npy"`: vectors alone in `embeddings-00000.npy`, ids in `ids-00000.parquet`.
@@ -73,7 +74,8 @@ def write_embeddings(
         num_threads: Threads that decode; default: one per CPU, 16 at most.
         rank: Number of this process, from 0. `None`: that of the launcher, if there is one.
         world_size: Number of processes.
-        model_name: What the manifest calls a model that was loaded already. `None`: where it was loaded from.
+        model_name: Folder or id on the Hub of a model that was loaded already: what the manifest calls it, and where a
+            search looks for it. `None`: where it was loaded from.
         progress: Whether to show a bar.
 
     Returns:
@@ -117,7 +119,10 @@ def write_embeddings(
     paths = [shard_path(folder, number, file_format) for number in range(len(source.shards))]
     missing = [number for number in range(rank, len(paths), world_size) if not paths[number].exists()]
     _embed_shards(encoder, source, missing, paths, settings.options, num_threads, progress)
-    return _finish(folder, paths, source, settings)
+    manifest = _finish(folder, paths, source, settings)
+    if manifest is not None:
+        write_locations(folder, model_folder(model, model_name), source.root)
+    return manifest
 
 
 def _embed_shards(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..embedding.model_identity import ModelIdentity
 from ..embedding.sources.opening import open_source
-from ..embedding.write_embeddings import write_embeddings
+from ..embedding.write_embeddings import BAD_IMAGES_NAME, write_embeddings
 from .image_index import ImageIndex, is_index
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def indexed_collection(
     say(f"Embedding {source.name} ...")
     manifest = write_embeddings(model, source, folder / EMBEDDINGS, model_name=model_name, rank=0, world_size=1)
     if manifest is not None and manifest.num_bad_images:
-        say(
-            f"{manifest.num_bad_images:,} images cannot be read, and are left out: {folder / EMBEDDINGS}/bad_images.json"
-        )
+        listed = folder / EMBEDDINGS / BAD_IMAGES_NAME
+        say(f"{manifest.num_bad_images:,} images cannot be read, and are left out: {listed}")
     index = ImageIndex.build_from(folder / EMBEDDINGS, progress=False)
     index.save(folder / INDEX)
     return index, folder

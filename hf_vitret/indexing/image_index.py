@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..embedding.shards import EmbeddingFolder
+from ..embedding.shards import PATH_COLUMN, EmbeddingFolder
+from ..files.atomic_folders import readable_folder
 from ..files.checksums import sha256_of
 from .backends.array_inputs import Block, as_block, has_unit_norm
 from .backends.backend import backend_of, load_backend
 from .building.index_build import blocks_of_folder, fill_index, slices
 from .building.index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL, choose_index
 from .building.index_files import VECTORS, load_index, save_index
-from .building.index_manifest import IndexManifest
+from .building.index_manifest import MANIFEST_NAME, IndexManifest
 from .image_records import ids_column
 from .index_search import SearchableIndex
 
@@ -95,6 +96,7 @@ class ImageIndex(SearchableIndex):
             normalized=has_unit_norm(block.embeddings),
             model=model,
             match_rates=match_rates,
+            locations={},
             choosing={"kind": kind, "memory_budget": memory_budget, "target_recall": target_recall},
             filling={"backend": backend, "num_queries": num_queries, "seed": seed, "progress": progress},
         )
@@ -145,6 +147,7 @@ class ImageIndex(SearchableIndex):
             normalized=source.manifest.normalized,
             model=source.manifest.model,
             match_rates=match_rates,
+            locations=source.locations,
             choosing={"kind": kind, "memory_budget": memory_budget, "target_recall": target_recall},
             filling={"backend": backend, "num_queries": num_queries, "seed": seed, "progress": progress},
         )
@@ -159,6 +162,7 @@ class ImageIndex(SearchableIndex):
         normalized: bool,
         model: ModelIdentity | None,
         match_rates: MatchRates | None,
+        locations: Mapping[str, str],
         choosing: dict[str, Any],
         filling: dict[str, Any],
     ) -> ImageIndex:
@@ -168,7 +172,8 @@ class ImageIndex(SearchableIndex):
         choice = choose_index(num_vectors, dim, is_normalized=normalized, **choosing)
         backend, records, quality = fill_index(blocks, dim, choice, **filling)
         plan = choice.chosen
-        manifest = IndexManifest(plan.kind, plan.factory, backend.name, dim, normalized, quality, model, match_rates)
+        facts = (plan.kind, plan.factory, backend.name, dim, normalized, quality, model, match_rates)
+        manifest = IndexManifest(*facts, locations=locations)
         return cls(backend, records, manifest, choice)
 
     def add(
@@ -279,6 +284,22 @@ class ImageIndex(SearchableIndex):
         self.manifest = replace(self.manifest, match_rates=match_rates)
         return self
 
+    @property
+    def has_model_at_hand(self) -> bool:
+        """Whether the model that made the embeddings is found without being named: on the Hub, or where it lay."""
+        facts = self.manifest
+        is_on_hub = facts.model is not None and facts.model.revision is not None
+        return is_on_hub or ("model" in facts.locations and Path(facts.locations["model"]).is_dir())
+
+    def example_file(self) -> Path | None:
+        """Return the file of the first image that a search can find, `None` where no file of it is on this machine."""
+        positions = np.flatnonzero(~self._records.is_removed)[:1]
+        if not len(positions) or "images" not in self.manifest.locations:
+            return None
+        (row,) = self._records.rows(positions.tolist())
+        file = Path(self.manifest.locations["images"], row.get(PATH_COLUMN) or "")
+        return file if file.is_file() else None
+
     def _load_into_memory(self) -> None:
         """Take the vectors into memory: what is mapped cannot grow."""
         if self._mapped is None:
@@ -290,3 +311,8 @@ class ImageIndex(SearchableIndex):
         self._backend = load_backend(facts.backend, facts.kind, path, memory_map=False)
         self._backend.set_effort(facts.quality.settings)
         self._mapped = None
+
+
+def is_index(folder: str | PathLike[str]) -> bool:
+    """Return whether a folder holds an index that `ImageIndex.save` has written."""
+    return (readable_folder(Path(folder)) / MANIFEST_NAME).is_file()

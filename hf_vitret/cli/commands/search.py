@@ -90,6 +90,7 @@ def run(options: Namespace) -> int:
     embedding_map = EmbeddingMap.load(options.map) if options.map else None
     index, model, identity = _open(options, embedding_map)
     min_score = lowest_score(options, index)
+    image_dir = _find_pictures(options, index)
     answers = search_by_image(
         index,
         model,
@@ -104,7 +105,7 @@ def run(options: Namespace) -> int:
         identity=identity or ModelIdentity.of(model, name=options.model),
         batch_size=options.batch_size,
     )
-    written = _draw(options, answers, index)
+    written = _draw(options, answers, image_dir, len(index))
     content = {"index": options.index, "min_score": min_score, "answers": [asdict(answer) for answer in answers]}
     text = format_answers(answers)
     if written:
@@ -149,16 +150,28 @@ def _check_pictures(options: Namespace) -> None:
         )
 
 
-def _draw(options: Namespace, answers: list[Answer], index: ImageIndex) -> list[str]:
+def _find_pictures(options: Namespace, index: ImageIndex) -> str | None:
+    """Return the folder of the images that were found; `None` where nothing is drawn, or none was noted."""
+    if options.image_dir or not (options.html or options.png):
+        return options.image_dir or None
+    noted = index.manifest.locations.get("images")
+    if noted is not None and not Path(noted).is_dir():
+        raise ValueError(
+            f"expected --image_dir: the images of the index are not in {noted} any more; name their folder, or leave "
+            "out --html and --png"
+        )
+    return noted
+
+
+def _draw(options: Namespace, answers: list[Answer], image_dir: str | None, num_images: int) -> list[str]:
     """Write the pictures that were asked for; return their names."""
     from ...files.atomic_writes import whole_file, write_text
     from ...indexing.results.answer_page import draw_page
     from ...indexing.results.answer_picture import draw_picture
 
-    image_dir = options.image_dir or index.manifest.locations.get("images")
     if options.html:
         Path(options.html).parent.mkdir(parents=True, exist_ok=True)
-        note = f"{len(index):,} images" + (f", {'; '.join(options.where)}" if options.where else "")
+        note = f"{num_images:,} images" + (f", {'; '.join(options.where)}" if options.where else "")
         write_text(Path(options.html), draw_page(answers, options.images, image_dir, note=note))
     if options.png:
         Path(options.png).parent.mkdir(parents=True, exist_ok=True)

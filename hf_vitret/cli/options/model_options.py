@@ -81,7 +81,5 @@ def load_query_model(
     if location is not None and Path(location).is_dir():
         return load_model(location, **settings), location
     named = f", {known.name}," if known is not None and known.name else ""
-    lay = f" (it lay in {location})" if location is not None else ""
-    raise ValueError(
-        f"expected --model: the model of {whose}{named} is not where it was{lay}; name its folder or Hub id"
-    )
+    missing = "has no noted folder on this machine" if location is None else f"is not in {location} any more"
+    raise ValueError(f"expected --model: the model of {whose}{named} {missing}; name its folder or Hub id")

@@ -12,9 +12,14 @@ from .source import ImageSource, SourceRow, SourceShard, digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+LABEL_COLUMN = "label"
+
 
 def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -> ImageSource:
     """Take image files as they lie below a folder; `image_id` and `path` are their path in it.
+
+    Where an image lies in a folder of its own below that, the name of the folder that directly holds it travels along
+    as `label`, the class of a folder of class folders; it is null for an image at the top.
 
     Raises:
         ValueError: A file has no name of an image.
@@ -30,7 +35,13 @@ def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -
     parts = [files[first : first + shard_size] for first in range(0, len(files), shard_size)]
     starts = range(0, len(files), shard_size)
     shards = [_shard(root, part, f"{name}[{start}:{start + len(part)}]") for start, part in zip(starts, parts)]
-    return ImageSource(name, shards, pa.schema([]))
+    columns = pa.schema([pa.field(LABEL_COLUMN, pa.string())] if any(file.parent != root for file in files) else [])
+    return ImageSource(name, shards, columns, root, tuple(files))
+
+
+def label_of(file: Path, root: Path) -> str | None:
+    """Return the name of the folder that directly holds a file, `None` where that is `root`."""
+    return None if file.parent == root else file.parent.name
 
 
 def _shard(root: Path, files: Sequence[Path], name: str) -> SourceShard:
@@ -38,7 +49,8 @@ def _shard(root: Path, files: Sequence[Path], name: str) -> SourceShard:
 
     def read() -> Iterator[SourceRow]:
         for path, file in zip(paths, files):
-            yield SourceRow(path, path, {"bytes": None, "path": str(file)})
+            stored = {"bytes": None, "path": str(file)}
+            yield SourceRow(path, path, stored, {LABEL_COLUMN: label_of(file, root)})
 
     content = "\n".join(f"{path}\t{_size(file)}" for path, file in zip(paths, files))
     return SourceShard(name, digest_of(content), read, len(files))

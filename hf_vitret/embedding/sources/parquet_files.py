@@ -42,7 +42,7 @@ def parquet_source(root: Path, files: Sequence[Path], name: str, image_column: s
         raise ValueError(
             f"{name}: expected encoded images in column {image_column!r}; it is {first.field(image_column).type}"
         )
-    return ImageSource(name, [_shard(root, file, image_column, columns) for file in files], columns)
+    return ImageSource(name, [_shard(root, file, image_column, columns) for file in files], columns, None, tuple(files))
 
 
 def _shard(root: Path, file: Path, image_column: str, columns: pa.Schema) -> SourceShard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN
@@ -57,11 +58,16 @@ class ImageSource:
         name: For people; no path of this machine.
         shards: In order.
         columns: Arrow schema of what travels along.
+        root: Folder of this machine that the rows' `path` is relative to; `None`: images are in archives, in Parquet
+            files or on the Hub.
+        files: Files of this machine that the images are read from, in order; empty for a data set of the Hub.
     """
 
     name: str
     shards: list[SourceShard]
     columns: pa.Schema
+    root: Path | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def fingerprint(self) -> str:

@@ -41,7 +41,8 @@ def table_source(path: Path, image_column: str | None, shard_size: int) -> Image
     for first in range(0, len(table), shard_size):
         part = table.slice(first, shard_size)
         shards.append(_shard(path, part, image_column, columns, f"{path.name}[{first}:{first + len(part)}]"))
-    return ImageSource(path.name, shards, columns)
+    images = [path.parent / name for name in table[image_column].to_pylist()]
+    return ImageSource(path.name, shards, columns, path.parent, (path, *images))
 
 
 def _shard(path: Path, part: pa.Table, image_column: str, columns: pa.Schema, name: str) -> SourceShard:

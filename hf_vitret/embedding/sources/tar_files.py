@@ -44,7 +44,7 @@ def tar_source(root: Path, files: Sequence[Path], name: str) -> ImageSource:
         first = next(_samples(files[0]), [])
     found = {_extension(member.path) for member, _ in first}
     columns = pa.schema([(sidecar, pa.string()) for sidecar in SIDECARS if sidecar in found])
-    return ImageSource(name, [_shard(root, file, columns.names) for file in files], columns)
+    return ImageSource(name, [_shard(root, file, columns.names) for file in files], columns, None, tuple(files))
 
 
 def _shard(root: Path, file: Path, columns: list[str]) -> SourceShard:

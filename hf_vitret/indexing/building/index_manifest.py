@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...embedding.locations import absolute_locations, relative_locations
 from ...embedding.model_identity import ModelIdentity
 from ...evaluation.matching.match_rates import MatchRates
 from ...files.json_values import write_json
@@ -37,6 +38,8 @@ class IndexManifest:
         files: Name to SHA-256 and number of bytes, of an index that was saved.
         num_images: Images that a search can find, of an index that was saved.
         num_removed: Vectors that are kept, and found no more, of an index that was saved.
+        locations: Absolute paths of the folders of the `"model"` and of the `"images"`, where they lay when the
+            embeddings were made; without what was not noted.
     """
 
     kind: str
@@ -50,10 +53,12 @@ class IndexManifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     num_images: int = 0
     num_removed: int = 0
+    locations: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
-        write_json(folder / MANIFEST_NAME, {"format_version": FORMAT_VERSION, **asdict(self)})
+        content = {"format_version": FORMAT_VERSION, **asdict(self)}
+        write_json(folder / MANIFEST_NAME, {**content, "locations": relative_locations(self.locations, folder)})
 
     @classmethod
     def load(cls, folder: Path) -> IndexManifest:
@@ -83,6 +88,7 @@ class IndexManifest:
             content["model"] = None if content["model"] is None else ModelIdentity(**content["model"])
             if content["match_rates"] is not None:
                 content["match_rates"] = match_rates_of_json(content["match_rates"])
+            content["locations"] = absolute_locations(content.get("locations", {}), folder)
             return cls(**content)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): index again") from error

@@ -5,7 +5,7 @@ into a collection: the same image has the same id in every run, so that a load t
 interruption, ends the same. The collection carries what the manifest says, and refuses vectors of another model.
 
 =============  ===========================  =====================================  ===================================
-Engine         `place`                      Id of an image                         Score of a search, as of `ImageIndex`
+Engine         `location`                   Id of an image                         Score of a search, as of `ImageIndex`
 =============  ===========================  =====================================  ===================================
 Qdrant         folder, http(s):// of a      `point_id(image_id)`; `image_id` is    `score`
                server, `QdrantClient`       in the payload

@@ -27,7 +27,7 @@ _VECTOR_BYTES_A_COMMIT = 1 << 26
 
 def to_lancedb(
     embeddings: str | PathLike[str],
-    place: str | PathLike[str] | DBConnection,
+    location: str | PathLike[str] | DBConnection,
     *,
     collection: str = "images",
     progress: bool = True,
@@ -43,7 +43,7 @@ def to_lancedb(
 
     Args:
         embeddings: Folder that `hf-vitret embed` wrote.
-        place: A folder, made where it is not there; an address that `lancedb.connect` takes, as `"s3://bucket/path"`;
+        location: A folder, made where it is not there; an address that `lancedb.connect` takes, as `"s3://bucket/path"`;
             or an open connection. LanceDB reads the secrets of buckets, and `LANCEDB_API_KEY`, from the environment.
         collection: Name of the table; made where it is not there.
         progress: Whether to show a bar.
@@ -57,33 +57,33 @@ def to_lancedb(
     Raises:
         ImportError: lancedb is not installed.
         FileNotFoundError: The folder of embeddings is none, is not finished, or lacks a shard.
-        ValueError: The table is of another model, or was not made here; `place` is on the Hub; or as `load_into`.
+        ValueError: The table is of another model, or was not made here; `location` is on the Hub; or as `load_into`.
         OSError: LanceDB cannot read or write there.
     """
     try:
         import lancedb
     except ImportError as error:
         raise ImportError(MISSING) from error
-    if isinstance(place, lancedb.DBConnection):
+    if isinstance(location, lancedb.DBConnection):
         with said_by("LanceDB", "the given connection", RuntimeError):
-            return load_into(_LanceTable(place, "the given connection", collection), embeddings, progress=progress)
-    place = str(place)
-    if place.startswith("hf://"):
+            return load_into(_LanceTable(location, "the given connection", collection), embeddings, progress=progress)
+    location = str(location)
+    if location.startswith("hf://"):
         raise ValueError(
-            f"expected a folder or a bucket; got {place}: load into a folder, and upload that as one commit by "
+            f"expected a folder or a bucket; got {location}: load into a folder, and upload that as one commit by "
             "hf upload USER/NAME FOLDER data --repo-type dataset"
         )
-    if is_address(place) and "@" in place.split("://", 1)[1].split("/", 1)[0]:
+    if is_address(location) and "@" in location.split("://", 1)[1].split("/", 1)[0]:
         raise ValueError("expected an address without a user or password, which commands and reports would show")
-    with said_by("LanceDB", place, RuntimeError):
-        return load_into(_LanceTable(lancedb.connect(place), place, collection), embeddings, progress=progress)
+    with said_by("LanceDB", location, RuntimeError):
+        return load_into(_LanceTable(lancedb.connect(location), location, collection), embeddings, progress=progress)
 
 
 class _LanceTable:
     engine = "LanceDB"
 
-    def __init__(self, connection: DBConnection, place: str, name: str) -> None:
-        self.place, self.name = place, name
+    def __init__(self, connection: DBConnection, location: str, name: str) -> None:
+        self.location, self.name = location, name
         self._connection = connection
         self._opened: Table | None = None
 

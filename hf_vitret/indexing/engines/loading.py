@@ -25,12 +25,12 @@ class Collection(Protocol):
 
     Attributes:
         engine: What it is called.
-        place: Where it is, for people.
+        location: Where it is, for people.
         name: Of the collection.
     """
 
     engine: str
-    place: str
+    location: str
     name: str
 
     def read_facts(self) -> CollectionFacts | None:
@@ -55,7 +55,7 @@ class LoadReport:
 
     Attributes:
         engine: `"Qdrant"`, `"LanceDB"` or `"Milvus"`.
-        place: Folder or address.
+        location: Folder or address.
         collection: Its name there.
         num_images: Images of the folder, all of which are in the collection now.
         num_in_collection: Images that the collection holds.
@@ -63,7 +63,7 @@ class LoadReport:
     """
 
     engine: str
-    place: str
+    location: str
     collection: str
     num_images: int
     num_in_collection: int
@@ -105,12 +105,12 @@ def load_into(collection: Collection, embeddings: str | PathLike[str], *, progre
     num_there = collection.count()
     if num_there < folder.num_images:
         raise OSError(
-            f"{collection.engine} at {collection.place}: expected {folder.num_images:,} images or more in collection "
-            f"{collection.name!r} after the load; it counts {num_there:,}: load again"
+            f"{collection.engine} at {collection.location}: expected {folder.num_images:,} images or more in "
+            f"collection {collection.name!r} after the load; it counts {num_there:,}: load again"
         )
     facts = facts.finished(load)
     collection.write_facts(facts)
-    return LoadReport(collection.engine, collection.place, collection.name, folder.num_images, num_there, facts)
+    return LoadReport(collection.engine, collection.location, collection.name, folder.num_images, num_there, facts)
 
 
 def _counted(blocks: Iterator[EmbeddingShard], bar: tqdm[Any]) -> Iterator[EmbeddingShard]:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def is_address(place: str) -> bool:
+def is_address(location: str) -> bool:
     """Tell the address of a server from a path."""
-    return "://" in place
+    return "://" in location
 
 
 def secret_for(address: str, variable: str) -> str | None:
@@ -39,16 +39,16 @@ def secret_for(address: str, variable: str) -> str | None:
 
 
 @contextmanager
-def said_by(engine: str, place: str, *kinds: type[Exception]) -> Iterator[None]:
+def said_by(engine: str, location: str, *kinds: type[Exception]) -> Iterator[None]:
     """Turn the engine's own errors into one that says which engine, and where.
 
     Raises:
-        OSError: In the place of any of those kinds.
+        OSError: In place of any of those kinds.
     """
     try:
         yield
     except kinds as error:
-        raise OSError(f"{engine} at {place}: {error}") from error
+        raise OSError(f"{engine} at {location}: {error}") from error
 
 
 def _is_this_machine(host: str) -> bool:

@@ -32,7 +32,7 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 def to_milvus(
     embeddings: str | PathLike[str],
-    place: str | PathLike[str] | MilvusClient,
+    location: str | PathLike[str] | MilvusClient,
     *,
     collection: str = "images",
     progress: bool = True,
@@ -45,8 +45,9 @@ def to_milvus(
 
     Args:
         embeddings: Folder that `hf-vitret embed` wrote.
-        place: A path that ends in `.db`, for Milvus Lite; the address of a server, as `"http://localhost:19530"`; or an
-            open client, which stays open. The token for a server is read from the environment variable `MILVUS_TOKEN`.
+        location: A path that ends in `.db`, for Milvus Lite; the address of a server, as `"http://localhost:19530"`;
+            or an open client, which stays open. The token for a server is read from the environment variable
+            `MILVUS_TOKEN`.
         collection: Its name; made where it is not there.
         progress: Whether to show a bar.
 
@@ -68,26 +69,28 @@ def to_milvus(
         from pymilvus.exceptions import MilvusException
     except ImportError as error:
         raise ImportError(MISSING) from error
-    if isinstance(place, MilvusClient):
+    if isinstance(location, MilvusClient):
         with said_by("Milvus", "the given client", MilvusException):
-            return load_into(_MilvusCollection(place, "the given client", collection), embeddings, progress=progress)
-    place = str(place)
-    with said_by("Milvus", place, MilvusException):
-        client = MilvusClient(place, token=_token(place))
+            return load_into(_MilvusCollection(location, "the given client", collection), embeddings, progress=progress)
+    location = str(location)
+    with said_by("Milvus", location, MilvusException):
+        client = MilvusClient(location, token=_token(location))
         try:
-            return load_into(_MilvusCollection(client, place, collection), embeddings, progress=progress)
+            return load_into(_MilvusCollection(client, location, collection), embeddings, progress=progress)
         finally:
             client.close()
 
 
-def _token(place: str) -> str:
+def _token(location: str) -> str:
     """Return the token for a server; check that a path is one of Milvus Lite."""
     from importlib.util import find_spec
 
-    if is_address(place):
-        return secret_for(place, TOKEN) or ""
-    if not place.endswith(".db"):
-        raise ValueError(f"expected a path that ends in .db, for Milvus Lite, or the address of a server; got {place}")
+    if is_address(location):
+        return secret_for(location, TOKEN) or ""
+    if not location.endswith(".db"):
+        raise ValueError(
+            f"expected a path that ends in .db, for Milvus Lite, or the address of a server; got {location}"
+        )
     if find_spec("milvus_lite") is None:
         raise ImportError(MISSING)
     return ""
@@ -96,8 +99,8 @@ def _token(place: str) -> str:
 class _MilvusCollection:
     engine = "Milvus"
 
-    def __init__(self, client: MilvusClient, place: str, name: str) -> None:
-        self.place, self.name = place, name
+    def __init__(self, client: MilvusClient, location: str, name: str) -> None:
+        self.location, self.name = location, name
         self._client = client
 
     def read_facts(self) -> CollectionFacts | None:

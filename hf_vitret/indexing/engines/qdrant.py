@@ -42,7 +42,7 @@ def point_id(image_id: str) -> str:
 
 def to_qdrant(
     embeddings: str | PathLike[str],
-    place: str | PathLike[str] | QdrantClient,
+    location: str | PathLike[str] | QdrantClient,
     *,
     collection: str = "images",
     progress: bool = True,
@@ -55,7 +55,7 @@ def to_qdrant(
 
     Args:
         embeddings: Folder that `hf-vitret embed` wrote.
-        place: A folder, which Qdrant's own local mode makes and reads; the address of a server, as
+        location: A folder, which Qdrant's own local mode makes and reads; the address of a server, as
             `"http://localhost:6333"`, of version 1.16 or later; or an open client, which stays open. The key for a
             server is read from the environment variable `QDRANT_API_KEY`.
         collection: Its name; made where it is not there.
@@ -79,21 +79,21 @@ def to_qdrant(
         from qdrant_client.http.exceptions import ApiException
     except ImportError as error:
         raise ImportError(MISSING) from error
-    if isinstance(place, QdrantClient):
+    if isinstance(location, QdrantClient):
         with said_by("Qdrant", "the given client", ApiException):
-            return load_into(_QdrantCollection(place, "the given client", collection), embeddings, progress=progress)
-    place = str(place)
+            return load_into(_QdrantCollection(location, "the given client", collection), embeddings, progress=progress)
+    location = str(location)
     # RuntimeError: a folder that another program has open.
-    with said_by("Qdrant", place, ApiException, RuntimeError):
+    with said_by("Qdrant", location, ApiException, RuntimeError):
         client = (
             # `create` checks what is needed of a server; the client does so in a thread that nobody waits for.
-            QdrantClient(url=place, api_key=secret_for(place, API_KEY), check_compatibility=False)
-            if is_address(place)
-            else QdrantClient(path=place)
+            QdrantClient(url=location, api_key=secret_for(location, API_KEY), check_compatibility=False)
+            if is_address(location)
+            else QdrantClient(path=location)
         )
     try:
-        with said_by("Qdrant", place, ApiException):
-            return load_into(_QdrantCollection(client, place, collection), embeddings, progress=progress)
+        with said_by("Qdrant", location, ApiException):
+            return load_into(_QdrantCollection(client, location, collection), embeddings, progress=progress)
     finally:
         client.close()
 
@@ -101,8 +101,8 @@ def to_qdrant(
 class _QdrantCollection:
     engine = "Qdrant"
 
-    def __init__(self, client: QdrantClient, place: str, name: str) -> None:
-        self.place, self.name = place, name
+    def __init__(self, client: QdrantClient, location: str, name: str) -> None:
+        self.location, self.name = location, name
         self._client = client
 
     def read_facts(self) -> CollectionFacts | None:
@@ -119,7 +119,7 @@ class _QdrantCollection:
         if facts_of_properties(self._client.get_collection(self.name).config.metadata) is None:
             self._client.delete_collection(self.name)
             raise OSError(
-                f"Qdrant at {self.place} keeps no facts of a collection: expected a server of version 1.16 or later"
+                f"Qdrant at {self.location} keeps no facts of a collection: expected a server of version 1.16 or later"
             )
 
     def write_facts(self, facts: CollectionFacts) -> None:

@@ -18,6 +18,7 @@ from .map_choices import DEFAULT_RIDGE, METHODS
 if TYPE_CHECKING:
     from os import PathLike
 
+MAP_NAME = "map.safetensors"
 _ROWS = 8_192  # turned into float64 at once
 _TENSORS = ("new_weight", "new_offset", "old_weight", "old_offset")
 
@@ -146,11 +147,16 @@ class EmbeddingMap:
     def load(cls, path: str | PathLike[str]) -> EmbeddingMap:
         """Read what `save` wrote.
 
+        Args:
+            path: The file, or the folder that `hf-vitret upgrade` wrote, with `map.safetensors` in it.
+
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: It holds something else.
         """
         from safetensors import SafetensorError, safe_open
+
+        path = Path(path) / MAP_NAME if Path(path).is_dir() else Path(path)
 
         try:
             with safe_open(str(Path(path)), framework="pt") as file:

@@ -10,7 +10,7 @@ from tests.indexing.vectors import unit_rows, write_folder
 class Recorded:
     """A collection that is a dictionary, and a list of what was asked of it."""
 
-    engine, place, name = "Dictionary", "memory", "images"
+    engine, location, name = "Dictionary", "memory", "images"
 
     def __init__(self):
         self.images, self.facts, self.asked = {}, None, []
