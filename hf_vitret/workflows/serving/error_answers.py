@@ -10,7 +10,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from .refusals import RefusedRequest
+
+class RefusedRequest(Exception):
+    """A request is refused. The message is sent to the client and must reveal nothing of the server.
+
+    Args:
+        status: The HTTP status of the answer, 4xx.
+        message: What was expected, what was received, and how to mend the request.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 def add_error_answers(app: FastAPI) -> None:

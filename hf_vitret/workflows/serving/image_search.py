@@ -13,7 +13,7 @@ from ...indexing.metadata_filter import rows_where
 from ...indexing.results.answers import PATH_COLUMN, Hit
 from ...indexing.search_by_image import search_by_embedding
 from .batch_worker import BatchWorker
-from .refusals import RefusedRequest
+from .error_answers import RefusedRequest
 from .thread_slots import ThreadSlots
 from .uploads import read_upload
 

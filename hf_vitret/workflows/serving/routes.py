@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from ...files.json_values import json_text
+from .error_answers import RefusedRequest
 from .image_search import ImageSearch
 from .metrics import MEDIA_TYPE, Metrics
 from .page import Page
-from .refusals import RefusedRequest
 from .request_log import IMAGES_PATH, SEARCH_PATH
 from .thread_slots import ThreadSlots
 from .thumbnails import Thumbnails

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from ...data.images import MAX_ASPECT, to_rgb
-from .refusals import RefusedRequest
+from .error_answers import RefusedRequest
 
 if TYPE_CHECKING:
     from typing import BinaryIO

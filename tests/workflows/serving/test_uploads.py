@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hf_vitret.data.images import read_image
-from hf_vitret.workflows.serving.refusals import RefusedRequest
+from hf_vitret.workflows.serving.error_answers import RefusedRequest
 from hf_vitret.workflows.serving.uploads import MAX_SCANS, SCAN, read_upload
 
 from .malformed import malformed_uploads, png_of_size
