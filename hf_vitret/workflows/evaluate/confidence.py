@@ -1,4 +1,4 @@
-"""How sure the scores of a run are: what each query scored, before and after, and what that says of the figures."""
+"""Confidence intervals of the scores before and after training, and of their paired difference."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from ...evaluation.reporting.bootstrap import bootstrap_interval, compare
 
 
 def confidence(values: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, Any]:
-    """Draw the 95% intervals of the evaluations of a run, and of the difference of the last and the first.
+    """Compute 95% bootstrap intervals of each evaluation, and of the last evaluation minus the first.
 
-    The difference is taken query by query: what is hard for both cancels.
+    The difference is paired: it is taken query by query, so that what is hard for both models cancels.
 
     Args:
-        values: For the title of each evaluation what each query scored, `(num_queries,)` for each metric, the
-            queries in the same order; empty where that is not known. No evaluation at all: nothing is measured.
+        values: Title of an evaluation -> metric -> value of each query, `(num_queries,)`, with the queries in the
+            same order in all evaluations. The metrics of an evaluation are empty if the values of its queries are not
+            known. No evaluations are allowed.
 
     Returns:
-        JSON values: `intervals`, for each title the fields of `Interval` by metric; and `differences`, those of
-        `Comparison`, last less first. Both are empty where nothing is known.
+        JSON values: `intervals`, the fields of `Interval` by title and metric; and `differences`, the fields of
+        `Comparison` by metric, last evaluation minus first. Both are empty if no values are known.
 
     Raises:
-        ValueError: The evaluations are not of the same queries.
+        ValueError: The evaluations have different numbers of queries.
 
     Example:
         >>> found = confidence({"before": {"mrr": torch.tensor([1.0, 0.0] * 50)}, "after": {"mrr": torch.ones(100)}})

@@ -1,4 +1,4 @@
-"""The images that an evaluation is of: the splits that are not trained on, without those that cannot be read."""
+"""The images to evaluate on: all splits but the training split, without unreadable images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def evaluated_data(
     loaded: DatasetDict, *, on_bad_image: str = "error", is_trusted: bool = False, say: Callable[[str], None] = print
 ) -> tuple[DatasetDict, dict[str, int]]:
-    """Return the splits that are evaluated.
+    """Select the splits to evaluate on, and check their images.
 
     Args:
-        loaded: A data set, as `load_retrieval_dataset` gives it.
-        on_bad_image: `"error"`, or `"skip"` to leave out what cannot be read.
-        is_trusted: Whether to skip decoding each image once.
-        say: Prints a line about what is going on.
+        loaded: A data set from `load_retrieval_dataset`.
+        on_bad_image: `"error"` to refuse unreadable images, or `"skip"` to leave them out.
+        is_trusted: Whether to take all images as readable, without decoding each of them once.
+        say: Prints a line about the progress.
 
     Returns:
-        The splits but `train`; and by split how many images cannot be read, where there are any.
+        All splits but `train`; and the number of unreadable images by split, for the splits that have any.
 
     Raises:
-        ValueError: There is no split to test on, or images cannot be read and `on_bad_image` is `"error"`.
+        ValueError: There is no split but `train`, or images are unreadable and `on_bad_image` is `"error"`.
     """
     dataset = DatasetDict({split: rows for split, rows in loaded.items() if split != "train"})
     if not dataset:

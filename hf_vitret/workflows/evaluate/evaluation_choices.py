@@ -1,4 +1,4 @@
-"""What an evaluation can be asked for, by name: known to the command line before anything heavy is imported."""
+"""The names of metrics, tie rules, re-rankings and others, for the command line; imports nothing heavy."""
 
 # The names in evaluation/metrics/metric_choice.py, evaluation/post_processing.py and models/configuration_vitret.py,
 # which import torch or transformers; a test compares.
@@ -9,5 +9,5 @@ TIES = ("pessimistic", "expected")
 RERANKINGS = ("query_expansion", "database_augmentation", "reciprocal", "diffusion")
 POOLINGS = ("cls", "mean", "max", "gem")
 RESIZE_MODES = ("shortest_edge", "square")
-# In which a model computes: names of torch.
+# The precisions that a model can compute in, by their names in torch.
 DTYPES = ("float32", "bfloat16", "float16")

@@ -1,4 +1,4 @@
-"""The embeddings of an evaluation set on every process, each of which embeds a share of the images."""
+"""Embed an evaluation set with several processes: each embeds a share, and all of them get all embeddings."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 def gathered_embeddings(
     model: nn.Module, evaluator: RetrievalEvaluator, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Embed an evaluation set; called on every process. The batches, and so the embeddings, are those of one process.
+    """Embed an evaluation set; every process must call it.
+
+    The batches are those of a single process, and so are the embeddings.
 
     Args:
         model: A `ViTRetModel`.
         evaluator: The evaluation set.
-        device: Through which the processes exchange embeddings: that of the model.
+        device: The device of the model, through which the processes exchange embeddings.
 
     Returns:
-        Embeddings of the queries, `(num_queries, dim)` float32, and of the gallery, `(num_gallery, dim)`, or `None`
-        where there is no gallery: on the CPU of a single process, on `device` of several.
+        Embeddings of the queries, `(num_queries, dim)` float32, and of the gallery, `(num_gallery, dim)` float32 or
+        `None` without a gallery. They are on the CPU with one process, and on `device` with several.
     """
     if rank_and_world()[1] == 1:
         query = evaluator.embed(model, evaluator.query)
@@ -39,13 +41,13 @@ def gathered_embeddings(
 
 
 def all_rows(share: torch.Tensor, num_rows: int, batch_size: int, device: torch.device) -> torch.Tensor:
-    """Give every process the rows of all.
+    """Gather the rows of all processes on every process.
 
     Args:
-        share: This process's rows, as `embed_shares` gives them, `(num_own_rows, dim)` float32.
-        num_rows: Rows of all processes together.
-        batch_size: Images embedded at once.
-        device: Through which they are exchanged.
+        share: The rows of this process from `embed_shares`, `(num_own_rows, dim)` float32.
+        num_rows: Number of rows of all processes together.
+        batch_size: Number of images in a batch.
+        device: The device through which the rows are exchanged.
 
     Returns:
         `(num_rows, dim)` float32 on the device.
@@ -54,5 +56,5 @@ def all_rows(share: torch.Tensor, num_rows: int, batch_size: int, device: torch.
     if world == 1:
         return share.to(device)
     padded = share.new_zeros(Shares(num_rows, batch_size, world).num_batches * batch_size, share.shape[1])
-    padded[: len(share)] = share  # each rank but the last ones has as many rows as this: none is out of its place
+    padded[: len(share)] = share  # only the last ranks have fewer rows, so the padding is at the end
     return gather_rows(padded.to(device))[:num_rows]

@@ -1,4 +1,4 @@
-"""Models scored on the same images under the same protocol: means with intervals, differences, match rates."""
+"""Score models on the same images by the same protocol: means with intervals, differences, match rates."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How models are scored.
+    """Settings of an evaluation.
 
     Attributes:
-        ks: Cut-offs, at least 1.
-        metrics: Names of metrics.
-        ties: What items that score alike are worth.
-        rerank: A step of the search after embedding, by name; None: none.
-        rerank_neighbors: Neighbours that it takes; None: the paper's.
-        num_resamples: Of the bootstrap over queries.
-        confidence: Of the intervals, between 0 and 1.
-        bootstrap_seed: Of the resamples.
-        batch_size: Images embedded at once.
-        num_workers: Processes that decode images.
-        dtype: Of the model's arithmetic: `"float32"`, `"bfloat16"` or `"float16"`.
-        memory_budget: Bytes that the scores held at once may take; `None`: what suits the device.
-        false_match_rates: Shares of the pairs of two classes that may match, 0 to 1, for which a threshold is found.
+        ks: Cut-offs of the metrics, at least 1.
+        metrics: Names of metrics, from `METRICS` in `evaluation_choices`.
+        ties: `"pessimistic"` or `"expected"`: the rank of a positive that scores the same as a negative.
+        rerank: Name of a re-ranking, from `RERANKINGS` in `evaluation_choices`; `None` for none.
+        rerank_neighbors: Number of neighbours that the re-ranking uses; `None` for the number of its paper.
+        num_resamples: Number of bootstrap resamples of the queries.
+        confidence: Confidence of the intervals, between 0 and 1.
+        bootstrap_seed: Seed of the resamples.
+        batch_size: Number of images embedded at once.
+        num_workers: Number of processes that decode images.
+        dtype: Precision of the model: `"float32"`, `"bfloat16"` or `"float16"`.
+        memory_budget: Bytes for the scores that are held at once; `None` for a default that suits the device.
+        false_match_rates: False-match rates between 0 and 1 to find thresholds for; empty for none. The rate is the
+            share of the pairs of images of two classes that score at least the threshold.
 
     Raises:
-        ValueError: A setting is outside its domain, or two do not go together.
+        ValueError: A setting is out of its range, or two settings contradict each other.
     """
 
     ks: Sequence[int]
@@ -69,7 +70,9 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.rerank is None and self.rerank_neighbors is not None:
-            raise ValueError("expected --rerank with --rerank_neighbors, which is a setting of it; give both, or neither")
+            raise ValueError(
+                "expected --rerank with --rerank_neighbors, which is a setting of it; give both, or neither"
+            )
         if self.rerank is not None and self.false_match_rates:
             raise ValueError(
                 "expected no --rerank with --false_match_rates: its scores are on another scale; leave one out"
@@ -88,12 +91,13 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What one model scored.
+    """The scores of one model.
 
     Attributes:
         result: Means, intervals and the protocol.
-        values: For each metric `(num_queries,)` float64, nan for a query without a positive.
-        match_rates: From which score on two images match, and the model that this holds for; None: not asked for.
+        values: Metric -> value of each query, `(num_queries,)` float64; NaN for a query without a positive.
+        match_rates: The identity of the model, and the thresholds of the false-match rates; `None` if no rates were
+            requested.
     """
 
     result: EvaluationResult
@@ -101,11 +105,11 @@ class ModelScores:
     match_rates: tuple[ModelIdentity, MatchRates] | None
 
     def tables(self) -> list[str]:
-        """Lay out the scores, and the match rates where there are any."""
+        """Return tables of the scores and, if they were requested, of the match rates."""
         return [self.result.table(), *([] if self.match_rates is None else [self.match_rates[1].table()])]
 
     def calibration(self) -> dict[str, Any]:
-        """Return what `hf-vitret index` and `search` read of it: JSON values, empty where no rates were asked for."""
+        """Return the content of `match_rates.json`, which `hf-vitret index` reads; empty if no rates were requested."""
         if self.match_rates is None:
             return {}
         model, rates = self.match_rates
@@ -118,12 +122,12 @@ class ModelEvaluation:
     """Score models on one data set.
 
     Args:
-        dataset: Splits `test`, or `query` and `gallery`.
-        data: JSON values on it, for the protocol: `data_set`, its name, and others.
-        settings: As above.
+        dataset: Data set with the split `test`, or the splits `query` and `gallery`.
+        data: JSON values that describe the data in the protocol: `data_set`, its name, and others.
+        settings: Settings of the evaluation.
 
     Raises:
-        ValueError: A metric, a cut-off or the rule for ties is unknown, or does not go with the step after embedding.
+        ValueError: A metric, a cut-off or a tie rule is unknown, or cannot be used with the re-ranking.
     """
 
     def __init__(self, dataset: DatasetDict, data: Mapping[str, Any], settings: EvaluationSettings) -> None:
@@ -144,19 +148,19 @@ class ModelEvaluation:
 
     @property
     def unreadable(self) -> Mapping[str, int]:
-        """How many images of each split cannot be read, where there are any."""
+        """Number of unreadable images by split, for the splits that have any."""
         found: Mapping[str, int] = self._data.get("unreadable_images", {})
         return found
 
     def score(self, model: ViTRetModel, name: str) -> ModelScores | None:
-        """Score one model; called on every process, each of which embeds a share of the images.
+        """Score one model; every process must call it, and embeds a share of the images.
 
         Args:
             model: The model.
-            name: What the report calls it.
+            name: Name of the model in the report.
 
         Returns:
-            The scores; `None` on all processes but the first, which needs every query's score in one place.
+            The scores on the first process; `None` on the others.
         """
         device = next(model.parameters()).device
         query, gallery = gathered_embeddings(model, self.evaluator, device)
@@ -171,23 +175,23 @@ class ModelEvaluation:
         return ModelScores(result, values, (ModelIdentity.of(model, name=name), rates))
 
     def compare(self, first: ModelScores, second: ModelScores) -> ComparisonResult:
-        """Tell two models apart, query by query."""
+        """Compare two models by the paired differences of their queries."""
         both = (first.result, second.result, first.values, second.values)
         return ComparisonResult.of_queries(*both, **self.settings.bootstrap)
 
-    def _match_rates(self, query: torch.Tensor, gallery: torch.Tensor | None, place: torch.device) -> MatchRates:
-        evaluator, wanted = self.evaluator, list(self.settings.false_match_rates)
+    def _match_rates(self, query: torch.Tensor, gallery: torch.Tensor | None, device: torch.device) -> MatchRates:
+        evaluator, rates = self.evaluator, list(self.settings.false_match_rates)
         if gallery is None:
-            return match_rates(query.to(place), evaluator.query_labels, false_match_rates=wanted)
+            return match_rates(query.to(device), evaluator.query_labels, false_match_rates=rates)
         query_ids, gallery_ids = evaluator.shared_ids
         return match_rates(
-            query.to(place),
+            query.to(device),
             evaluator.query_labels,
-            gallery.to(place),
+            gallery.to(device),
             evaluator.gallery_labels,
             query_ids=query_ids,
             gallery_ids=gallery_ids,
-            false_match_rates=wanted,
+            false_match_rates=rates,
         )
 
     def _environment(self, device: torch.device) -> dict[str, Any]:

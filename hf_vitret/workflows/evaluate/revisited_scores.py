@@ -1,4 +1,4 @@
-"""mAP of models on the revisited benchmarks, stage by stage, each before and after re-ranking."""
+"""Score the stages of a fine-tuned model on ROxford5k and RParis6k, with and without re-ranking."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ Stages: TypeAlias = "dict[str, dict[str, dict[str, float | int]]]"
 def load_evaluators(
     names: Sequence[str], data_dir: str | Path | None, *, check_counts: bool = True, **settings: Any
 ) -> dict[str, RevisitedEvaluator]:
-    """Load benchmarks.
+    """Load revisited benchmarks as evaluators.
 
     Args:
-        names: `"roxford5k"`, `"rparis6k"`.
-        data_dir: The folder that they lie in.
-        check_counts: Whether they must be as large as the official ones.
-        **settings: As for `RevisitedEvaluator`.
+        names: Names of benchmarks: `"roxford5k"`, `"rparis6k"`.
+        data_dir: The folder with the files of the benchmarks.
+        check_counts: Whether a benchmark must have the official numbers of queries and images.
+        **settings: Keyword arguments of `RevisitedEvaluator`, such as `batch_size`, `num_workers` and `dtype`.
+
+    Returns:
+        Name -> evaluator, in the order of `names`.
 
     Raises:
-        FileNotFoundError: As for `load_revisited`.
-        ValueError: As for `load_revisited`.
+        FileNotFoundError: A file of a benchmark does not exist.
+        ValueError: A file has another format, or the numbers are not the official ones.
     """
     evaluators = {}
     for name in names:
@@ -49,19 +52,21 @@ def score_stages(
     rerank: str = "query_expansion",
     num_neighbors: int | None = None,
 ) -> Stages:
-    """Score models on benchmarks, each as it searches and re-ranked.
+    """Score models on benchmarks, without and with a re-ranking.
 
     Args:
-        models: `ViTRetModel`s, by the title of the stage.
-        evaluators: The benchmarks, by name.
-        rerank: As for `post_processed_query_metrics`, its `method`.
-        num_neighbors: As there.
+        models: Title of a stage -> `ViTRetModel`.
+        evaluators: Name of a benchmark -> its evaluator.
+        rerank: Name of the re-ranking: `"query_expansion"`, `"database_augmentation"`, `"reciprocal"` or
+            `"diffusion"`.
+        num_neighbors: Number of neighbours that the re-ranking uses; `None` for the number of its paper.
 
     Returns:
-        For each benchmark and the title of each stage the metrics of `revisited_metrics`.
+        Name of a benchmark -> title of a stage -> metrics of `revisited_metrics`. The re-ranked scores of a stage
+        follow it under the title `"<title>, <rerank>"`.
 
     Raises:
-        ValueError: As for `post_processed_query_metrics`.
+        ValueError: The re-ranking is unknown, or `num_neighbors` is out of its range.
     """
     stages: Stages = {name: {} for name in evaluators}
     for title, model in models.items():
@@ -76,14 +81,14 @@ def score_stages(
 
 
 def report_stages(stages: Stages, target: Path) -> str:
-    """Write all metrics to a JSON file, and lay out mAP in percent.
+    """Write all metrics to a JSON file, and format mAP as a table.
 
     Args:
-        stages: What `score_stages` returned.
-        target: The file.
+        stages: The result of `score_stages`.
+        target: Path of the JSON file.
 
     Returns:
-        A table for the screen: a line for each stage, a column for each benchmark and level.
+        A table of mAP in percent, with a row for each stage and a column for each benchmark and level.
     """
     write_json(target, stages)
     table = [["mAP", *(f"{name} {level}" for name in stages for level in LEVELS)]]

@@ -1,4 +1,4 @@
-"""What shorter vectors of a run's model score: on the embeddings of its last evaluation, at a bounded cost."""
+"""Score short vectors of a fine-tuned model on the embeddings of its last evaluation, at a bounded cost."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,25 +14,25 @@ from ...training.distributed.gathering import rank_and_world
 from ...training.distributed.sharded_evaluation import ShardedEmbeddings, embed_shares
 from .gathered_embeddings import all_rows
 
-MAX_TRAIN = 10_000  # images that PCA is fitted on: 26 for each of a ViT-S's dimensions
-MAX_PAIRS = 2**28  # scored for each cell of the table: 4,437 queries on Stanford Online Products
-MAX_VALUES = 2**28  # of all embeddings, which one process holds here
+MAX_TRAIN = 10_000  # images that PCA is fitted on: 26 for each dimension of a ViT-S
+MAX_PAIRS = 2**28  # pairs scored for each cell of the table: 4,437 queries on Stanford Online Products
+MAX_VALUES = 2**28  # values of all embeddings, which a single process holds
 
 
 def short_vector_scores(model: nn.Module, train: Dataset, embeddings: ShardedEmbeddings) -> dict[str, Any] | None:
-    """Score vectors reduced by PCA in every precision; called on every process.
+    """Score vectors that PCA reduces, in every precision; every process must call it.
 
-    PCA is fitted on the embeddings of up to `MAX_TRAIN` training images, and the queries are as many as `MAX_PAIRS`
-    allows; both are drawn at random.
+    PCA is fitted on the embeddings of at most `MAX_TRAIN` training images, and at most `MAX_PAIRS` pairs of a query and
+    a gallery image are scored. The training images and the queries are samples drawn with a fixed seed.
 
     Args:
-        model: That of the last evaluation.
-        train: Training images.
-        embeddings: The last evaluation.
+        model: The model of the last evaluation.
+        train: The training images.
+        embeddings: The embeddings of the last evaluation.
 
     Returns:
-        The fields of `ShortVectors`; None where there are too few training images, or more test images than one
-        process holds; and on all processes but the first.
+        The fields of `ShortVectors` on the first process. `None` on the others, if there are too few training images
+        for PCA, or if the embeddings have more than `MAX_VALUES` values.
     """
     evaluator, device = embeddings.evaluator, embeddings.device
     num_rows = len(evaluator.query) + (0 if evaluator.gallery is None else len(evaluator.gallery))
@@ -52,7 +52,7 @@ def short_vector_scores(model: nn.Module, train: Dataset, embeddings: ShardedEmb
         return None
     rows = torch.from_numpy(_drawn(len(query), max(1, MAX_PAIRS // len(gallery))))
     query_ids, gallery_ids = evaluator.shared_ids
-    if evaluator.gallery is None:  # an image does not find itself, whatever ids the images have
+    if evaluator.gallery is None:  # an image must not find itself, even if images share ids
         query_ids = gallery_ids = torch.arange(len(query))
     found = short_vectors(
         fitted_on,
@@ -69,5 +69,5 @@ def short_vector_scores(model: nn.Module, train: Dataset, embeddings: ShardedEmb
 
 
 def _drawn(num_rows: int, limit: int) -> np.ndarray[Any, Any]:
-    """Draw rows without repetition, ascending; all where there are no more."""
+    """Draw at most `limit` distinct row numbers with a fixed seed, in ascending order."""
     return np.sort(np.random.default_rng(0).permutation(num_rows)[:limit])
