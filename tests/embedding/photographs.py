@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hf_vitret.data.images import to_rgb
+from hf_vitret.embedding.locations import LOCATIONS_NAME
 from hf_vitret.embedding.shards import EmbeddingFolder
 
 
@@ -51,5 +52,5 @@ def read_all(folder: Path) -> tuple[list[str], np.ndarray]:
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:
-    """Return every file of a folder, hidden ones too."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return every file of a folder, hidden ones too, but for `locations.json`, which names paths of this machine."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCATIONS_NAME}

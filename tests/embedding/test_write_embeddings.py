@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf_vitret import embed_images
+from hf_vitret import EmbeddingFolder, embed_images
 from hf_vitret.embedding.sources.opening import open_source
 from hf_vitret.embedding.write_embeddings import write_embeddings
 from tests.embedding.photographs import all_bytes, noise, one_by_one, read_all, write_photos
@@ -236,6 +236,8 @@ def test_the_same_folder_on_another_machine_has_the_same_bytes(tiny_model, photo
     shutil.move(photos, tmp_path / "elsewhere" / "photos")
     embed(tiny_model, tmp_path / "elsewhere" / "photos", tmp_path / "second")
     assert all_bytes(tmp_path / "first") == all_bytes(tmp_path / "second")
+    assert EmbeddingFolder(tmp_path / "first").locations == {"images": str(photos)}
+    assert EmbeddingFolder(tmp_path / "second").locations == {"images": str(tmp_path / "elsewhere" / "photos")}
 
 
 def test_other_readers_can_read_it(tiny_model, photos, tmp_path):
