@@ -178,7 +178,7 @@ def test_without_an_image_processor_imagenets_pixels_are_used_and_said(vit, capl
 def test_backbone_fields_are_overridden_by_name(vit):
     model = ViTRetModel.from_backbone(vit[1], backbone_overrides={"hidden_dropout_prob": 0.25})
     assert {module.p for module in model.backbone.modules() if isinstance(module, torch.nn.Dropout)} >= {0.25}
-    with pytest.raises(ValueError, match="ViTConfig has no field 'droppath'"):
+    with pytest.raises(ValueError, match="must be fields of ViTConfig; got 'droppath'"):
         ViTRetModel.from_backbone(vit[1], backbone_overrides={"droppath": 0.1})
 
 

@@ -300,9 +300,9 @@ def test_pooled_outputs_of_other_types_are_taken(make_model, images):
 
 def test_pixels_or_pooled_outputs_but_not_both(make_model, images):
     model = make_model()
-    with pytest.raises(ValueError, match=r"pixel_values, or pooled in their place .*; got neither"):
+    with pytest.raises(ValueError, match=r"pixel_values or, in their place, pooled .*; got neither"):
         model()
-    with pytest.raises(ValueError, match=r"pixel_values, or pooled in their place .*; got both"):
+    with pytest.raises(ValueError, match=r"pixel_values or, in their place, pooled .*; got both"):
         model(images, pooled=torch.zeros(2, 32))
     for shape in ((2, 31), (32,), (2, 1, 32)):
         with pytest.raises(ValueError, match=r"of shape \(batch, 32\), from pool_images; got \(.*3"):
