@@ -6,11 +6,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test check bench clean
 
 demo: .venv/demo.installed
-	$(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-	  recipes/train_icons.py
+	$(BIN)/hf-vitret demo
 
+# All tests with their coverage, or a part of them: `make test T=tests/losses`.
 test: .venv/test.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest $(if $(T),$(T),-n 2 --dist loadfile --cov --cov-report=)
 
 # Lint, types, import contracts, and the coverage of the last `make test` (run here where there was none).
 check: .venv/dev.installed
