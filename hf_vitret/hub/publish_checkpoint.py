@@ -88,8 +88,7 @@ def publish_checkpoint(
 
     files = release_files(folder)
     token = find_token(token)
-    texts = {path: without_paths(file.read_text("utf-8")) for path, file in files.items() if path.endswith(TEXTS)}
-    check_no_tokens(texts, token)
+    texts = _published_texts(files, token)
     content: dict[str, bytes | Path] = {**files, **{path: text.encode() for path, text in texts.items()}}
     hub = HfApi(token=token, library_name="hf_vitret")
     with explained_errors(repo_id, folder):
@@ -110,6 +109,35 @@ def publish_checkpoint(
         commit = commit_at_once(hub, repo_id, "model", operations, _is_outdated, newest, f"Release {release}")
         with_retries(lambda: _create_tag(hub, repo_id, release, commit))
     return Published(repo_id, commit, release, f"{hub.endpoint}/{repo_id}/tree/{release}")
+
+
+def plan_release(folder: str | PathLike[str]) -> dict[str, int]:
+    """List the files that `publish_checkpoint` would upload, after the same checks; the Hub is not asked.
+
+    The card's size is that before its Python code is pinned to a repository and a tag, which adds a few bytes to it.
+
+    Args:
+        folder: The checkpoint, as training writes it (`<output_dir>/final`).
+
+    Returns:
+        Path in the repository -> size in bytes, in ascending order of the paths.
+
+    Raises:
+        FileNotFoundError: The folder is no checkpoint, has no card, or lacks files that loading needs.
+        ValueError: A file contains a token of the Hub, or the weights are pickles.
+    """
+    from huggingface_hub import get_token
+
+    files = release_files(folder)
+    texts = _published_texts(files, get_token())
+    return {path: len(texts[path].encode()) if path in texts else file.stat().st_size for path, file in files.items()}
+
+
+def _published_texts(files: Mapping[str, Path], token: str | None) -> dict[str, str]:
+    """Return the text files of a release without paths of this machine, after a check that none contains a token."""
+    texts = {path: without_paths(file.read_text("utf-8")) for path, file in files.items() if path.endswith(TEXTS)}
+    check_no_tokens(texts, token)
+    return texts
 
 
 def _additions(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hf_vitret.hub.publish_checkpoint import plan_release
 from tests.hub.publishing_client import Client, publishing_client
 from tests.hub_stand_in.faults import CutRequest, CutResponse, Fault, Refuse
 from tests.hub_stand_in.stand_in import HubStandIn, running_hub
@@ -255,6 +256,36 @@ def test_a_token_in_a_file_stays_here_and_in_no_log(hub: HubStandIn, client: Cli
     assert ("model", "ada/leak") not in hub.store.repositories
     assert "it is repeated in 0.01 s" in client.log()
     assert hub.token not in client.log() + refused["error"]
+
+
+def test_a_plan_lists_what_is_uploaded(hub: HubStandIn, client: Client, folder: Path) -> None:
+    requests = len(hub.requests)
+    planned = plan_release(folder)
+    assert len(hub.requests) == requests
+    assert list(planned) == sorted(RELEASED)
+    client.publish(folder, "ada/planned", token=hub.token)
+    snapshot = hub.store.repositories["model", "ada/planned"].resolve("main").files
+    for path in RELEASED - {"README.md"}:  # the card has the tag in it, which is not known before
+        stored = snapshot[path]
+        expected = (folder / path).stat().st_size if stored.lfs_oid else len(stored.content)
+        assert planned[path] == expected
+    assert planned["results.json"] < (folder / "results.json").stat().st_size  # without the path of this machine
+    assert planned["README.md"] == len(CARD.encode()) - len("/home/ada/")
+
+
+def test_a_plan_makes_the_checks_of_a_release(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a token of another form")
+    (folder / "notes.txt").write_text("a token of another form")
+    with pytest.raises(ValueError, match=r"expected no token of the Hub in notes\.txt; it contains one"):
+        plan_release(folder)
+    (folder / "notes.txt").write_text("hf_" + "aB3" * 12)
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(ValueError, match=r"expected no token of the Hub in notes\.txt; it contains one"):
+        plan_release(folder)
+    (folder / "notes.txt").unlink()
+    (folder / "README.md").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected README\.md in "):
+        plan_release(folder)
 
 
 def test_a_folder_that_is_no_release(client: Client, folder: Path) -> None:

@@ -37,7 +37,7 @@ def test_ground_truth_of_a_revisited_set(tmp_path: Path, capsys: pytest.CaptureF
     write(tmp_path / f"gnd_{name}.pkl", TRUTH)
     (tmp_path / f"gnd_{name}.json").write_text("an older one")
     assert main(["convert", name, "--data_dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"Wrote      {tmp_path}/gnd_{name}.json\n"
+    assert capsys.readouterr().out == f"Wrote        {tmp_path}/gnd_{name}.json\n"
     (tmp_path / f"gnd_{name}.pkl").unlink()
     truth = load_revisited_ground_truth(name, tmp_path, check_counts=False)
     assert (truth.gallery_ids, truth.boxes) == (("a", "b"), ((0.1, 0.2, 3.3, 4.7),))
@@ -48,8 +48,9 @@ def test_lists_of_sfm120k(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     write(tmp_path / "retrieval-SfM-120k.pkl", LISTS)
     write(tmp_path / "retrieval-SfM-120k-whiten.pkl", WHITEN)
     before = load_sfm120k_pairs(tmp_path)
-    assert main(["convert", "sfm120k", "--data_dir", str(tmp_path)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["convert", "sfm120k", "--data_dir", str(tmp_path), "--json"]) == 0
+    names = ("retrieval-SfM-120k.json", "retrieval-SfM-120k-whiten.json")
+    assert json.loads(capsys.readouterr().out) == {"files": [str(tmp_path / name) for name in names]}
     assert json.loads((tmp_path / "retrieval-SfM-120k.json").read_text()) == LISTS
     assert json.loads((tmp_path / "retrieval-SfM-120k-whiten.json").read_text()) == WHITEN
     for pickled in tmp_path.glob("*.pkl"):
