@@ -40,9 +40,9 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
         **options: Options of the loader, as `load_sop`, `load_catalogue` and the others document them.
 
     Returns:
-        A `DatasetDict` with the splits `train` and `test` (or `train`, `query` and `gallery`) and the columns
-        `image` (`datasets.Image`), `label` (`ClassLabel` or int64) and `image_id` (string, unique over all
-        splits).
+        A `DatasetDict` with the splits `train` and `test` (or `train`, `query` and `gallery`; or `train` alone, with
+        `test_fraction=0`) and the columns `image` (`datasets.Image`), `label` (`ClassLabel` or int64) and `image_id`
+        (string, unique over all splits).
 
     Raises:
         ValueError: The name is not known, or the data breaks the schema (`check_schema`).

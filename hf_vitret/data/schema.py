@@ -1,4 +1,4 @@
-"""The one schema every loader returns: columns image, label, image_id; train and test (or query, gallery)."""
+"""The schema that every loader returns: the columns image, label and image_id, and the names of the splits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 COLUMNS = ("image", "label", "image_id")
-SPLITS = (("train", "test"), ("train", "query", "gallery"))
+# `train` alone: all classes are trained on, and nothing is measured (`test_fraction=0`).
+SPLITS = (("train", "test"), ("train", "query", "gallery"), ("train",))
 MAX_NAMED = 10  # an error names this many offenders and counts the rest: enough to find the cause
 
 
@@ -39,8 +40,8 @@ def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
         The same data set.
 
     Raises:
-        ValueError: The splits or columns are not the schema's; a split is empty; the columns have other
-            types; a label or an image_id is null; an image_id occurs twice in all the splits together.
+        ValueError: The splits are none of `SPLITS`; a split has other columns or types, or no images; a label or an
+            image_id is null; an image_id occurs twice in all the splits together.
     """
     from datasets import ClassLabel, Image, Value
 

@@ -21,30 +21,32 @@ def choose_test_classes(names: list[str], test_fraction: float = 0.5, seed: int 
 
     Args:
         names: The class names, in any order.
-        test_fraction: Share of the classes, in (0, 1).
+        test_fraction: Share of the classes, in [0, 1). 0 chooses none.
         seed: Seed of the permutation.
 
     Returns:
         The names of the test classes, in the order of the permutation.
 
     Raises:
-        ValueError: `test_fraction` is outside (0, 1), a name repeats, or the test side would have no class or
-            the train side fewer than two (one class has no negatives to learn from).
+        ValueError: `test_fraction` is outside [0, 1); a name repeats; or a share above 0 would leave no test class or
+            fewer than two training classes (one class alone has no negatives to learn from).
 
     Examples:
         >>> choose_test_classes(["cup", "fan", "mug", "sofa"])
         ['mug', 'cup']
     """
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction is a share of the classes, in (0, 1); got {test_fraction}")
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"expected test_fraction in [0, 1), a share of the classes; got {test_fraction}")
     if len(set(names)) != len(names):
         raise ValueError("class names must be unique: pass each class once, not one name per image")
+    if test_fraction == 0:
+        return []
     num_test = int(len(names) * test_fraction)
     if num_test < 1 or len(names) - num_test < 2:
         raise ValueError(
             f"a class-disjoint split needs at least 2 classes to train on and 1 to test on; {len(names)} "
             f"classes at test_fraction={test_fraction} leave {len(names) - num_test} and {num_test}. Add "
-            "classes, change test_fraction, or give a test split of your own"
+            "classes, change test_fraction (0 trains on all classes), or give a test split of your own"
         )
     order = np.random.default_rng(seed).permutation(len(names))
     sorted_names = sorted(names)
@@ -54,16 +56,20 @@ def choose_test_classes(names: list[str], test_fraction: float = 0.5, seed: int 
 def split_by_class(dataset: Dataset, test_fraction: float = 0.5, seed: int = 0) -> DatasetDict:
     """Split one data set into class-disjoint `train` and `test` by the rule of `choose_test_classes`.
 
+    With `test_fraction=0` there is no test split: all images are in `train`.
+
     Args:
         dataset: A data set whose `label` is a `ClassLabel`; both halves keep its names and ids.
-        test_fraction: Share of the classes that occur, in (0, 1).
+        test_fraction: Share of the classes that have images, in [0, 1).
         seed: Seed of the choice.
 
     Returns:
-        A `DatasetDict` with `train` and `test`, each in the order of `dataset`.
+        A `DatasetDict` with `train` and `test`, each in the order of `dataset`; with `test_fraction=0` with `train`
+        alone.
 
     Raises:
-        ValueError: As `choose_test_classes`.
+        ValueError: `test_fraction` is outside [0, 1), or a share above 0 would leave no test class or fewer than two
+            training classes.
     """
     from datasets import DatasetDict
 
@@ -72,6 +78,8 @@ def split_by_class(dataset: Dataset, test_fraction: float = 0.5, seed: int = 0) 
     names = [feature.int2str(label) for label in np.unique(labels).tolist()]
     test_labels = [feature.str2int(name) for name in choose_test_classes(names, test_fraction, seed)]
     is_test = np.isin(labels, test_labels)  # (num_images,)
+    if not test_labels:
+        return DatasetDict(train=dataset)
     return DatasetDict(
         train=dataset.select(np.flatnonzero(~is_test)),
         test=dataset.select(np.flatnonzero(is_test)),

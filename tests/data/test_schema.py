@@ -15,7 +15,7 @@ def make_split(labels, image_ids, label_feature=None, image_id_feature=None):
     return Dataset.from_dict(rows, features=features)
 
 
-@pytest.mark.parametrize("names", [("train", "test"), ("train", "query", "gallery")])
+@pytest.mark.parametrize("names", [("train", "test"), ("train", "query", "gallery"), ("train",)])
 @pytest.mark.parametrize("label", [Value("int64"), ClassLabel(names=["a", "b"])])
 def test_what_keeps_the_schema_is_returned_as_it_is(names, label):
     dataset = DatasetDict({name: make_split([0, 1], [f"{name}1", f"{name}2"], label) for name in names})
@@ -47,8 +47,13 @@ def test_each_breach_is_named(test_split, message):
 
 
 def test_the_splits_are_the_schemas():
-    with pytest.raises(ValueError, match=r"expected the splits train \+ test or train \+ query \+ gallery, got train$"):
-        check_schema(DatasetDict(train=make_split([0], ["a"])), "mine")
+    train, query = make_split([0], ["a"]), make_split([0], ["b"])
+    with pytest.raises(
+        ValueError, match=r"the splits train \+ test or train \+ query \+ gallery or train, got train, query$"
+    ):
+        check_schema(DatasetDict(train=train, query=query), "mine")
+    with pytest.raises(ValueError, match=r"got test$"):
+        check_schema(DatasetDict(test=train), "mine")
 
 
 def test_description_of_a_split():

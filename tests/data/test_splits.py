@@ -37,10 +37,19 @@ def test_split_keeps_every_image_once_and_shares_no_class():
     assert splits["train"].features == splits["test"].features == features
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
+@pytest.mark.parametrize("fraction", [1, -0.1, 1.5, float("nan")])
 def test_fraction_is_a_share(fraction):
-    with pytest.raises(ValueError, match=r"test_fraction is a share of the classes, in \(0, 1\); got"):
+    with pytest.raises(ValueError, match=r"expected test_fraction in \[0, 1\), a share of the classes; got"):
         choose_test_classes(["a", "b", "c"], fraction)
+
+
+@pytest.mark.parametrize("fraction", [0, 0.0])
+def test_a_fraction_of_zero_leaves_everything_in_train(fraction):
+    features = Features(label=ClassLabel(names=["a", "b"]), image_id=Value("string"))
+    dataset = Dataset.from_dict({"label": [1, 0, 1], "image_id": ["x", "y", "z"]}, features=features)
+    splits = split_by_class(dataset, fraction)
+    assert choose_test_classes(["a", "b"], fraction) == []
+    assert {name: split["image_id"][:] for name, split in splits.items()} == {"train": ["x", "y", "z"]}
 
 
 def test_too_few_classes():

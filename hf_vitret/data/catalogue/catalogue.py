@@ -62,7 +62,8 @@ def load_catalogue(
             of the *classes* are set aside for testing.
         query_split: Instead of `test_split`, with `gallery_split`: what is searched for; default "query".
         gallery_split: What is searched; default "gallery".
-        test_fraction: Share of the classes to set aside where there is no test split (`choose_test_classes`).
+        test_fraction: Share of the classes to set aside where the source has no test split (`choose_test_classes`).
+            0 trains on everything: the images of all splits of the source are in `train`, and there is no other split.
         seed: Seed of that choice.
         dataset_name: In place of `data_dir`: the name of a data set on the Hub, whatever is on this machine.
         dataset_config: Which of its configurations, where it has several.
@@ -73,7 +74,8 @@ def load_catalogue(
         **options: Passed to `datasets.load_dataset` where the source is the Hub, as `revision="..."`.
 
     Returns:
-        A `DatasetDict` with `train` and `test` (or `train`, `query`, `gallery`); `label` is a `ClassLabel`
+        A `DatasetDict` with `train` and `test` (or `train`, `query`, `gallery`; or, with `test_fraction=0`, `train`
+        alone, which a warning in the log says); `label` is a `ClassLabel`
         with the sorted class names, the same in all splits. `image_id` is the source's `image_id` column if
         it has one, else the path of the file, else `<split>/<row>`. A folder that `prepare_dataset` wrote keeps the
         labels that it has.
@@ -95,6 +97,13 @@ def load_catalogue(
         raise ValueError(
             "the catalogue needs data_dir, a folder of class folders or a .csv or .parquet; or dataset_name, a data "
             "set of the Hub"
+        )
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"expected test_fraction in [0, 1), a share of the classes; got {test_fraction}")
+    if test_fraction == 0 and (test_split or query_split):
+        raise ValueError(
+            "expected no test split with test_fraction=0, which trains on everything; got "
+            f"{test_split or query_split!r}: leave one of the two out"
         )
     if streaming != (prepared_dir is not None):
         raise ValueError(
@@ -118,8 +127,10 @@ def load_catalogue(
         catalogue = DatasetDict(splits)
     else:
         catalogue = to_schema(splits, columns["image"], columns["label"], source)
+    if test_fraction == 0:
+        catalogue = DatasetDict(train=_join(catalogue, source))
     _check_classes(catalogue["train"], source)
-    if set(catalogue) == {"train"}:
+    if set(catalogue) == {"train"} and test_fraction > 0:
         catalogue = split_by_class(catalogue["train"], test_fraction, seed)
         _check_classes(catalogue["train"], f"{source} (the {1 - test_fraction:.0%} of classes to train on)")
     num_single = describe_split(catalogue["train"])["num_single_image_classes"]
@@ -152,6 +163,21 @@ def _read(source: str, image_column: str, label_column: str, options: dict[str, 
                 "<class>/<image>, one folder per class, optionally under train/ and test/"
             )
     return read_hub(str(path) if path.exists() else source, **options)
+
+
+def _join(catalogue: DatasetDict, source: str) -> Dataset:
+    """Put the images of all splits into one, and log that none is left to measure on."""
+    from datasets import concatenate_datasets
+
+    joined = concatenate_datasets(list(catalogue.values())) if len(catalogue) > 1 else catalogue["train"]
+    others = [f"{name} ({len(split)} images)" for name, split in catalogue.items() if name != "train"]
+    logger.warning(
+        "%s: test_fraction is 0, so all %d images are trained on%s and none is left to measure the model on",
+        source,
+        len(joined),
+        f", those of {' and '.join(others)} too," if others else "",
+    )
+    return joined
 
 
 def _has_schema(splits: dict[str, Dataset]) -> bool:

@@ -69,11 +69,12 @@ def read_folder(root: Path, image_column: str, label_column: str) -> dict[str, D
     from datasets import Dataset, Features, Image, Value
 
     folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    splits = next((names for names in SPLITS if folders == set(names)), None)
+    evaluated = [names for names in SPLITS if len(names) > 1]  # a folder `train` alone may be a class
+    splits = next((names for names in evaluated if folders == set(names)), None)
     if splits is None and "train" in folders and folders & SPLIT_WORDS:
         raise ValueError(
             f"{root}: the top folders {', '.join(sorted(folders))} look like splits; expected exactly "
-            f"{' or '.join(' + '.join(names) for names in SPLITS)} (or class folders alone)"
+            f"{' or '.join(' + '.join(names) for names in evaluated)} (or class folders alone)"
         )
     roots = {name: root / name for name in splits} if splits else {"train": root}
     found = {}

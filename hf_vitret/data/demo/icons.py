@@ -209,13 +209,13 @@ def load_icons(
         fonts: Keys of `ICON_FONTS` (the prefixes of qtawesome).
         size: Side of the images in pixels, at least 16.
         min_drawings: Fewest different drawings of a concept, at least 2: a class of one has no positive pair.
-        test_fraction: Share of the concepts in the test split (`choose_test_classes`).
+        test_fraction: Share of the concepts in the test split (`choose_test_classes`), in [0, 1). 0: no test split.
         seed: Seed of the split; it does not change the images.
         cache_dir: Where to keep the Parquet file; default `datasets.config.HF_DATASETS_CACHE /
             "hf_vitret_icons"`.
 
     Returns:
-        A `DatasetDict` with `train` and `test`; `label` is a `ClassLabel` with the concepts, `image_id` is
+        A `DatasetDict` with `train` and `test`, or `train` alone with `test_fraction=0`; `label` is a `ClassLabel` with the concepts, `image_id` is
         qtawesome's name of the icon, as "fa6s.house".
 
     Raises:

@@ -8,6 +8,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
 from hf_vitret.data import choose_test_classes, load_retrieval_dataset
+from hf_vitret.data.preparation.prepare import prepare_dataset
+from hf_vitret.data.preparation.prepared_folder import read_manifest
 from tests import DEVELOPMENT_DATA
 
 CLASSES = ["cup", "fan", "mug", "sofa"]
@@ -162,6 +164,56 @@ def test_split_folders_of_other_names_are_not_taken_for_classes(tmp_path, write_
 def test_a_class_may_be_called_train(tmp_path, write_images):
     folder = write_images(tmp_path / "shop", [f"{name}/{i}.jpg" for name in ("car", "train", "ship") for i in range(2)])
     assert load(folder)["train"].features["label"].names == ["car", "ship", "train"]
+
+
+# --- everything in the training split
+
+
+@pytest.mark.parametrize("splits", [(), ("train", "test"), ("train", "query", "gallery")])
+def test_without_a_test_fraction_everything_is_in_train(tmp_path, write_images, caplog, splits):
+    names = [f"{split}/{name}" for split in splits for name in FILES] or FILES
+    folder = write_images(tmp_path / "shop", names)
+    with caplog.at_level(logging.WARNING, "hf_vitret"):
+        dataset = load(folder, test_fraction=0)
+    assert labels_by_id(dataset) == {"train": {name: name.split("/")[-2] for name in names}}
+    assert dataset["train"].features["label"].names == CLASSES
+    others = " and ".join(f"{split} ({len(FILES)} images)" for split in splits[1:])
+    those = f", those of {others} too," if splits else ""
+    assert f"all {len(names)} images are trained on{those} and none is left to measure the model on" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{}, {"image_format": "png"}])
+def test_a_prepared_folder_joins_its_splits_too(tmp_path, write_images, options):
+    folder = write_images(tmp_path / "shop", FILES)
+    prepared = prepare_dataset(load(folder), tmp_path / "prepared", progress=False, **options)
+    joined = load(prepared, test_fraction=0)
+    assert set(joined) == {"train"}
+    assert labels_by_id(joined)["train"] == {name: name.split("/")[0] for name in FILES}
+    alone = prepare_dataset(load(folder, test_fraction=0), tmp_path / "alone", progress=False, **options)
+    assert set(read_manifest(alone)["splits"]) == {"train"}
+    assert labels_by_id(load(alone, test_fraction=0)) == {"train": {name: name.split("/")[0] for name in FILES}}
+
+
+def test_two_classes_suffice_where_nothing_is_set_aside(tmp_path, write_images):
+    names = ["cup/1.jpg", "cup/2.jpg", "mug/1.jpg", "mug/2.jpg"]
+    assert labels_by_id(load(write_images(tmp_path / "shop", names), test_fraction=0)) == {
+        "train": {name: name.split("/")[0] for name in names}
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test_split": "b", "test_fraction": 0}, "no test split with test_fraction=0, .* got 'b': leave one"),
+        ({"query_split": "q", "gallery_split": "g", "test_fraction": 0}, "no test split with .* got 'q': leave one"),
+        ({"test_fraction": 1}, r"expected test_fraction in \[0, 1\), a share of the classes; got 1"),
+        ({"test_fraction": -0.5}, r"expected test_fraction in \[0, 1\), a share of the classes; got -0.5"),
+    ],
+)
+def test_test_fractions_that_mean_nothing(tmp_path, write_images, options, message):
+    folder = write_images(tmp_path / "shop", [f"{split}/{name}" for split in ("train", "test") for name in FILES])
+    with pytest.raises(ValueError, match=message):
+        load(folder, **options)
 
 
 # --- tables
