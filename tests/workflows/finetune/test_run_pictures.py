@@ -54,4 +54,4 @@ def test_curves_where_there_is_matplotlib(tmp_path: Path, monkeypatch: pytest.Mo
     assert save_curves(results, tmp_path / "none") is None
     assert not list((tmp_path / "none").iterdir())
     (line,) = capsys.readouterr().out.splitlines()
-    assert line == 'No curves in the card: curves need matplotlib: pip install "hf_vitret[plots]"'
+    assert line == 'The card has no curves: curves need matplotlib: pip install "hf_vitret[plots]"'
