@@ -46,6 +46,7 @@ from .indexing.migration.embedding_map import EmbeddingMap as EmbeddingMap
 from .indexing.migration.mixed_recall import mixed_recall as mixed_recall
 from .indexing.refined_search import expanded_search as expanded_search
 from .indexing.refined_search import reranked_search as reranked_search
+from .indexing.search_by_image import search_by_image as search_by_image
 from .inference.embed import embed_images as embed_images
 from .inference.load_model import load_model as load_model
 from .inference.multi_scale import embed_multi_scale as embed_multi_scale

@@ -77,6 +77,7 @@ NAMES = [
     "revisited_metrics",
     "revisited_metrics_of_ranking",
     "score_change",
+    "search_by_image",
     "short_vectors",
     "to_lancedb",
     "to_milvus",

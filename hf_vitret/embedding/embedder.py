@@ -1,4 +1,4 @@
-"""A model as one callable that other people's frameworks can send to their workers: `datasets`, Ray Data, Spark."""
+"""`Embedder`: a model as a callable that `datasets`, Ray Data and Spark can send to their workers."""
 
 from __future__ import annotations
 
@@ -28,24 +28,29 @@ ERROR_SUFFIX = "_error"
 
 
 class Embedder:
-    """Embeds batches of images, wherever it is sent to: it is pickled without the model that it loads from a name.
+    """Embed batches of images in worker processes.
 
-    What a batch holds beside the images is passed on. An image that cannot be read gives a row of NaN and a reason in
-    the column `<embedding_column>_error`, which is empty elsewhere: one bad file ends no job.
+    A model that is given by name is loaded in the worker, at the first batch, and is not pickled. The other columns of
+    a batch are returned unchanged. An image that cannot be read does not stop the job: its embedding is NaN, and the
+    column `<embedding_column>_error`, which is empty for other images, holds the reason.
 
     Args:
-        model: A folder or an id on the Hub, as for `load_model`, loaded at the first batch; or a `ViTRetModel`, which
-            is pickled with its weights.
+        model: Folder or Hub id of a checkpoint or of a vision backbone, loaded at the first batch; or a `ViTRetModel`,
+            which is pickled with its weights.
         revision: Branch, tag or commit on the Hub.
-        image_column: Column of the images: encoded (bytes), a path, a dict of `bytes` and `path` as `datasets` stores
-            images, PIL images, or `(height, width, 3)` uint8 arrays.
-        embedding_column: Column of the vectors.
-        batch_size: Images a step, however large the batches are that come.
-        dtype: In which the model computes: `"auto"` (bfloat16 where that is faster), `"float32"`, `"bfloat16"` or
-            `"float16"`.
-        normalize: False gives the vectors before the L2 norm.
-        num_threads: That decode; default: one per CPU, 16 at most.
-        device: As `"cuda:1"`. `None`: the accelerator number `rank`, or `LOCAL_RANK`, or the first that is in sight.
+        image_column: Column of the images: encoded images (bytes), paths, dicts of `bytes` and `path` as `datasets`
+            stores images, PIL images, or `(height, width, 3)` uint8 arrays.
+        embedding_column: Column of the embeddings.
+        batch_size: Number of images that are embedded at once, however large the batches of the framework are.
+        dtype: Data type in which the model computes: `"auto"` (bfloat16 if it is faster than float32 on the device),
+            `"float32"`, `"bfloat16"` or `"float16"`.
+        normalize: False returns the vectors before L2 normalisation.
+        num_threads: Number of threads that decode images. `None`: one per CPU, at most 16.
+        device: Device of the model, such as `"cuda:1"`. `None`: the accelerator with the number `rank` or else
+            `LOCAL_RANK`, or the first visible one.
+
+    Raises:
+        ValueError: `batch_size` is below 1.
 
     Example:
         With `datasets`: `dataset.map(Embedder("user/model"), batched=True, with_rank=True, num_proc=8)`.
@@ -68,7 +73,7 @@ class Embedder:
         device: str | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size is a number of images, at least 1; got {batch_size}")
+            raise ValueError(f"expected a batch_size of at least 1 image; got {batch_size}")
         self._model = model if isinstance(model, nn.Module) else str(model)
         self._revision, self._device, self._num_threads = revision, device, num_threads
         self._image_column, self._embedding_column = image_column, embedding_column
@@ -76,7 +81,7 @@ class Embedder:
         self._encoder: ImageEncoder | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: the settings, and a model that was given as one, on the CPU."""
+        """Return what is pickled: the settings, and a model that was given as an object, on the CPU."""
         state = {**self.__dict__, "_encoder": None}
         if isinstance(self._model, nn.Module):
             state["_model"] = copy.deepcopy(self._model).cpu()
@@ -86,21 +91,23 @@ class Embedder:
         """Embed one batch.
 
         Args:
-            batch: Column to values, each of one length.
-            rank: Number of the worker, as `datasets.map(with_rank=True)` gives it: chooses the device at the first
+            batch: Columns by name, all of the same length.
+            rank: Number of the worker, which `datasets.map(with_rank=True)` passes. It selects the device at the first
                 batch.
 
         Returns:
-            The batch without its images, with `embedding`: `(rows, dim)` float32 of unit L2 norm unless not normalised,
-            and `embedding_error`: an array of texts.
+            The batch without the images, with the column `<embedding_column>`, `(rows, dim)` float32 (of unit L2 norm
+            unless `normalize` is False), and the column `<embedding_column>_error`, an array of strings.
 
         Raises:
-            ValueError: There is no such column, or an embedding is not finite.
+            ValueError: There is no column of images, or an embedding is not finite.
+            TypeError: An image has none of the supported types.
             OSError: There is no such model.
         """
         if self._image_column not in batch:
             raise ValueError(
-                f"expected a column {self._image_column!r} of images; got {', '.join(batch)}: name it with image_column"
+                f"expected a column {self._image_column!r} of images; got {', '.join(batch)}: pass the name of the "
+                "column as image_column"
             )
         embeddings, errors = self.embed(batch[self._image_column], rank)
         others = {name: values for name, values in batch.items() if name != self._image_column}
@@ -111,7 +118,14 @@ class Embedder:
         }
 
     def map_frames(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Embed pandas frames one by one: what `DataFrame.mapInPandas` of Spark calls. Vectors are lists of floats."""
+        """Embed pandas data frames one by one, as `DataFrame.mapInPandas` of Spark requires.
+
+        Args:
+            frames: Data frames with the column of images.
+
+        Yields:
+            Each data frame without the images, with the embeddings as lists of floats, and with their errors.
+        """
         import pandas as pd
 
         for frame in frames:
@@ -120,10 +134,15 @@ class Embedder:
             yield pd.DataFrame(columns)
 
     def embed(self, images: Sequence[Any], rank: int | None = None) -> tuple[np.ndarray, list[str]]:
-        """Embed images of any of the kinds that `image_column` may hold.
+        """Embed images.
+
+        Args:
+            images: Images of the types that `image_column` may hold; None for a missing image.
+            rank: Number of the worker. It selects the device at the first batch.
 
         Returns:
-            `(len(images), dim)` float32, NaN where an image cannot be read, and the reasons, empty elsewhere.
+            embeddings: `(len(images), dim)` float32, NaN for an image that cannot be read.
+            errors: For each image why it cannot be read; empty if it can.
         """
         encoder = self._load(rank)
         embeddings = np.full((len(images), encoder.dim), np.nan, dtype=np.float32)

@@ -93,7 +93,7 @@ def write_embeddings(
     if file_format not in FILE_FORMATS:
         raise ValueError(f"file_format is one of {', '.join(FILE_FORMATS)}; got {file_format!r}")
     if batch_size < 1:
-        raise ValueError(f"batch_size is a number of images, at least 1; got {batch_size}")
+        raise ValueError(f"expected a batch_size of at least 1 image; got {batch_size}")
     rank, world_size = own_rank(rank, world_size)
     source = images if isinstance(images, ImageSource) else open_source(images)
     if not isinstance(model, nn.Module):

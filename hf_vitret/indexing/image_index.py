@@ -1,4 +1,4 @@
-"""An index of images: built from embeddings, searched by them, kept as a folder."""
+"""`ImageIndex`: build an index from embeddings, search it, change it, save it to a folder and load it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 
 
 class ImageIndex(SearchableIndex):
-    """Nearest images by inner product, under their own ids.
+    """An index that finds the images with the largest inner products to a query, and returns their ids.
 
         index = ImageIndex.build(embeddings, ids)
         scores, found = index.search(queries, k=10)             # (num_queries, 10) each
         index.save("index"); index = ImageIndex.load("index")
 
-    Make one with `build`, `build_from` or `load`; see `SearchableIndex` for what it has and answers.
+    Create one with `build`, `build_from` or `load`.
+
+    Attributes:
+        manifest: The facts of the index: its kind, dimension and model, and what was measured.
+        choice: The plans that the index was chosen from; None for an index that was loaded.
     """
 
     _mapped: Path | None = None
@@ -60,26 +64,31 @@ class ImageIndex(SearchableIndex):
         match_rates: MatchRates | None = None,
         progress: bool = False,
     ) -> ImageIndex:
-        """Index embeddings that are in memory.
+        """Build an index from embeddings in memory.
 
         Args:
-            embeddings: `(num_images, dim)` float, finite; of unit norm for cosines.
-            ids: `(num_images,)`, each once: strings, or integers of 0 or more.
-            metadata: Columns by name, one value an image: what `where` filters on.
-            model: Which model made the embeddings: queries of another one are then refused.
+            embeddings: `(num_images, dim)` float, finite. With unit norm the scores are cosines.
+            ids: `(num_images,)` unique ids: strings, or integers of at least 0.
+            metadata: Columns by name, with one value per image, which the `where` of a search filters on.
+            model: The model that made the embeddings. A search then refuses queries of another model.
             kind: `"flat"` (exact), `"hnsw"` or `"ivfpq"`. None: the first that suits; see `choose_index`.
-            memory_budget: Bytes that the index may take, ids and metadata apart.
-            target_recall: Share of the ten exact neighbours that a search must find; at 1 it is exact.
-            backend: `"faiss"` or `"torch"`, which is always exact. None: faiss where it is installed.
-            num_queries: Images drawn to tune the search and to measure it.
-            seed: Of the draw and of the training.
-            match_rates: From which score on two images match.
-            progress: Whether to show bars.
+            memory_budget: Number of bytes that the index may take, without ids and metadata.
+            target_recall: Share of the ten exact neighbours that a search must find, above 0, up to 1. 1 makes the
+                search exact.
+            backend: `"faiss"`, or `"torch"`, which is always exact. None: faiss if it is installed.
+            num_queries: Number of images that are drawn at random as queries, to tune the search and to measure it.
+            seed: Seed of this draw and of the training.
+            match_rates: Thresholds at which two images match, which the index stores.
+            progress: Whether to show progress bars.
+
+        Returns:
+            The index.
 
         Raises:
-            TypeError: Embeddings are not floats, or ids of neither kind.
-            ValueError: An embedding is not finite, an id comes twice, numbers do not match, or nothing suits.
-            ImportError: faiss is asked for, and is not installed.
+            TypeError: The embeddings are not floats, or the ids are neither all strings nor all integers.
+            ValueError: An embedding is not finite, an id occurs twice, the numbers of embeddings, ids and metadata
+                differ, or no kind of index fits the memory budget and the target.
+            ImportError: faiss was requested and is not installed.
 
         Example:
             >>> index = ImageIndex.build(np.eye(3, dtype=np.float32), ["cup", "jug", "pot"], backend="torch")
@@ -116,30 +125,37 @@ class ImageIndex(SearchableIndex):
         progress: bool = True,
         verify: bool = True,
     ) -> ImageIndex:
-        """Index a folder of embeddings, of which a few thousand rows are in memory at a time; settings as for `build`.
+        """Build an index from a folder of embeddings, with a few thousand rows in memory at a time.
 
         Args:
-            folder: What `hf-vitret embed` wrote. Its metadata columns are taken along.
-            kind: As for `build`, as are the others.
-            memory_budget: As for `build`.
-            target_recall: As for `build`.
-            backend: As for `build`.
-            num_queries: As for `build`.
-            seed: As for `build`.
-            match_rates: As for `build`.
-            progress: As for `build`.
-            verify: Whether to compare the shards' checksums first, for which all of them are read once more.
+            folder: A folder that `hf-vitret embed` wrote. The index keeps its metadata columns.
+            kind: `"flat"` (exact), `"hnsw"` or `"ivfpq"`. None: the first that suits; see `choose_index`.
+            memory_budget: Number of bytes that the index may take, without ids and metadata.
+            target_recall: Share of the ten exact neighbours that a search must find, above 0, up to 1. 1 makes the
+                search exact.
+            backend: `"faiss"`, or `"torch"`, which is always exact. None: faiss if it is installed.
+            num_queries: Number of images that are drawn at random as queries, to tune the search and to measure it.
+            seed: Seed of this draw and of the training.
+            match_rates: Thresholds at which two images match, which the index stores.
+            progress: Whether to show progress bars.
+            verify: Whether to compare the checksums of the shards first, which reads all of them once more.
+
+        Returns:
+            The index.
 
         Raises:
-            FileNotFoundError: The folder is none of embeddings, or is not finished.
-            ValueError: A shard has changed; or as for `build`.
-            ImportError: As for `build`.
+            FileNotFoundError: The folder is not a folder of embeddings, or is not finished.
+            ValueError: A shard has changed, an id occurs twice, or no kind of index fits the memory budget and the
+                target.
+            ImportError: faiss was requested and is not installed.
         """
         source = EmbeddingFolder(folder)
         if verify:
             source.check_files()
         if not source.num_images:
-            raise ValueError(f"expected embeddings in {folder}; it has none: bad_images.json there says why")
+            raise ValueError(
+                f"expected embeddings in {folder}; it has none: read bad_images.json in it for the reasons"
+            )
         return cls._build(
             lambda: blocks_of_folder(source),
             source.num_images,
@@ -184,21 +200,30 @@ class ImageIndex(SearchableIndex):
         metadata: Mapping[str, Sequence[Any]] | pa.Table | None = None,
         model: ModelIdentity | None = None,
     ) -> None:
-        """Add images; arguments as for `build`.
+        """Add images.
 
-        Cells and codes stay those that were learned when the index was built, and what was measured stays what it was:
-        build again where most of the images have changed.
+        The index keeps the cells and codes that it learned when it was built, and the measured recall and latency.
+        Build it again if most of the images have changed.
+
+        Args:
+            embeddings: `(num_images, dim)` float, finite; with unit norm if those of the index have it.
+            ids: `(num_images,)` unique ids that are not in the index, of the same type as its ids.
+            metadata: Columns by name, with one value per image: the same columns as in the index.
+            model: The model that made the embeddings. None: not checked.
 
         Raises:
-            ValueError: An id is there already, a column is missing, a vector has no unit norm where all others have, or
-                the files that are mapped into memory were replaced; or as for `search`.
-            TypeError: As for `build`.
+            TypeError: The embeddings are not floats, or the ids are of another type than those of the index.
+            ValueError: An id is in the index already or occurs twice, a column is missing, an embedding is not finite
+                or has another dimension or norm, another model made the embeddings, or the files that are mapped into
+                memory were replaced.
         """
         if model is not None:
             self.check_model(model)
         block = as_block(embeddings, ids, metadata, self.manifest.dim)
         if self.manifest.normalized and not has_unit_norm(block.embeddings):
-            raise ValueError("expected embeddings of unit L2 norm, as those of the index; got others: normalise them")
+            raise ValueError(
+                "expected embeddings with unit L2 norm, like those of the index; got others: normalise them"
+            )
         self._records.check_new(block.table)
         self._load_into_memory()
         self._backend.add(block.embeddings)
@@ -208,19 +233,21 @@ class ImageIndex(SearchableIndex):
         """Add a folder of embeddings, a few thousand rows at a time.
 
         Args:
-            folder: As for `build_from`.
-            verify: As for `build_from`.
+            folder: A folder that `hf-vitret embed` wrote, with the metadata columns of the index.
+            verify: Whether to compare the checksums of the shards first, which reads all of them once more.
 
         Raises:
-            ValueError: As for `add`, or a shard has changed; nothing was added.
-            FileNotFoundError: As for `build_from`.
+            FileNotFoundError: The folder is not a folder of embeddings, or is not finished.
+            TypeError: The ids are of another type than those of the index.
+            ValueError: A shard has changed, an id is in the index already or occurs twice, the columns differ, another
+                model made the embeddings, or the files that are mapped into memory were replaced. Nothing was added.
         """
         import pyarrow as pa
 
         source = EmbeddingFolder(folder)
         self.check_model(source.manifest.model)
         if self.manifest.normalized and not source.manifest.normalized:
-            raise ValueError(f"expected embeddings of unit L2 norm, as those of the index; {folder} has others")
+            raise ValueError(f"expected embeddings with unit L2 norm, like those of the index; {folder} has others")
         if verify:
             source.check_files()
         tables = [block.table for block in blocks_of_folder(source)]
@@ -233,15 +260,18 @@ class ImageIndex(SearchableIndex):
             for block in blocks_of_folder(source):
                 self._backend.add(block.embeddings)
                 num_added += len(block.embeddings)
-        finally:  # whatever happens, each vector has its row
+        finally:  # also after an error, each vector has its row
             self._records.append(table.slice(0, num_added))
 
     def remove(self, ids: Sequence[str] | Sequence[int] | np.ndarray) -> None:
-        """Remove images: no search finds them any more. Their vectors keep their place until the index is built again.
+        """Remove images, so that no search finds them. Their vectors take memory until the index is built again.
+
+        Args:
+            ids: Ids of images in the index.
 
         Raises:
-            ValueError: An id is not in the index; none is removed then.
-            TypeError: Ids are of the other kind.
+            ValueError: An id is not in the index. No image is removed.
+            TypeError: The ids are strings and those of the index are integers, or the reverse.
         """
         positions = self._records.positions_of(ids)
         if (positions < 0).any():
@@ -250,10 +280,16 @@ class ImageIndex(SearchableIndex):
         self._records.remove(positions)
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Write the index into a folder, whole or not at all, in the place of an index that was there.
+        """Write the index to a folder, completely or not at all. It replaces an index that is there.
+
+        Args:
+            folder: The folder to write; created if it does not exist.
+
+        Returns:
+            The path of the folder.
 
         Raises:
-            FileExistsError: The folder is there, and is no index.
+            FileExistsError: There is something else at this path.
         """
         path = Path(folder)
         self.manifest = save_index(path, self._backend, self._records, self.manifest)
@@ -261,18 +297,21 @@ class ImageIndex(SearchableIndex):
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, memory_map: bool = True, verify: bool = True) -> ImageIndex:
-        """Read what `save` wrote.
+        """Read an index that `save` wrote.
 
         Args:
-            folder: Where it is. Only take an index of someone you trust: faiss parses its file in C++. The checksums
-                tell that it is the one that was written, not by whom.
-            memory_map: Whether vectors stay on the disk until a search reads them.
-            verify: Whether to compare checksums, for which all of it is read once.
+            folder: The folder of the index. Load only an index of someone you trust: faiss parses its file in C++. The
+                checksums show that the files are those that were written, not who wrote them.
+            memory_map: Whether the vectors stay on the disk until a search reads them.
+            verify: Whether to compare the checksums, which reads all files once.
+
+        Returns:
+            The index.
 
         Raises:
-            FileNotFoundError: It is no index, or is not whole.
-            ValueError: A file has changed, or another version wrote it.
-            ImportError: It was written by faiss, which is not installed.
+            FileNotFoundError: The folder is not an index, or a file is missing.
+            ValueError: A file has changed, or another version of this package wrote it.
+            ImportError: faiss wrote the index and is not installed.
         """
         path = Path(folder)
         index = cls(*load_index(path, memory_map=memory_map, verify=verify))
@@ -280,19 +319,23 @@ class ImageIndex(SearchableIndex):
         return index
 
     def with_match_rates(self, match_rates: MatchRates) -> ImageIndex:
-        """Return the same index, which knows from which score on two images match."""
+        """Store the thresholds at which two images match, and return this index.
+
+        Args:
+            match_rates: What `match_rates` measured with the model of the index.
+        """
         self.manifest = replace(self.manifest, match_rates=match_rates)
         return self
 
     @property
     def has_model_at_hand(self) -> bool:
-        """Whether the model that made the embeddings is found without being named: on the Hub, or where it lay."""
+        """Whether the manifest names a model that can be loaded: one on the Hub, or a folder that still exists."""
         facts = self.manifest
         is_on_hub = facts.model is not None and facts.model.revision is not None
         return is_on_hub or ("model" in facts.locations and Path(facts.locations["model"]).is_dir())
 
     def example_file(self) -> Path | None:
-        """Return the file of the first image that a search can find, `None` where no file of it is on this machine."""
+        """Return the file of the first image that was not removed; `None` if there is no such file on this machine."""
         positions = np.flatnonzero(~self._records.is_removed)[:1]
         if not len(positions) or "images" not in self.manifest.locations:
             return None
@@ -301,18 +344,18 @@ class ImageIndex(SearchableIndex):
         return file if file.is_file() else None
 
     def _load_into_memory(self) -> None:
-        """Take the vectors into memory: what is mapped cannot grow."""
+        """Read the vectors into memory, because a mapped file cannot grow."""
         if self._mapped is None:
             return
         facts = self.manifest
         path = self._mapped / VECTORS[facts.backend]
         if sha256_of(path) != facts.files[path.name]["sha256"]:
-            raise ValueError(f"{path} was replaced since the index was loaded: load it again, then add")
+            raise ValueError(f"{path} was replaced since the index was loaded: load the index again, then add")
         self._backend = load_backend(facts.backend, facts.kind, path, memory_map=False)
-        self._backend.set_effort(facts.quality.settings)
+        self._backend.use_settings(facts.quality.settings)
         self._mapped = None
 
 
 def is_index(folder: str | PathLike[str]) -> bool:
-    """Return whether a folder holds an index that `ImageIndex.save` has written."""
+    """Return whether a folder is an index that `ImageIndex.save` wrote."""
     return (readable_folder(Path(folder)) / MANIFEST_NAME).is_file()

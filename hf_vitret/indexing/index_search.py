@@ -1,4 +1,4 @@
-"""The half of an index that answers: by ids, by positions, under conditions, and to one model alone."""
+"""`SearchableIndex`: the methods of an index that search it and do not change it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 class SearchableIndex:
-    """Nearest images by inner product, under their own ids.
+    """Finds the images with the largest inner products to a query, and returns their ids.
 
     Args:
-        backend: What keeps the vectors.
-        records: Which image is at which position.
+        backend: Stores and searches the vectors, by position.
+        records: The id and the metadata of the image at each position.
         manifest: The facts of the index.
-        choice: The plans that it was chosen from; None for one that was loaded.
+        choice: The plans that the index was chosen from; None for an index that was loaded.
 
     Attributes:
-        manifest: The facts: kind, dimension, model, and what was measured.
-        choice: As above.
+        manifest: The facts of the index: its kind, dimension and model, and what was measured.
+        choice: The plans that the index was chosen from; None for an index that was loaded.
     """
 
     def __init__(
@@ -47,22 +47,22 @@ class SearchableIndex:
         self.manifest, self.choice = manifest, choice
 
     def __len__(self) -> int:
-        """Count the images that a search can find."""
+        """Return the number of images that a search can find."""
         return len(self._records) - self._records.num_removed
 
     @property
     def ids(self) -> np.ndarray:
-        """Ids of the images that a search can find, in the order in which they came: int64, or strings as objects."""
+        """Ids of the images that a search can find, in the order in which they were added: int64, or string objects."""
         return self._records.ids_at(np.flatnonzero(~self._records.is_removed))
 
     @property
     def backend(self) -> VectorBackend:
-        """What keeps the vectors: searched by position, without ids."""
+        """The backend, which stores and searches the vectors by position, without ids."""
         return self._backend
 
     @property
     def records(self) -> ImageRecords:
-        """Which image is at which position, and its metadata."""
+        """The id and the metadata of the image at each position."""
         return self._records
 
     def search(
@@ -78,21 +78,21 @@ class SearchableIndex:
 
         Args:
             queries: `(num_queries, dim)` float, finite.
-            k: How many, at least 1.
-            model: Which model made the queries; None: not checked.
-            where: Conditions on the metadata, as `"color=red"`; see `rows_where`. All images that meet them are
-                compared, so that nothing is lost by the filter, whatever the kind of the index.
-            min_score: What scores below it is no match, and left out.
+            k: Number of images to find, at least 1.
+            model: The model that made the queries. None: not checked.
+            where: Conditions on the metadata, such as `"color=red"` or `"price<=20"`, all of which a found image meets.
+                The search is then exact among these images, whatever the kind of the index.
+            min_score: Images with a lower score are left out. None: none are.
 
         Returns:
             scores: `(num_queries, k)` float32 inner products, descending.
-            ids: `(num_queries, k)` int64, or strings as objects. Where there are no more images, the score is -inf and
-                the id -1, or None.
+            ids: `(num_queries, k)` int64, or string objects. If there are fewer than k images, the other scores are
+                -inf, and their ids are -1 or None.
 
         Raises:
-            ValueError: k is below 1, a query is not finite or of another dimension, or was made by another model,
-                revision or image processor; or as for `rows_where`.
-            TypeError: Queries are not floats.
+            ValueError: k is below 1, a query is not finite or has another dimension, another model, revision or image
+                processor made the queries, or a condition is malformed, or names no column or no value of its type.
+            TypeError: The queries are not floats.
         """
         scores, positions = self._find(queries, k, model, where, min_score)
         return scores, self._records.ids_at(positions)
@@ -106,7 +106,26 @@ class SearchableIndex:
         where: str | Sequence[str] = (),
         min_score: float | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Search as `search` does, for positions: what `records` and `vectors` take; -1 where there are no more."""
+        """Find the k nearest images of each query, and return positions, which `records` and `vectors` take.
+
+        Args:
+            queries: `(num_queries, dim)` float, finite.
+            k: Number of images to find, at least 1.
+            model: The model that made the queries. None: not checked.
+            where: Conditions on the metadata, such as `"color=red"` or `"price<=20"`, all of which a found image meets.
+                The search is then exact among these images, whatever the kind of the index.
+            min_score: Images with a lower score are left out. None: none are.
+
+        Returns:
+            scores: `(num_queries, k)` float32 inner products, descending.
+            positions: `(num_queries, k)` int64. If there are fewer than k images, the other scores are -inf, and their
+                positions are -1.
+
+        Raises:
+            ValueError: k is below 1, a query is not finite or has another dimension, another model, revision or image
+                processor made the queries, or a condition is malformed, or names no column or no value of its type.
+            TypeError: The queries are not floats.
+        """
         return self._find(queries, k, model, where, min_score)
 
     def _find(
@@ -134,19 +153,22 @@ class SearchableIndex:
         return found
 
     def positions_where(self, where: str | Sequence[str]) -> np.ndarray:
-        """Return the positions of the images that meet conditions, ascending int64."""
+        """Return the positions of the images that meet all conditions, ascending int64, without removed images."""
         conditions = [where] if isinstance(where, str) else where
         return np.flatnonzero(rows_where(self._records.table, conditions) & ~self._records.is_removed)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at some positions, as they are kept: `(num_positions, dim)` float32."""
+        """Return the stored vectors at some positions, `(num_positions, dim)` float32."""
         return self._backend.vectors(positions)
 
     def check_model(self, model: ModelIdentity) -> None:
-        """Check that embeddings of a model may be compared with those of the index.
+        """Check that embeddings of a model can be compared with those of the index.
+
+        Args:
+            model: The model that made the other embeddings.
 
         Raises:
-            ValueError: They may not; the message says what differs.
+            ValueError: They cannot; the message says what differs.
         """
         if self.manifest.model is None or model == self.manifest.model:
             return

@@ -1,4 +1,4 @@
-"""Searches of an index that look twice: with expanded queries, or at the neighbourhoods of what was found."""
+"""Searches of an index in two steps: query expansion, and re-ranking by k-reciprocal neighbours."""
 
 from __future__ import annotations
 
@@ -26,24 +26,27 @@ def expanded_search(
     alpha: float = ALPHA,
     **settings: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search, add what was found to each query, and search again; see `expand_queries`.
+    """Search, add to each query the images that were found, weighted by their scores, and search again.
 
     Args:
-        index: What is searched.
+        index: The index to search.
         queries: `(num_queries, dim)` float, unit norm.
-        k: How many images.
-        num_neighbors: Images that are added to a query. The paper's 50 suit landmarks, of which there are as many
-            pictures; where a class has few images, fewer are right.
-        alpha: As for `expand_queries`.
+        k: Number of images to find, at least 1.
+        num_neighbors: Number of images that are added to a query. The paper's 50 suit landmarks, of which there are as
+            many images; if a class has fewer images, add fewer.
+        alpha: Power of the score by which an added image is weighted, at least 0. 0 gives all of them the same weight.
         **settings: `model` and `where` of `ImageIndex.search`, for both searches.
 
     Returns:
-        Scores and positions, `(num_queries, k)`, as `ImageIndex.search_positions`; the scores are those of the
-        expanded queries, on which no threshold was measured.
+        scores: `(num_queries, k)` float32 inner products with the expanded queries, descending. Thresholds that were
+            measured for plain searches do not apply to them.
+        positions: `(num_queries, k)` int64. If there are fewer than k images, the other scores are -inf, and their
+            positions are -1.
 
     Raises:
-        ValueError: As for `ImageIndex.search` and `expand_queries`.
-        TypeError: As for these.
+        ValueError: k or `num_neighbors` is below 1, alpha is negative, a query is not finite or has another dimension,
+            or a setting does not fit the index.
+        TypeError: The queries are not floats.
 
     Reference:
         Radenovic et al., arXiv 1711.02512, section 3.4.
@@ -73,27 +76,33 @@ def reranked_search(
     weight: float = WEIGHT,
     **settings: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search for more than is wanted, and order it by k-reciprocal neighbours; see `rerank_reciprocal`.
+    """Search for candidates, and order them by how much their neighbourhoods have in common with that of the query.
 
-    Neighbourhoods are those among the candidates of a query, so that the cost does not depend on the size of the index.
+    The neighbours of an image are those among the candidates of the query, so that the cost does not depend on the size
+    of the index.
 
     Args:
-        index: What is searched.
+        index: The index to search.
         queries: `(num_queries, dim)` float, unit norm.
-        k: How many images.
-        num_candidates: Images that are ordered; at least k are.
-        k1: As for `rerank_reciprocal`; at most the candidates less one.
-        k2: As for `rerank_reciprocal`.
-        weight: As for `rerank_reciprocal`.
+        k: Number of images to find, at least 1.
+        num_candidates: Number of candidates for each query; k if that is more.
+        k1: Number of neighbours that a neighbourhood is made of, at least 1; at most the number of candidates minus one
+            is used.
+        k2: Number of neighbourhoods that are averaged, from 1 (the image's own) to k1.
+        weight: Weight of the Euclidean distance of the embeddings, from 0 to 1. The Jaccard distance of the
+            neighbourhoods has the weight `1 - weight`.
         **settings: `model` and `where` of `ImageIndex.search`.
 
     Returns:
-        Scores and positions, `(num_queries, k)`, as `ImageIndex.search_positions`; the scores are those of the
-        re-ranking, on which no threshold was measured.
+        scores: `(num_queries, k)` float32, descending: 1 minus the distance of the re-ranking. Thresholds that were
+            measured for plain searches do not apply to them.
+        positions: `(num_queries, k)` int64. If there are fewer than k images, the other scores are -inf, and their
+            positions are -1.
 
     Raises:
-        ValueError: As for `ImageIndex.search` and `rerank_reciprocal`.
-        TypeError: As for these.
+        ValueError: A number is below 1, k2 is above k1, the weight is outside its range, a query is not finite or has
+            another dimension, or a setting does not fit the index.
+        TypeError: The queries are not floats.
 
     Reference:
         Zhong et al., arXiv 1701.08398. Deviation: there the neighbourhoods are those in the whole gallery.

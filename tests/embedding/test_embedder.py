@@ -80,9 +80,9 @@ def test_an_empty_batch(tiny_model):
 
 
 def test_what_is_asked_for_wrongly(tiny_model):
-    with pytest.raises(ValueError, match=r"expected a column 'photo' of images; got image, label: name it with"):
+    with pytest.raises(ValueError, match=r"expected a column 'photo' of images; got image, label: pass the name"):
         Embedder(tiny_model, image_column="photo")({"image": [], "label": []})
-    with pytest.raises(ValueError, match="batch_size is a number of images, at least 1; got 0"):
+    with pytest.raises(ValueError, match="expected a batch_size of at least 1 image; got 0"):
         Embedder(tiny_model, batch_size=0)
     with pytest.raises(TypeError, match=r"expected images as bytes, paths, dicts .* got int"):
         Embedder(tiny_model).embed([3])

@@ -98,7 +98,7 @@ def test_without_faiss_the_search_is_exact_in_torch(monkeypatch, tmp_path):
     index = ImageIndex.build(ROWS, IDS)
     assert (index.manifest.backend, index.manifest.kind) == ("torch", "flat")
     assert np.array_equal(rows_of(index.search(QUERIES, 5)[1]), brute_force(QUERIES, ROWS, 5)[1])
-    with pytest.raises(ImportError, match=r"pip install hf_vitret\[cpu\]"):
+    with pytest.raises(ImportError, match=r"pip install 'hf_vitret\[cpu\]'"):
         ImageIndex.load(tmp_path / "faiss")
     with pytest.raises(ValueError, match="without faiss the search is exact"):
         ImageIndex.build(ROWS, IDS, kind="hnsw")

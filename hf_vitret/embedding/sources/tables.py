@@ -1,4 +1,4 @@
-"""A CSV, TSV or Parquet file of paths, so many rows to a shard; its other columns travel along."""
+"""A CSV, TSV, JSON Lines or Parquet file of paths, so many rows to a shard; its other columns travel along."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...data.catalogue.sources import TABLE_SUFFIXES
+from ...data.catalogue.text_tables import TABLE_SUFFIXES, read_text_table
 from ...data.schema import name_some
 from ..shards import ID_COLUMN
 from .columns import columns_along, find_image_column, is_text
@@ -60,21 +60,12 @@ def _shard(path: Path, part: pa.Table, image_column: str, columns: pa.Schema, na
 
 def _read(path: Path) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
+    if path.suffix.lower() != ".parquet":
+        return read_text_table(path)
     try:
-        if path.suffix.lower() == ".parquet":
-            return pq.read_table(path)
-        parsing = pc.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
-        names = pc.open_csv(path, parse_options=parsing).schema.names
-        as_text = pc.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
-        )
-        return pc.read_csv(path, parse_options=parsing, convert_options=as_text)
+        return pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 

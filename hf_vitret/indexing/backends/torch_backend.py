@@ -1,4 +1,4 @@
-"""Vectors searched exactly in torch, on a CPU or a GPU: what an index is without faiss."""
+"""`TorchBackend`: exact search of vectors with torch, on a CPU or a GPU, for an index without faiss."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class TorchBackend:
-    """All vectors, as float32.
+    """All vectors as one float32 array.
 
     Args:
         dim: Length of a vector.
-        num_expected: Vectors to keep room for: adding more copies them once.
+        num_expected: Number of vectors to reserve memory for. Adding more copies all of them.
     """
 
     name = "torch"
@@ -34,8 +34,8 @@ class TorchBackend:
 
     @classmethod
     def load(cls, path: Path, *, memory_map: bool) -> TorchBackend:
-        """Read a `.npy`."""
-        # Copy on write: torch warns of arrays that it may not write to.
+        """Read a `.npy` file."""
+        # Copy on write, because torch warns about arrays that are read-only.
         kept = np.load(path, mmap_mode="c" if memory_map else None, allow_pickle=False)
         if kept.ndim != 2 or kept.dtype != np.float32:
             raise ValueError(f"expected (num_vectors, dim) float32 in {path}; got {kept.dtype} of shape {kept.shape}")
@@ -45,11 +45,11 @@ class TorchBackend:
 
     @property
     def num_vectors(self) -> int:
-        """How many have been added."""
+        """Number of vectors that were added."""
         return self._num_vectors
 
     def train(self, sample: np.ndarray) -> None:
-        """Learn nothing: there is nothing to learn."""
+        """Do nothing: exact search needs no training."""
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append vectors."""
@@ -63,7 +63,7 @@ class TorchBackend:
         self._num_vectors = needed
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Search; see `VectorBackend`."""
+        """Return the scores and positions of the k nearest vectors; see `VectorBackend.search`."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self._on_device is None:
             self._on_device = torch.from_numpy(self._kept[: self._num_vectors]).to(device)
@@ -71,26 +71,26 @@ class TorchBackend:
         return scores.cpu().numpy(), positions.cpu().numpy()
 
     def search_without(self, queries: np.ndarray, k: int, is_removed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Search without some; see `VectorBackend`."""
+        """Search without the removed positions; see `VectorBackend.search_without`."""
         return exact_among(self, queries, k, np.flatnonzero(~is_removed))
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return some vectors; see `VectorBackend`."""
+        """Return the vectors at some positions; see `VectorBackend.vectors`."""
         chosen: np.ndarray = self._kept[: self._num_vectors][positions]
         return chosen
 
-    def ladder(self) -> list[dict[str, float]]:
+    def candidate_settings(self) -> list[dict[str, float]]:
         """Return no settings: the search is exact."""
         return []
 
-    def set_effort(self, settings: Mapping[str, float]) -> None:
-        """Leave the search exact."""
+    def use_settings(self, settings: Mapping[str, float]) -> None:
+        """Do nothing: the search is exact."""
 
     def num_bytes(self) -> int:
-        """Count the bytes of the vectors."""
+        """Return the size of the vectors in bytes."""
         return self._num_vectors * self.dim * 4
 
     def save(self, path: Path) -> None:
-        """Write a `.npy`."""
-        with path.open("wb") as stream:  # a name without .npy at its end would be given one
+        """Write a `.npy` file."""
+        with path.open("wb") as stream:  # for a path without this suffix, `np.save` would append it
             np.save(stream, self._kept[: self._num_vectors])

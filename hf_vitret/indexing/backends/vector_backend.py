@@ -1,4 +1,4 @@
-"""What an index needs of whatever keeps its vectors: positions go in and out, never ids."""
+"""`VectorBackend`: the protocol of a class that stores and searches the vectors of an index, by position."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class VectorBackend(Protocol):
-    """Vectors in the order in which they were added; the position of the first is 0.
+    """Vectors in the order in which they were added; the first has position 0.
 
     Attributes:
         name: `"faiss"` or `"torch"`.
-        kind: One of `KINDS` of index_choice.
+        kind: One of `KINDS` in `index_plan`.
         dim: Length of a vector.
     """
 
@@ -26,31 +26,46 @@ class VectorBackend(Protocol):
 
     @property
     def num_vectors(self) -> int:
-        """How many have been added."""
+        """Number of vectors that were added."""
 
     def train(self, sample: np.ndarray) -> None:
-        """Learn cells and codes from `(num_rows, dim)` float32, where the kind has any."""
+        """Learn cells and codes from `(num_rows, dim)` float32, if the kind has them."""
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append `(num_rows, dim)` float32."""
+        """Append vectors, `(num_rows, dim)` float32."""
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return float32 scores, descending, and int64 positions, -1 where there are no more, `(num_queries, k)`."""
+        """Find the k nearest vectors of each query, `(num_queries, dim)` float32.
+
+        Returns:
+            scores: `(num_queries, k)` float32, descending; -inf if there are fewer than k vectors.
+            positions: `(num_queries, k)` int64; -1 if there are fewer than k vectors.
+        """
 
     def search_without(self, queries: np.ndarray, k: int, is_removed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, without the positions where `is_removed`, `(num_vectors,)` bool, says so."""
+        """Find the k nearest vectors of each query among those that were not removed.
+
+        Args:
+            queries: `(num_queries, dim)` float32.
+            k: Number of vectors to find, at least 1.
+            is_removed: `(num_vectors,)` bool.
+
+        Returns:
+            scores: `(num_queries, k)` float32, descending; -inf if there are fewer than k vectors.
+            positions: `(num_queries, k)` int64; -1 if there are fewer than k vectors.
+        """
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return some vectors as they are kept: float32 `(num_positions, dim)`, rounded where the kind rounds."""
+        """Return the vectors at some positions as stored, rounded if the kind rounds: `(num_rows, dim)` float32."""
 
-    def ladder(self) -> list[dict[str, float]]:
-        """Return settings of a search, from the fastest to the most thorough; empty where it is exact."""
+    def candidate_settings(self) -> list[dict[str, float]]:
+        """Return search settings, from the fastest to the most thorough; empty if the search is exact."""
 
-    def set_effort(self, settings: Mapping[str, float]) -> None:
-        """Search with some settings of the ladder from now on."""
+    def use_settings(self, settings: Mapping[str, float]) -> None:
+        """Search with some of the candidate settings from now on."""
 
     def num_bytes(self) -> int:
-        """Count the bytes of the index."""
+        """Return the size of the index in bytes."""
 
     def save(self, path: Path) -> None:
-        """Write the vectors into a file."""
+        """Write the vectors to a file."""

@@ -71,7 +71,7 @@ def load_index(folder: Path, *, memory_map: bool, verify: bool) -> tuple[VectorB
         if path.stat().st_size != facts.get("num_bytes") or (verify and sha256_of(path) != facts.get("sha256")):
             raise ValueError(f"{path} is not what it was when it was written: copy it again, or index again")
     backend = load_backend(manifest.backend, manifest.kind, vectors, memory_map=memory_map)
-    backend.set_effort(manifest.quality.settings)
+    backend.use_settings(manifest.quality.settings)
     records = ImageRecords.load(images)
     if (backend.num_vectors, backend.dim) != (len(records), manifest.dim):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How much of the exact answer an index finds, and how fast: measured on queries that it was not built for."""
+"""Tune the search of an index, and measure its recall and latency, on queries held out from its training."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ if TYPE_CHECKING:
     from ..backends.vector_backend import VectorBackend
 
 K = 10
-# Exact neighbours kept beyond the tenth, so that images tied with it are known.
+# Number of exact neighbours that are kept after the tenth, so that images with the same score as the tenth are known.
 _TIES = 20
-_SAME_SCORE = 1e-6  # what float32 rounds away
-_TIMED = 200  # queries, one at a time
-_ONE_SIDED = 1.645  # standard errors below a mean that it is above in 95 of 100 samples
+_SAME_SCORE = 1e-6  # rounding error of float32
+_TIMED = 200  # number of queries that are timed, one at a time
+_ONE_SIDED = 1.645  # standard errors of the lower end of a one-sided 95 % interval
+# Names of search settings in indexes that earlier releases wrote, and their names now.
+_EARLIER_NAMES = {"effort": "ef_search", "cells": "nprobe", "candidates": "k_factor"}
 
 
 @dataclass(frozen=True)
 class IndexQuality:
-    """What was measured after an index was built.
+    """Recall, latency and size of an index, measured after it was built.
 
     Attributes:
-        recall_at_10: Share of the ten exact neighbours that a search finds, over the queries; nan where there is
-            none to find.
-        num_queries: Held-out queries: images that no cell or code was learned from, and that no setting was chosen on.
-            A query is left out of its own answer.
-        latency_ms: Median of a search of ten for one query, in milliseconds, on this machine.
-        bytes_per_vector: Of the index, ids and metadata apart.
-        settings: Of the search: chosen on other queries.
+        recall_at_10: Share of the ten exact neighbours that a search finds, as a mean over the queries; NaN if there
+            are no neighbours.
+        num_queries: Number of held-out queries: images from which no cell or code was learned and on which no setting
+            was chosen. A query is not counted among its own neighbours.
+        latency_ms: Median time of a search of ten neighbours for one query, in milliseconds, on this machine.
+        bytes_per_vector: Size of the index per vector, without ids and metadata.
+        settings: Search settings, by name, chosen on other queries: `ef_search` of a graph, `nprobe` and `k_factor` of
+            cells with codes.
     """
 
     recall_at_10: float
@@ -46,7 +49,7 @@ class IndexQuality:
     settings: Mapping[str, float]
 
     def text(self) -> str:
-        """Say it in one line."""
+        """Return the measurements as one line."""
         settings = ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
         return (
             f"recall@10 {self.recall_at_10:.4f} on {self.num_queries:,} held-out queries, {self.latency_ms:.3f} ms a "
@@ -55,11 +58,11 @@ class IndexQuality:
 
 
 class HeldOutQueries:
-    """Queries drawn from the images of an index, and their exact neighbours, found while the index is filled.
+    """Queries drawn from the images of an index, and their exact neighbours, which are found while it is filled.
 
     Args:
         embeddings: `(num_queries, dim)` float32.
-        positions: `(num_queries,)` int64, where the index has them.
+        positions: `(num_queries,)` int64, positions of the queries in the index.
     """
 
     def __init__(self, embeddings: np.ndarray, positions: np.ndarray) -> None:
@@ -85,11 +88,12 @@ class HeldOutQueries:
     def recall(self, backend: VectorBackend, which: slice) -> np.ndarray:
         """Return for each of some queries the share of its ten exact neighbours that a search finds.
 
-        Of images tied with the tenth any will do. A query without a neighbour is left out.
+        Images with the same score as the tenth neighbour count as much as the tenth. A query without neighbours is
+        left out.
         """
         exact_scores, exact = (each[which].numpy() for each in self._found)
         queries, own = self.embeddings[which], self.positions[which]
-        found = backend.search(queries, K + 1)[1]  # one more: the query itself may be among them
+        found = backend.search(queries, K + 1)[1]  # one more, because the query itself may be found
         shares = []
         for row, position in enumerate(own):
             wanted = min(K, int((exact[row] >= 0).sum()))
@@ -102,25 +106,25 @@ class HeldOutQueries:
 
 
 def tune(backend: VectorBackend, queries: HeldOutQueries, which: slice, target_recall: float) -> dict[str, float]:
-    """Search as fast as the target allows; return the settings.
+    """Choose the fastest search settings that reach the target recall, and return them.
 
-    The first settings of the ladder are taken whose mean recall less its sampling error reaches the target: by the
-    mean alone every second index would miss it on other queries.
+    These are the first candidate settings whose mean recall minus its sampling error reaches the target. By the mean
+    alone, every second index would miss the target on other queries.
     """
-    ladder = backend.ladder()
-    for settings in ladder:
-        backend.set_effort(settings)
+    candidates = backend.candidate_settings()
+    for settings in candidates:
+        backend.use_settings(settings)
         shares = queries.recall(backend, which)
         if not len(shares):
             break
         error = float(shares.std()) / math.sqrt(len(shares))
         if float(shares.mean()) - _ONE_SIDED * error >= target_recall:
             return settings
-    return ladder[-1] if ladder else {}
+    return candidates[-1] if candidates else {}
 
 
 def measure(backend: VectorBackend, queries: HeldOutQueries, which: slice, settings: dict[str, float]) -> IndexQuality:
-    """Measure an index on some of the queries."""
+    """Measure recall, latency and size of an index on some of the queries."""
     shares = queries.recall(backend, which)
     return IndexQuality(
         recall_at_10=float(shares.mean()) if len(shares) else math.nan,
@@ -132,13 +136,13 @@ def measure(backend: VectorBackend, queries: HeldOutQueries, which: slice, setti
 
 
 def quality_of_json(content: Mapping[str, Any]) -> IndexQuality:
-    """Read what an index says of itself, where nan is null."""
+    """Convert the measurements from JSON, in which NaN is null."""
     return IndexQuality(
         recall_at_10=_number(content["recall_at_10"]),
         num_queries=int(content["num_queries"]),
         latency_ms=_number(content["latency_ms"]),
         bytes_per_vector=_number(content["bytes_per_vector"]),
-        settings=dict(content["settings"]),
+        settings={_EARLIER_NAMES.get(name, name): value for name, value in content["settings"].items()},
     )
 
 

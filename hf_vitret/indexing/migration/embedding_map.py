@@ -1,4 +1,4 @@
-"""A linear map between the embeddings of two models: search an old index with a new model, or the other way round."""
+"""`EmbeddingMap`: affine maps between the embeddings of two models, to search an old index with a new model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _TENSORS = ("new_weight", "new_offset", "old_weight", "old_offset")
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """Affine maps from old embeddings to new ones and back, each followed by the L2 norm.
+    """Affine maps from old embeddings to new embeddings and back, each followed by L2 normalisation.
 
     Attributes:
-        new_weight: `(old_dim, new_dim)` float32, of the map to the new embeddings.
-        new_offset: `(new_dim,)` float32.
-        old_weight: `(new_dim, old_dim)` float32, of the map back.
-        old_offset: `(old_dim,)` float32.
-        old_model: Which model made the old embeddings; None where nobody said.
-        new_model: Which model made the new ones.
+        new_weight: `(old_dim, new_dim)` float32, weight of the map from old to new embeddings.
+        new_offset: `(new_dim,)` float32, offset of the map from old to new embeddings.
+        old_weight: `(new_dim, old_dim)` float32, weight of the map from new to old embeddings.
+        old_offset: `(old_dim,)` float32, offset of the map from new to old embeddings.
+        old_model: The model that made the old embeddings; None if unknown.
+        new_model: The model that made the new embeddings; None if unknown.
 
     Example:
         >>> old = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
@@ -61,21 +61,25 @@ class EmbeddingMap:
         old_model: ModelIdentity | None = None,
         new_model: ModelIdentity | None = None,
     ) -> EmbeddingMap:
-        """Learn both maps from images that both models embedded, in float64.
+        """Learn both maps, in float64, from images that both models have embedded.
 
         Args:
             old: `(num_images, old_dim)` float, unit norm.
             new: `(num_images, new_dim)` float, unit norm: the same images in the same order.
-            method: `"ridge"`: least squares, each map by itself. `"orthogonal"`: a rotation, whose way back is its
+            method: `"ridge"`: each map is a least-squares fit. `"orthogonal"`: a rotation, whose inverse is its
                 transpose; it keeps all scores among the old embeddings, and needs fewer images.
-            ridge: What is added to the moment of the inputs, in units of their mean variance, 0 or more.
-            old_model: Which model made the old ones.
-            new_model: Which model made the new ones.
+            ridge: Value that is added to the diagonal of the covariance of the inputs, in units of their mean variance,
+                at least 0. `"orthogonal"` does not use it.
+            old_model: The model that made the old embeddings.
+            new_model: The model that made the new embeddings.
+
+        Returns:
+            The maps.
 
         Raises:
-            TypeError: Embeddings are not floats.
+            TypeError: The embeddings are not floats.
             ValueError: An embedding is not finite, the numbers of images differ, a setting is outside its domain, or
-                without a ridge there is no single best map.
+                the ridge is 0 and there is no unique best map.
 
         Reference:
             Schönemann, "A generalized solution of the orthogonal Procrustes problem", 1966.
@@ -83,7 +87,9 @@ class EmbeddingMap:
         check_embeddings(old, "old")
         check_embeddings(new, "new")
         if len(old) != len(new):
-            raise ValueError(f"expected the same images on both sides; got {len(old):,} old and {len(new):,} new ones")
+            raise ValueError(
+                f"expected old and new embeddings of the same images; got {len(old):,} old and {len(new):,} new ones"
+            )
         if method not in METHODS:
             raise ValueError(f"expected a method of {', '.join(METHODS)}; got {method!r}")
         if not 0 <= ridge < float("inf"):
@@ -97,29 +103,44 @@ class EmbeddingMap:
 
     @torch.no_grad()
     def to_new(self, old: torch.Tensor) -> torch.Tensor:
-        """Map old embeddings, `(num_rows, old_dim)` float, to `(num_rows, new_dim)` float32 of unit norm.
+        """Map old embeddings to the space of the new embeddings.
+
+        Args:
+            old: `(num_rows, old_dim)` float.
+
+        Returns:
+            `(num_rows, new_dim)` float32, unit norm.
 
         Raises:
-            TypeError: They are not floats.
-            ValueError: One is not finite, or they are of another dimension.
+            TypeError: The embeddings are not floats.
+            ValueError: An embedding is not finite, or has another dimension than `old_dim`.
         """
         return _apply(old, self.new_weight, self.new_offset, "old")
 
     @torch.no_grad()
     def to_old(self, new: torch.Tensor) -> torch.Tensor:
-        """Map new embeddings, `(num_rows, new_dim)` float, to `(num_rows, old_dim)` float32 of unit norm.
+        """Map new embeddings to the space of the old embeddings.
+
+        Args:
+            new: `(num_rows, new_dim)` float.
+
+        Returns:
+            `(num_rows, old_dim)` float32, unit norm.
 
         Raises:
-            TypeError: As for `to_new`.
-            ValueError: As for `to_new`.
+            TypeError: The embeddings are not floats.
+            ValueError: An embedding is not finite, or has another dimension than `new_dim`.
         """
         return _apply(new, self.old_weight, self.old_offset, "new")
 
     def check_new_model(self, model: ModelIdentity) -> None:
-        """Check that embeddings of a model are what `to_old` takes.
+        """Check that a model is the one whose embeddings `to_old` takes.
+
+        Args:
+            model: The model that made the embeddings.
 
         Raises:
-            ValueError: They are those of another one; the message says what differs.
+            ValueError: It is another model; the message says what differs.
         """
         if self.new_model is None:
             return
@@ -131,7 +152,11 @@ class EmbeddingMap:
             )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write to a safetensors file, whole or not at all, with both models in its header."""
+        """Write the maps to a safetensors file, completely or not at all, with both models in its header.
+
+        Args:
+            path: The file to write.
+        """
         from safetensors.torch import save_file
 
         target = Path(path)
@@ -145,46 +170,53 @@ class EmbeddingMap:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> EmbeddingMap:
-        """Read what `save` wrote.
+        """Read the maps that `save` wrote.
 
         Args:
             path: The file, or the folder that `hf-vitret upgrade` wrote, with `map.safetensors` in it.
 
+        Returns:
+            The maps.
+
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It holds something else.
+            ValueError: The file has other contents.
         """
         from safetensors import SafetensorError, safe_open
 
         path = Path(path) / MAP_NAME if Path(path).is_dir() else Path(path)
-
+        if not path.is_file():
+            raise FileNotFoundError(f"expected a map that hf-vitret upgrade wrote; there is no file {str(path)!r}")
         try:
-            with safe_open(str(Path(path)), framework="pt") as file:
+            with safe_open(str(path), framework="pt") as file:
                 names, header = sorted(file.keys()), file.metadata() or {}
                 if names != sorted(_TENSORS) or {"old_model", "new_model"} - set(header):
                     raise ValueError(
-                        f"expected the tensors {', '.join(_TENSORS)} and two models in {path}; got {names}"
+                        f"expected the tensors {', '.join(_TENSORS)} and two models in {path}; got {names}: give a "
+                        "file that EmbeddingMap.save wrote"
                     )
                 tensors = [file.get_tensor(name) for name in _TENSORS]
             models = [json.loads(header[name]) for name in ("old_model", "new_model")]
             known = [None if model is None else ModelIdentity(**model) for model in models]
         except (SafetensorError, TypeError) as error:
-            raise ValueError(f"expected a map of EmbeddingMap.save in {path}: {error}") from error
+            raise ValueError(f"expected a file that EmbeddingMap.save wrote; {path} is another: {error}") from error
         dims = tensors[0].shape
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if len(dims) != 2 or shapes != [tuple(dims), (dims[1],), (dims[1], dims[0]), (dims[0],)]:
-            raise ValueError(f"expected maps from one dimension to another and back in {path}; got {shapes}")
+            raise ValueError(
+                f"expected a map from one dimension to another and its inverse in {path}; got the shapes {shapes}"
+            )
         return cls(*tensors, *known)
 
 
 def _moment(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the products of two rows' entries, `(left_dim, right_dim)` float64."""
+    """Return the mean over all rows of the outer product of both sides, `(left_dim, right_dim)` float64."""
     parts = zip(torch.split(left, _ROWS), torch.split(right, _ROWS), strict=True)
     return sum((a.double().T @ b.double() for a, b in parts), torch.zeros((), dtype=torch.float64)) / len(left)
 
 
 def _least_squares(inputs: torch.Tensor, outputs: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight `(input_dim, output_dim)` and offset that map inputs to outputs with the least error."""
+    """Return the weight `(input_dim, output_dim)` and the offset that map inputs to outputs with the least error."""
     means = [rows.double().mean(dim=0) for rows in (inputs, outputs)]
     covariance = _moment(inputs, inputs) - torch.outer(means[0], means[0])
     cross = _moment(inputs, outputs) - torch.outer(means[0], means[1])
@@ -192,8 +224,8 @@ def _least_squares(inputs: torch.Tensor, outputs: torch.Tensor, ridge: float) ->
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if int(failed):
         raise ValueError(
-            f"expected images that differ in all {len(covariance)} dimensions; got {len(inputs):,} that do not: give "
-            "more, or a ridge above 0"
+            f"expected images whose embeddings vary in all {len(covariance)} dimensions; got {len(inputs):,} images "
+            "that do not: give more images, or a ridge above 0"
         )
     weight = torch.cholesky_solve(cross, factor)
     return weight.float().contiguous(), (means[1] - means[0] @ weight).float()
@@ -202,6 +234,8 @@ def _least_squares(inputs: torch.Tensor, outputs: torch.Tensor, ridge: float) ->
 def _apply(rows: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor, name: str) -> torch.Tensor:
     check_embeddings(rows, name)
     if rows.shape[1] != len(weight):
-        raise ValueError(f"expected {name} embeddings of {len(weight)} dimensions, as fitted; got {rows.shape[1]}")
+        raise ValueError(
+            f"expected {name} embeddings of {len(weight)} dimensions, for which the map was fitted; got {rows.shape[1]}"
+        )
     weight, offset = weight.to(rows.device), offset.to(rows.device)
     return torch.cat([F.normalize(part.float() @ weight + offset, dim=1) for part in torch.split(rows, _ROWS)])

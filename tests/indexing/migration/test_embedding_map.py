@@ -76,14 +76,14 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no tensors at all", b"\xff" * 64])
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path, content):
     (tmp_path / "map.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match=r"expected a map of EmbeddingMap\.save"):
+    with pytest.raises(ValueError, match=r"expected a file that EmbeddingMap\.save wrote"):
         EmbeddingMap.load(tmp_path / "map.safetensors")
 
 
 def test_maps_of_dimensions_that_do_not_fit_are_refused(tmp_path):
     fitted = EmbeddingMap.fit(OLD, turned(OLD))
     replace(fitted, old_weight=fitted.old_weight[:5]).save(tmp_path / "map.safetensors")
-    with pytest.raises(ValueError, match="from one dimension to another and back"):
+    with pytest.raises(ValueError, match="from one dimension to another and its inverse"):
         EmbeddingMap.load(tmp_path / "map.safetensors")
 
 
@@ -100,7 +100,7 @@ def test_another_new_model_is_refused():
         ({"new": OLD[:5]}, "300 old and 5 new"),
         ({"method": "neural"}, "ridge, orthogonal; got 'neural'"),
         ({"ridge": -1.0}, "0 or more; got -1"),
-        ({"old": OLD[:3], "new": OLD[:3], "ridge": 0.0}, "differ in all 6 dimensions; got 3"),
+        ({"old": OLD[:3], "new": OLD[:3], "ridge": 0.0}, "vary in all 6 dimensions; got 3"),
         ({"old": OLD * torch.nan}, "old must be finite"),
     ],
 )
@@ -111,7 +111,9 @@ def test_bad_input_is_refused(change, message):
 
 def test_another_dimension_is_refused():
     fitted = EmbeddingMap.fit(OLD, turned(OLD))
-    with pytest.raises(ValueError, match="expected new embeddings of 8 dimensions, as fitted; got 6"):
+    with pytest.raises(
+        ValueError, match="expected new embeddings of 8 dimensions, for which the map was fitted; got 6"
+    ):
         fitted.to_old(OLD)
 
 
