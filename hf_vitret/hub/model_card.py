@@ -39,7 +39,8 @@ def write_model_card(
             may be missing, as in the results of older runs; the card then leaves their sections out. Optional entries
             are
 
-            * `scores`: empty for a run that has not been made yet; the card then says that nothing is measured.
+            * `scores`: empty for a run that measured nothing, or that has not been made yet: a run that has been made
+              has `seconds` in `training`. The card says which.
             * `revisited`: the scores of `score_stages` on the revisited benchmarks.
             * `formats`: further formats of the checkpoint in the folder: `"sentence-transformers"` (`modules.json`)
               and `"onnx"` (`onnx/model.onnx`, from `pixel_values` to `embeddings`).
@@ -61,6 +62,7 @@ def write_model_card(
         results=results,
         backbone=backbone,
         scores=last,
+        is_trained=bool(last) or "seconds" in results["training"],
         metrics=metric_names(last),
         rows=score_rows(results) | int8_rows(results),
         drawn=how_intervals_were_drawn(results),

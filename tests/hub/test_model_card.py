@@ -16,6 +16,7 @@ from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 
 from hf_vitret import ViTRetModel, compare, embed_images, short_vectors
+from hf_vitret.hub.card.eval_results import write_eval_results
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.export.onnx_graph import export_onnx
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
@@ -404,3 +405,21 @@ def test_a_run_that_is_still_to_be_made(full: dict[str, Any], tmp_path: Path) ->
     data = ModelCard.load(tmp_path / "README.md").data
     assert data.eval_results is None
     assert data.metrics is None
+
+
+def test_a_run_that_trained_on_all_classes(full: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("intervals", "differences", "short_vectors", "protocol", "int8", "paper", "picture"):
+        del full[name]
+    del full["data"]["splits"]["test"]
+    write_model_card(tmp_path, full | {"scores": {}}, curves="curves.png")
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "Not trained yet" not in card
+    assert "once the repository holds weights" not in card
+    assert "## Results\n\nNot measured: the model is trained on all classes of the data, so that no images" in card
+    assert "yet" not in card.split("## Results\n")[1].split("\n## ")[0]
+    assert "![Curves over the steps: the loss and its terms](curves.png)" in card
+    assert "R@1" not in card
+    assert f"({full['training']['seconds']} seconds)" in card
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert (data.eval_results, data.metrics) == (None, None)
+    assert write_eval_results(tmp_path, full | {"scores": {}}) is None

@@ -1,4 +1,7 @@
-"""A figure of a training run: the loss and its terms on the left, R@1 on the right, over the steps."""
+"""A figure of a training run: the loss and its terms on the left, R@1 on the right, over the steps.
+
+A run that measured nothing has the losses alone.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ def draw_run_curves(results: Mapping[str, Any]) -> Figure:
 
     The terms of the loss are drawn before they are weighted; the weights of KoLeo and of the memory are among the
     settings. The evaluation at the end is that of the best checkpoint, and is drawn at the step of that checkpoint.
+    Without scores the losses are drawn alone.
 
     Args:
         results: The content of the run's `results.json`: `log` (the `log_history` of `Trainer`), `scores` and
@@ -43,9 +47,10 @@ def draw_run_curves(results: Mapping[str, Any]) -> Figure:
 
     with rc_context(PLOT_STYLE):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-        losses, recall = figure.subplots(1, 2)
-        _draw_losses(losses, results["log"])
-        _draw_recall(recall, results)
+        axes = figure.subplots(1, 2 if results["scores"] else 1, squeeze=False)[0]
+        _draw_losses(axes[0], results["log"])
+        if results["scores"]:
+            _draw_recall(axes[1], results)
         return figure
 
 
@@ -72,7 +77,7 @@ def recall_curve(results: Mapping[str, Any]) -> tuple[list[tuple[int, float]], t
     """Read R@1 of the evaluations before and during training, and of the checkpoint that was kept.
 
     Args:
-        results: The content of the run's `results.json`: `log`, `scores` and `training`.
+        results: The content of the run's `results.json`: `log`, `scores` (one or more) and `training`.
 
     Returns:
         The points (step, R@1 in [0, 1]) of the evaluations, and the point of the kept checkpoint.

@@ -72,6 +72,16 @@ def test_a_run_without_evaluations_or_with_a_loss_of_its_own() -> None:
     assert not empty.lines
 
 
+def test_a_run_that_measured_nothing_has_the_losses_alone(results: dict[str, Any]) -> None:
+    with_scores, _ = draw_run_curves(results).axes
+    (losses,) = draw_run_curves(results | {"scores": {}}).axes
+    assert losses.get_ylabel() == "loss"
+    drawn, expected = ({line.get_label(): line.get_xydata() for line in each.lines} for each in (losses, with_scores))
+    assert list(drawn) == list(expected)
+    for name, points in drawn.items():
+        np.testing.assert_array_equal(points, expected[name])
+
+
 def test_without_matplotlib_the_error_names_the_extra(results: dict[str, Any], monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"hf_vitret\[plots\]"):
