@@ -1,4 +1,4 @@
-"""A model and its image processor, as two functions: of one image to pixels, of a batch of pixels to vectors."""
+"""`ImageEncoder`: a model and its image processor as two functions, from image to pixels and from pixels to vectors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ..data.images import read_image, to_rgb
+from ..inference.fast_bf16 import has_fast_bf16
 from ..inference.forward import check_has_pooled, evaluating, pixels_of, vectors_of
-from .compute_dtype import resolve_dtype
+from .choices import COMPUTE_DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,20 +22,21 @@ if TYPE_CHECKING:
 
 
 class ImageEncoder:
-    """Embeds images with a model, on the device where the model is.
+    """Embed images with a model, on the device of the model.
 
     Args:
         model: A `ViTRetModel`, also one loaded with `trust_remote_code`.
-        dtype: In which the model computes: `"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, by autocast.
-        normalize: False gives the vectors before the L2 norm.
+        dtype: Data type in which the model computes, by autocast: `"auto"` (bfloat16 if it is faster than float32 on
+            the device), `"float32"`, `"bfloat16"` or `"float16"`.
+        normalize: False returns the vectors before L2 normalisation.
 
     Attributes:
-        device: Where the model is.
-        dtype: What is computed in.
+        device: The device of the model.
+        dtype: The data type in which the model computes.
 
     Raises:
-        TypeError: Vectors before the norm are asked of a model that does not give them.
-        ValueError: There is no such type.
+        TypeError: `normalize` is False and the model does not return vectors before L2 normalisation.
+        ValueError: `dtype` is not one of these names.
     """
 
     def __init__(self, model: nn.Module, *, dtype: str = "auto", normalize: bool = True) -> None:
@@ -47,28 +49,34 @@ class ImageEncoder:
         self._dim: int | None = None
 
     def read_pixels(self, stored: Mapping[str, Any] | None) -> torch.Tensor:
-        """Decode an image, stored as for `read_image`, to `(3, height, width)` uint8; threads may call it at once.
+        """Decode, resize and crop an image. Several threads may call this at once.
+
+        Args:
+            stored: A dict with the encoded image as `bytes`, or else its file as `path`. None: a missing image.
+
+        Returns:
+            `(3, height, width)` uint8.
 
         Raises:
-            ValueError: It is not there, or unreadable.
+            ValueError: The image is missing or cannot be read.
         """
         try:
             image = read_image(stored)
-        except ValueError as error:  # in words that are the same in every run
+        except ValueError as error:  # without addresses in memory, so that the message is the same in every run
             raise ValueError(re.sub(r"\s*<[\w.]+ object at 0x[0-9A-Fa-f]+>", "", str(error))) from error
         return self.pixels_of(image)
 
     def pixels_of(self, image: Image.Image) -> torch.Tensor:
-        """Resize and crop an image of any mode as the model's image processor says, to `(3, height, width)` uint8."""
+        """Resize and crop an image of any mode with the model's image processor, to `(3, height, width)` uint8."""
         return pixels_of(self._processor, to_rgb(image))[0]
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Put the model in evaluation mode for as long as the context lasts; `encode` is called in it."""
+        """Return a context in which the model is in evaluation mode, and in which `encode` must be called."""
         return evaluating(self._model)
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embed `(B, 3, H, W)` uint8 pixels to `(B, dim)` float32 on the device, which may be working on it still."""
+        """Embed pixels, `(B, 3, H, W)` uint8, to `(B, dim)` float32 on the device, whose work may not be finished."""
         is_whole = self.dtype == torch.float32
         with nullcontext() if is_whole else torch.autocast(self.device.type, dtype=self.dtype):
             vectors = vectors_of(self._model, pixels.to(self.device, non_blocking=True), normalize=self._normalize)
@@ -76,10 +84,28 @@ class ImageEncoder:
 
     @property
     def dim(self) -> int:
-        """Length of a vector, found by embedding a white image once."""
+        """Length of a vector, which is found by embedding a white image once."""
         if self._dim is None:
             from PIL import Image
 
             with self.evaluating():
                 self._dim = self.encode(self.pixels_of(Image.new("RGB", (32, 32), "white"))[None]).shape[1]
         return self._dim
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the data type in which a model computes on a device.
+
+    Args:
+        dtype: `"auto"` (bfloat16 if it is faster than float32 on the device), `"float32"`, `"bfloat16"` or `"float16"`.
+        device: The device.
+
+    Raises:
+        ValueError: `dtype` is not one of these names.
+    """
+    if dtype not in COMPUTE_DTYPES:
+        raise ValueError(f"expected a dtype of {', '.join(COMPUTE_DTYPES)}; got {dtype!r}")
+    if dtype == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    resolved: torch.dtype = getattr(torch, dtype)
+    return resolved

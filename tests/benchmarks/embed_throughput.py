@@ -25,7 +25,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import pipeline
 
 from hf_vitret import load_model
-from hf_vitret.embedding.compute_dtype import resolve_dtype
+from hf_vitret.embedding.image_encoder import resolve_dtype
 from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.write_embeddings import write_embeddings
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers

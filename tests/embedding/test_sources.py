@@ -83,11 +83,13 @@ def lines(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_a_table_of_paths(tmp_path, lines, suffix):
     path = tmp_path / f"products.{suffix}"
     if suffix == "parquet":
         pq.write_table(pa.Table.from_pylist(lines), path)
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     else:
         with path.open("w", encoding="utf-8-sig", newline="") as stream:
             writer = csv.DictWriter(stream, list(lines[0]), delimiter="\t" if suffix == "tsv" else ",")
