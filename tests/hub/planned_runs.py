@@ -3,10 +3,11 @@
 `python -m tests.hub.planned_runs` writes these cards in `model_cards/` again.
 """
 
-import importlib
 import json
+import runpy
 import sys
-from contextlib import ExitStack
+import tempfile
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,15 @@ from unittest.mock import patch
 from datasets import Dataset, DatasetDict
 
 from hf_vitret import ViTRetConfig
+from hf_vitret.cli import recipe as cli_recipe
+from hf_vitret.cli.commands import train
+from hf_vitret.data import loading
 from hf_vitret.data.benchmarks import cub, inshop, sop
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
 from hf_vitret.hub.model_card import write_model_card
-from hf_vitret.workflows.finetune import benchmark, particular_objects
+from hf_vitret.workflows.finetune import finetune as job
+from hf_vitret.workflows.finetune import landmarks, particular_objects
+from hf_vitret.workflows.finetune.run_report import FinishedRun
 from hf_vitret.workflows.finetune.run_results import TRAINED_PARTS, run_settings
 from tests import ROOT
 from tests.training.runs import shapes_dataset
@@ -57,27 +63,35 @@ PLANNED = {
 def captured(planned: PlannedRun) -> tuple[Any, ...]:
     """Run the recipe up to the call of `finetune`, and return the model, settings and facts that it passes."""
     calls: list[tuple[Any, ...]] = []
-
-    def record(*inputs: Any, **_: Any) -> None:
-        calls.append(inputs)
-
     drawn = shapes_dataset()
+
+    def record(*inputs: Any, **_: Any) -> FinishedRun:
+        calls.append(inputs)
+        return FinishedRun(Path(), {}, None)
+
+    def run_command(name: str, arguments: list[str], **recipe: Any) -> int:
+        """Train as the command does, in a folder that is removed, and without its bars and messages."""
+        with tempfile.TemporaryDirectory() as folder:
+            train.execute(train.parse([*arguments, "--output_dir", folder, "--quiet"], f"hf-vitret {name}", **recipe))
+        return 0
+
     stand_ins = {
-        "load_sfm120k": lambda *_, **__: DatasetDict(train=drawn["train"], val=drawn["test"]),
-        "load_sfm120k_pairs": lambda *_: {"train": Dataset.from_dict({"anchor": [0], "positive": [1]})},
-        "load_evaluators": lambda *_, **__: {},
+        (cli_recipe, "run_command"): run_command,
+        (train, "hide_loading"): lambda: None,
+        (job, "finetune"): record,
+        (particular_objects, "finetune"): record,
+        (loading, "load_retrieval_dataset"): lambda *_, **__: drawn,
+        (landmarks, "load_sfm120k"): lambda *_, **__: DatasetDict(train=drawn["train"], val=drawn["test"]),
+        (landmarks, "load_sfm120k_pairs"): lambda *_: {"train": Dataset.from_dict({"anchor": [0], "positive": [1]})},
+        (landmarks, "load_evaluators"): lambda *_, **__: {},
     }
+    recipe = ROOT / "recipes" / f"train_{planned.name}.py"
     with ExitStack() as patches:
-        patches.enter_context(patch.object(sys, "path", [str(ROOT / "recipes"), *sys.path]))
-        patches.enter_context(patch.object(sys, "argv", [f"recipes/train_{planned.name}.py", *planned.options]))
-        patches.enter_context(patch.object(benchmark, "load_retrieval_dataset", lambda *_, **__: drawn))
-        for module in (benchmark, particular_objects):
-            patches.enter_context(patch.object(module, "finetune", record))
-        recipe = importlib.import_module(f"train_{planned.name}")
-        for name, stand_in in stand_ins.items():
-            if hasattr(recipe, name):
-                patches.enter_context(patch.object(recipe, name, stand_in))
-        recipe.main()
+        for (module, name), stand_in in stand_ins.items():
+            patches.enter_context(patch.object(module, name, stand_in))
+        patches.enter_context(patch.object(sys, "argv", [str(recipe), *planned.options]))
+        patches.enter_context(suppress(SystemExit))
+        runpy.run_path(str(recipe), run_name="__main__")
     ((_, *call),) = calls
     return tuple(call)
 
