@@ -402,7 +402,9 @@ def _pixel_fields(backbone: str | PathLike[str], **hub: Any) -> dict[str, Any]:
         processor = AutoImageProcessor.from_pretrained(backbone, **hub)  # type: ignore[no-untyped-call]
     except OSError:
         logger.warning(
-            "%s has no image processor: the mean and standard deviation of ImageNet and 224 pixels are used", backbone
+            "%s has no image processor: the mean and standard deviation of ImageNet are used, and 224 pixels unless "
+            "image_size is given",
+            backbone,
         )
         return {}
     size = processor.crop_size or processor.size or {}
