@@ -6,14 +6,15 @@ import difflib
 import os
 import sys
 import traceback
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Any
 
 from .command_table import COMMANDS, command_parser, load_command, summary_of
-from .options.parser import BAD_INPUT
+from .options.parser import BAD_INPUT, CommandParser
 from .output import output_of
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
     from types import ModuleType
 
@@ -94,7 +95,7 @@ def _answer_general(given: Sequence[str]) -> int:
     from .completion import SHELLS, completion
 
     lines = [f"  {name:10}{summary_of(name)}" for name in COMMANDS]
-    parser = ArgumentParser(
+    parser = CommandParser(
         "hf-vitret",
         usage="hf-vitret COMMAND [options]",
         description=__doc__,

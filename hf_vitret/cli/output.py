@@ -52,9 +52,14 @@ class Output:
         """Print a labelled line that is not the result."""
         self.say(f"{label:{WIDTH}}{text}")
 
-    def next(self, command: Sequence[str]) -> None:
-        """Print the command to run next, quoted for a shell: as it is printed, it runs."""
-        self.note("Next", shlex.join(command))
+    def next(self, command: Sequence[str | Path]) -> None:
+        """Print the command to run next: as it is printed, it runs, and from any folder.
+
+        Args:
+            command: The program and its arguments. Those that are a `Path` are made absolute.
+        """
+        parts = [str(part.absolute()) if isinstance(part, Path) else part for part in command]
+        self.note("Next", shlex.join(parts))
 
     def result(self, text: str, content: Any) -> None:
         """Print the result.

@@ -108,7 +108,8 @@ def run(options: Namespace) -> int:
         return 0
     output.result(_text(folder, manifest, num_shards), _facts(folder, manifest, num_shards))
     if manifest.num_images:
-        output.next(["hf-vitret", "index", str(folder), "--output_dir", f"{folder}-index"])
+        whole = folder.absolute()
+        output.next(["hf-vitret", "index", whole, "--output_dir", whole.with_name(f"{whole.name}-index")])
     return LEFT_OUT if manifest.num_bad_images and world_size == 1 else 0
 
 

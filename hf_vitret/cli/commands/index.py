@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options.sizes import size, size_text
@@ -88,6 +89,12 @@ def run(options: Namespace) -> int:
     return _end(index, options.output_dir, options, given.get("target_recall", DEFAULT_RECALL))
 
 
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted command leaves."""
+    place = options.output_dir or options.add_to or options.folder
+    return f"{place} is as it was before; the same command starts again from {options.folder}"
+
+
 def _numbers(ids: list[str]) -> list[int]:
     """Read ids of an index whose ids are integers."""
     try:
@@ -109,7 +116,7 @@ def _end(index: ImageIndex, place: str, options: Namespace, target_recall: float
         )
     image = index.example_file()
     if image is not None and index.has_model_at_hand:
-        output.next(["hf-vitret", "search", folder, str(image)])
+        output.next(["hf-vitret", "search", Path(folder), image])
     else:
         output.note("Then", "hf-vitret search, with this index, an image file and the --model of the embeddings")
     return MISSED if has_missed else 0

@@ -81,9 +81,7 @@ def run(options: Namespace) -> int:
     from ...indexing.search_by_image import read_query, search_by_image
 
     output = output_of(options)
-    if options.k < 1:
-        raise ValueError(f"--k must be at least 1; got {options.k}")
-    _check_pictures(options)
+    _check(options)
     queries = [read_query(name) for name in options.images]  # before anything that takes long
     if not options.verbose:
         hide_loading()
@@ -114,6 +112,15 @@ def run(options: Namespace) -> int:
     return 0 if all(answer.hits for answer in answers) else NO_MATCH
 
 
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted search leaves."""
+    from ...indexing.image_index import is_index
+
+    if is_index(options.index):
+        return "nothing was changed"
+    return f"the images of {options.index} that are embedded already are kept; the same command goes on with the others"
+
+
 def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]:
     """Return the index, the model of the queries, and its identity where that is known already."""
     from ...indexing.collection_cache import indexed_collection
@@ -127,8 +134,6 @@ def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]
                 f"expected an index in {options.index!r}, or images and --model to embed them with; it is no index, "
                 "and no model is named"
             )
-        if options.map:
-            raise ValueError("expected an index with --map, which is one from an older model; got images")
         model = load_model(options.model, **model_settings(options))
         output = output_of(options)
         index, folder = indexed_collection(model, options.index, model_name=options.model, say=output.say)
@@ -142,8 +147,16 @@ def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]
     return index, model, None
 
 
-def _check_pictures(options: Namespace) -> None:
-    """Check that a folder of images is named where something is drawn."""
+def _check(options: Namespace) -> None:
+    """Check which options go together."""
+    from ...indexing.image_index import is_index
+
+    if options.k < 1:
+        raise ValueError(f"--k must be at least 1; got {options.k}")
+    if options.map and not is_index(options.index):
+        raise ValueError(
+            f"expected the index of an older model with --map; {options.index} is none: name one, or leave out --map"
+        )
     if options.image_dir and not (options.html or options.png):
         raise ValueError(
             "expected --html or --png with --image_dir, which is for their pictures; give one, or leave it out"

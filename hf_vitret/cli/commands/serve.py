@@ -14,6 +14,7 @@ input.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..options.model_options import add_model_options, load_query_model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ...workflows.serving.settings import ServingSettings
+    from ..output import Output
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -90,7 +92,7 @@ def run(options: Namespace) -> int:
         app = create_app(
             index,
             model,
-            image_dir=options.image_dir or locations.get("images"),
+            image_dir=_image_dir(options, locations.get("images"), output),
             settings=settings,
             identity=ModelIdentity.of(model, name=source),
             columns=options.columns,
@@ -106,6 +108,14 @@ def run(options: Namespace) -> int:
         output.result(f"Page: {url}", None)
         run_server(app, listener, settings)
     return 0
+
+
+def _image_dir(options: Namespace, noted: str | None, output: Output) -> str | None:
+    """Return the folder of the indexed images, to show them from; `None` where they are not on this machine."""
+    if options.image_dir or noted is None or Path(noted).is_dir():
+        return options.image_dir or noted
+    output.say(f"No pictures are shown: the images of the index are not in {noted} any more. --image_dir names them.")
+    return None
 
 
 def interruption(options: Namespace) -> str:

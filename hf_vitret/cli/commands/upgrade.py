@@ -15,6 +15,7 @@ Exit status: 0 where the map is written, 2 for bad input.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,9 +73,7 @@ def run(options: Namespace) -> int:
     if not options.verbose:
         hide_loading()
     folder = Path(options.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".embeddings-", dir=folder) as work:
-        images, models = _read(options, Path(work))
+    images, models = _read(options, folder)
     fitted, held_out = images.split(options.held_out, options.seed)
     embedding_map = EmbeddingMap.fit(
         images.old[fitted],
@@ -93,6 +92,7 @@ def run(options: Namespace) -> int:
         share_new=options.share_new,
         seed=options.seed,
     )
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / MAP_NAME
     embedding_map.save(path)
     facts: dict[str, Any] = {"map": str(path), "num_common": images.num_common}
@@ -101,8 +101,18 @@ def run(options: Namespace) -> int:
     facts |= {name: None if model is None else asdict(model) for name, model in zip(("old_model", "new_model"), models)}
     write_json(folder / REPORT_NAME, facts)
     output.result(_text(options, embedding_map, recall, facts), facts)
-    output.note("Then", f"hf-vitret search, with the old index, an image file and --map {folder}")
+    output.note("Then", f"hf-vitret search, with the old index, an image file and --map {shlex.quote(str(folder))}")
     return 0
+
+
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted command leaves."""
+    if options.images:
+        return (
+            "nothing is kept. hf-vitret embed keeps what it has embedded: run it with each of the models, then "
+            "hf-vitret upgrade on the two folders"
+        )
+    return "nothing was changed; the same command starts again"
 
 
 def _check(options: Namespace, default_method: str) -> None:
@@ -120,23 +130,31 @@ def _check(options: Namespace, default_method: str) -> None:
         )
 
 
-def _read(options: Namespace, work: Path) -> tuple[CommonImages, list[ModelIdentity]]:
-    """Read the embeddings of both models, which write them first where images were given."""
-    from ...embedding.shards import EmbeddingFolder
+def _read(options: Namespace, folder: Path) -> tuple[CommonImages, list[ModelIdentity]]:
+    """Read the embeddings of both models; where images are given, embed them first, in the folder of the map."""
+    if not options.images:
+        return _read_folders(options, [Path(options.old), Path(options.new)])
     from ...embedding.sources.opening import open_source
     from ...embedding.write_embeddings import write_embeddings
-    from ...indexing.migration.common_images import common_images
     from ...inference.load_model import load_model
 
-    folders_at = [Path(options.old), Path(options.new)]
-    if options.images:
-        folders_at = [work / "old", work / "new"]
-        for name, folder in zip((options.old, options.new), folders_at):
-            source = open_source(options.images, image_column=options.image_column)
-            model = load_model(name, device=options.device)
+    source = open_source(options.images, image_column=options.image_column)
+    models = [(name, load_model(name, device=options.device)) for name in (options.old, options.new)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".embeddings-", dir=folder) as work:
+        places = [Path(work, "old"), Path(work, "new")]
+        for (name, model), place in zip(models, places):
             settings: Any = {"batch_size": options.batch_size or 64, "model_name": name}
-            write_embeddings(model, source, folder, rank=0, world_size=1, **settings)
-    folders = [EmbeddingFolder(folder) for folder in folders_at]
+            write_embeddings(model, source, place, rank=0, world_size=1, **settings)
+        return _read_folders(options, places)
+
+
+def _read_folders(options: Namespace, places: list[Path]) -> tuple[CommonImages, list[ModelIdentity]]:
+    """Read embeddings of the old model and of the new one."""
+    from ...embedding.shards import EmbeddingFolder
+    from ...indexing.migration.common_images import common_images
+
+    folders = [EmbeddingFolder(place) for place in places]
     for each in folders:
         each.check_files()
         if not each.manifest.normalized:

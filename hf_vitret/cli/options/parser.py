@@ -68,11 +68,9 @@ class CommandParser(ArgumentParser):
         sys.exit(BAD_INPUT)
 
     def _describe_option(self, text: str) -> str:
-        known = [name for name in self._option_string_actions if name.startswith("--")]
-        near = difflib.get_close_matches(text, known, 1)
-        return f"there is no option {text}" + (
-            f"; did you mean {near[0].replace('-', '_').replace('__', '--', 1)}?" if near else ""
-        )
+        known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        near = difflib.get_close_matches("--" + text.lstrip("-").replace("-", "_"), known, 1)
+        return f"there is no option {text}" + (f"; did you mean {near[0]}?" if near else "")
 
     def _take_dashes(self) -> None:
         """Let `--output-dir` stand for `--output_dir`, and show the second alone."""

@@ -1,4 +1,4 @@
-"""Run the app with uvicorn on an address until SIGTERM or Ctrl+C."""
+"""Run the app with uvicorn on an address until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from fastapi import FastAPI
 
     from .settings import ServingSettings
@@ -64,12 +66,15 @@ def url_of(listener: socket.socket) -> str:
 
 
 def run_server(app: FastAPI, listener: socket.socket, settings: ServingSettings) -> None:
-    """Serve until SIGTERM or Ctrl+C; requests in progress are then finished, and new ones are not accepted.
+    """Serve until SIGTERM or Ctrl-C; requests in progress are then finished, and new ones are not accepted.
 
     Args:
         app: The app, from `create_app`.
         listener: The socket, from `listen`.
         settings: The limits that the app was made with.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it, after the requests in progress were finished.
     """
     import uvicorn
 
@@ -86,13 +91,20 @@ def run_server(app: FastAPI, listener: socket.socket, settings: ServingSettings)
     )
     server = uvicorn.Server(config)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns about each malformed request
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        server.should_exit = True  # for a signal that comes before uvicorn handles them
+
+    # uvicorn sends the signal that stopped it to the process again at its end: it comes to `stop`. With Python's own
+    # handler of Ctrl-C, asyncio would cancel the tasks of the app and print their tracebacks.
     is_main = threading.current_thread() is threading.main_thread()
-    # uvicorn sends the signal that stopped it to the process again at its end; it is ignored here.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: None) if is_main else None
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
     try:
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # the repeated signal of Ctrl+C
     finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt

@@ -42,23 +42,18 @@ def embedded(tmp_path, tiny_model):
     return tmp_path
 
 
-def test_the_next_command_searches_with_an_image_and_without_a_model(embedded, monkeypatch, capsys):
+def test_the_next_command_searches_with_an_image_and_without_a_model_from_another_folder(embedded, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["index", "P", "--output_dir", "my index"]) == 0
     printed = next_command(capsys.readouterr().out)
-    assert printed == ["search", "my index", str(embedded / "my photos" / "0" / "00.png")]
+    assert printed == ["search", f"{embedded}/my index", str(embedded / "my photos" / "0" / "00.png")]
+    (embedded / "elsewhere").mkdir()
+    monkeypatch.chdir(embedded / "elsewhere")
     assert main([*printed, "--json"]) == 0
     [answer] = json.loads(capsys.readouterr().out)["answers"]
     assert answer["hits"][0]["image_id"] == "0/00.png"
     assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-2)
     assert answer["hits"][0]["metadata"] == {"label": "0"}
-
-    assert main(["index", str(embedded / "P"), "--output_dir", str(embedded / "second")]) == 0
-    printed = next_command(capsys.readouterr().out)
-    (embedded / "elsewhere").mkdir()
-    monkeypatch.chdir(embedded / "elsewhere")
-    assert main(printed) == 0
-    assert "0/00.png" in capsys.readouterr().out
 
 
 def test_the_next_command_names_an_image_that_a_search_still_finds(embedded, capsys):
@@ -160,7 +155,7 @@ def test_integer_ids_are_removed(capsys):
         (["E", "--output_dir", "index", "--memory_budget", "1kB"], "raise the memory budget"),
         (["E", "--output_dir", "index", "--calibration", "E/manifest.json"], "expected the rates of match_rates"),
         (["G", "--add_to", "made"], "other weights"),
-        (["G", "--add_to", "made", "--kind", "flat"], "expected --kind with --output_dir, a new index; got it with --a"),
+        (["G", "--add_to", "made", "--kind", "flat"], "expected --kind with --output_dir, a new index; got it with"),
         (["made", "--remove", "000", "--seed", "0"], "expected --seed with --output_dir, a new index; got it with --r"),
         (["E", "--remove", "a"], "E is no index"),
         (["made", "--remove", "000", "--calibration", "rates.json"], "expected --calibration with --output_dir or"),
@@ -174,6 +169,24 @@ def test_bad_input_is_a_message(tmp_path, capsys, arguments, message):
     assert out == ""
     assert message in err
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("line", ["E --output_dir index", "F --add_to index", "index --remove 005"])
+def test_an_interrupted_command_leaves_the_index_as_it_was(tmp_path, monkeypatch, capsys, line):
+    write_folder(tmp_path / "F", unit_rows(4, seed=8), list("abcd"), {"price": [1] * 4})
+    assert main(["index", "E", "--output_dir", "index"]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "index").iterdir()}
+    capsys.readouterr()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ImageIndex, "save", interrupted)
+    assert main(["index", *line.split()]) == 130
+    printed = capsys.readouterr()
+    source = line.split()[0]
+    assert printed.err == f"\ninterrupted: index is as it was before; the same command starts again from {source}\n"
+    assert {path: path.read_bytes() for path in (tmp_path / "index").iterdir()} == before
 
 
 def test_as_a_program(tmp_path):

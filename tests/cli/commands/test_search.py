@@ -147,7 +147,11 @@ def test_another_model_is_refused(embeddings, tmp_path, tiny_model, capsys):
         (["index", "photos/photo-3.png", "--calibration", "rates.json"], "expected --false_match_rate with --calib"),
         (["index", "photos/photo-3.png", "--html", "a.html", "--image_dir", "nowhere"], "nowhere is none"),
         (["index", "photos/photo-3.png", "--image_dir", "photos"], "expected --html or --png with --image_dir"),
-        (["photos", "photos/photo-3.png", "--map", "upgrade"], "there is no file"),
+        (["index", "photos/photo-3.png", "--map", "upgrade"], "there is no file 'upgrade'"),
+        (
+            ["photos", "photos/photo-3.png", "--map", "map.safetensors"],
+            "expected the index of an older model with --map",
+        ),
     ],
 )
 def test_bad_input_is_a_message(embeddings, tmp_path, capsys, arguments, message):
@@ -172,7 +176,7 @@ def test_a_model_that_is_nowhere_must_be_named(embeddings, capsys):
     """The index was made of embeddings that do not note where the model lay."""
     assert main(["search", "index", "photos/photo-3.png"]) == 2
     assert (
-        "expected --model: the model of the index, model, has no noted folder on this machine; name its folder or Hub id"
+        "expected --model: the model of the index, model, has no noted folder on this machine; name its folder or Hub"
     ) in capsys.readouterr().err
 
 
@@ -187,51 +191,78 @@ def moved(tmp_path, monkeypatch, tiny_model):
     photo(3).save(tmp_path / "query.png")
     tiny_model.save_pretrained(work / "model")
     monkeypatch.chdir(work)
-    assert main("embed photos --model model --output_dir embeddings".split()) == 0
-    assert main("index embeddings --output_dir index".split()) == 0
+    assert main(["embed", "photos", "--model", "model", "--output_dir", "embeddings"]) == 0
+    assert main(["index", "embeddings", "--output_dir", "index"]) == 0
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_index_finds_its_model_where_it_lay(moved, capsys):
     capsys.readouterr()
-    assert main("search work/index query.png -k 2 --json".split()) == 0
+    assert main(["search", "work/index", "query.png", "-k", "2", "--json"]) == 0
     assert found(capsys)[0][0] == "blue/3.png"
     (moved / "work").rename(moved / "elsewhere")
-    assert main("search elsewhere/index query.png -k 2 --json".split()) == 0
+    assert main(["search", "elsewhere/index", "query.png", "-k", "2", "--json"]) == 0
     assert found(capsys)[0][0] == "blue/3.png"
 
 
 def test_a_model_that_has_gone_is_asked_for_with_the_folder_where_it_lay(moved, capsys):
     (moved / "work" / "model").rename(moved / "new-name")
     capsys.readouterr()
-    assert main("search work/index query.png".split()) == 2
+    assert main(["search", "work/index", "query.png"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert f"the model of the index, model, is not in {moved / 'work/model'} any more; name its folder or Hub id" in err
-    assert main("search work/index query.png --model new-name".split()) == 0
+    assert main(["search", "work/index", "query.png", "--model", "new-name"]) == 0
 
 
 def test_class_folders_are_a_column_to_search_in(moved, capsys):
     capsys.readouterr()
-    assert main("search work/index query.png --where label=red --json".split()) == 0
+    assert main(["search", "work/index", "query.png", "--where", "label=red", "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["answers"][0]["hits"]
     assert sorted(hit["image_id"] for hit in hits) == ["red/0.png", "red/2.png", "red/4.png"]
     assert {hit["metadata"]["label"] for hit in hits} == {"red"}
-    assert main("search work/index query.png --where label=green".split()) == 1
+    assert main(["search", "work/index", "query.png", "--where", "label=green"]) == 1
     assert "no match" in capsys.readouterr().out
 
 
 def test_the_pictures_of_an_index_are_found_where_they_lay(moved, capsys):
-    assert main("search work/index query.png --html found.html".split()) == 0
+    assert main(["search", "work/index", "query.png", "--html", "found.html"]) == 0
     assert (moved / "found.html").read_text().count("data:image/jpeg") == 7
     shutil.rmtree(moved / "work" / "photos")
     capsys.readouterr()
-    assert main("search work/index query.png --html second.html".split()) == 2
+    assert main(["search", "work/index", "query.png", "--html", "second.html"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert f"expected --image_dir: the images of the index are not in {moved / 'work/photos'} any more" in err
     assert not (moved / "second.html").exists()
+
+
+def test_class_folders_are_a_column_without_an_index_too(moved, monkeypatch, capsys):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(moved / "cache"))
+    capsys.readouterr()
+    line = ["search", "work/photos", "query.png", "-m", "work/model", "--where", "label=blue", "--json"]
+    assert main(line) == 0
+    assert sorted(found(capsys)[0]) == ["blue/1.png", "blue/3.png", "blue/5.png"]
+    (moved / "work/photos/blue/3.png").unlink()
+    assert main(line) == 0
+    assert sorted(found(capsys)[0]) == ["blue/1.png", "blue/5.png"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("index", "nothing was changed"),
+        ("photos", "the images of photos that are embedded already are kept; the same command goes on with the others"),
+    ],
+)
+def test_an_interrupted_search_says_what_is_kept(embeddings, monkeypatch, capsys, place, said):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hf_vitret.inference.load_model.load_model", interrupted)
+    assert main(["search", place, "photos/photo-3.png", "--model", "model"]) == 130
+    assert capsys.readouterr().err == f"\ninterrupted: {said}\n"
 
 
 @pytest.fixture
@@ -250,7 +281,7 @@ def forwarded(monkeypatch):
 
 def test_a_folder_without_an_index_is_embedded_once(embeddings, tmp_path, monkeypatch, capsys, forwarded):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "cache"))
-    line = "search photos photos/photo-3.png --model model -k 12 --json".split()
+    line = ["search", "photos", "photos/photo-3.png", "--model", "model", "-k", "12", "--json"]
     assert main(line) == 0
     printed = capsys.readouterr()
     order = nearest_neighbors(embeddings[[3]], embeddings, 12)[1][0]

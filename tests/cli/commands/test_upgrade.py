@@ -9,6 +9,7 @@ from PIL import Image
 
 from hf_vitret import ViTRetConfig, ViTRetModel, embed_images
 from hf_vitret.cli.main import main
+from hf_vitret.embedding import write_embeddings as writing
 from hf_vitret.embedding.model_identity import ModelIdentity
 from hf_vitret.indexing.migration.embedding_map import EmbeddingMap
 from tests.indexing.vectors import MODEL, brute_force, unit_rows, write_folder
@@ -40,7 +41,7 @@ def folders(tmp_path, monkeypatch):
 
 def test_a_map_is_learned_from_what_both_have(folders, capsys):
     old, new, _ = folders
-    assert main(["upgrade", "old", "new", "--output", "maps/map.safetensors", "--held_out", "0.25", "--json"]) == 0
+    assert main(["upgrade", "old", "new", "--output_dir", "maps", "--held_out", "0.25", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [content[name] for name in ("num_common", "num_fitted", "num_held_out")] == [280, 210, 70]
     fitted = EmbeddingMap.load("maps/map.safetensors")
@@ -53,14 +54,14 @@ def test_a_map_is_learned_from_what_both_have(folders, capsys):
 
 
 def test_labels_give_recall_on_classes_of_their_own(folders, capsys):
-    assert main(["upgrade", "old", "new", "--output", "m.safetensors", "--label_column", "kind", "--ks", "1", "3"]) == 0
+    assert main(["upgrade", "old", "new", "--output_dir", "my map", "--label_column", "kind", "--ks", "1", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Images     280 in common; ")
+    assert lines[0].startswith("Images       280 in common; ")
     assert lines[0].endswith(" held out, classes of their own, which search one another")
     assert lines[2].split() == ["R@1", "R@3"]
     assert [line.split()[0] for line in lines[3:8]] == ["old", "queries_mapped", "index_mapped", "mixed", "new"]
     assert lines[-2].endswith("ridge, 8 and 10 dimensions, user/model and user/newer")
-    assert lines[-1] == "Next       hf-vitret search OLD_INDEX IMAGE --map m.safetensors"
+    assert lines[-1] == "Then         hf-vitret search, with the old index, an image file and --map 'my map'"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,10 @@ def test_labels_give_recall_on_classes_of_their_own(folders, capsys):
         (["old", "new", "--share_new", "3"], "share_new from 0 to 1"),
         (["old", "new", "--ridge", "-1"], "a ridge of 0 or more"),
         (["old", "new", "--ks", "0"], "--ks must be at least 1"),
+        (["old", "new", "--ridge", "1", "--method", "orthogonal"], "expected --method ridge with --ridge; got"),
+        (["old", "new", "--device", "cpu"], "expected --images with --device, which is a setting of it"),
+        (["old", "new", "-b", "8"], "expected --images with --batch_size, which is a setting of it"),
+        (["old", "new", "--images", "nowhere"], "'nowhere' is no folder, file or pattern on this machine"),
         (["old", "new", "--max_images", "1"], "--max_images must be at least 2"),
         (["old", "damaged"], "is not what it was when it was written"),
     ],
@@ -83,11 +88,11 @@ def test_bad_input_is_a_message(folders, tmp_path, capsys, options, message):
     write_folder(tmp_path / "damaged", unit_rows(9, dim=10), range(9), model=NEW_MODEL)
     path = tmp_path / "damaged" / "embeddings-00001.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert main(["upgrade", *options, "--output", "map.safetensors"]) == 2
+    assert main(["upgrade", *options, "--output_dir", "upgrade"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
-    assert not [each for each in tmp_path.iterdir() if "map.safetensors" in each.name]
+    assert not (tmp_path / "upgrade").exists()
 
 
 @pytest.fixture
@@ -108,16 +113,16 @@ def two_models(tmp_path, monkeypatch, tiny_model):
 
 def test_an_old_index_is_searched_by_a_new_model(two_models, tmp_path, capsys):
     older, newer = two_models
-    assert main(["upgrade", "older", "newer", "--images", "photos", "--output", "map.safetensors"]) == 0
-    assert {each.name for each in tmp_path.iterdir()} == {"photos", "older", "newer", "map.safetensors"}
-    assert main(["embed", "older", "photos", "--output_dir", "E", "--dtype", "float32"]) == 0
+    assert main(["upgrade", "older", "newer", "--images", "photos", "--output_dir", "upgrade"]) == 0
+    assert {each.name for each in tmp_path.iterdir()} == {"photos", "older", "newer", "upgrade"}
+    assert main(["embed", "photos", "--model", "older", "--output_dir", "E", "--dtype", "float32"]) == 0
     assert main(["index", "E", "--output_dir", "index"]) == 0
     capsys.readouterr()
-    line = ["search", "index", "photos/07.png", "--k", "5", "--json"]
-    assert main([*line, "--model", "newer", "--map", "map.safetensors"]) == 0
+    line = ["search", "index", "photos/07.png", "-k", "5", "--json"]
+    assert main([*line, "--model", "newer", "--map", "upgrade"]) == 0
     images = [Image.open(path) for path in sorted((tmp_path / "photos").iterdir())]
     rows = embed_images(older, images, progress=False).numpy()
-    mapped = EmbeddingMap.load("map.safetensors").to_old(embed_images(newer, [images[7]], progress=False))
+    mapped = EmbeddingMap.load("upgrade").to_old(embed_images(newer, [images[7]], progress=False))
     scores, expected = brute_force(mapped.numpy(), rows, 5)
     hits = json.loads(capsys.readouterr().out)["answers"][0]["hits"]
     assert [hit["image_id"] for hit in hits] == [f"{row:02d}.png" for row in expected[0]]
@@ -125,15 +130,34 @@ def test_an_old_index_is_searched_by_a_new_model(two_models, tmp_path, capsys):
 
     assert main([*line, "--model", "newer"]) == 2
     assert "expected embeddings of the model that made the index, older; got those of newer" in capsys.readouterr().err
-    assert main([*line, "--model", "older", "--map", "map.safetensors"]) == 2
+    assert main([*line, "--model", "older", "--map", "upgrade"]) == 2
     assert "expected embeddings of the map's new model, newer; got those of older" in capsys.readouterr().err
-    assert main([*line, "--map", "map.safetensors"]) == 2
-    assert "the map does not say where its new model, newer is" in capsys.readouterr().err
-    options = ["--model", "newer", "--map", "map.safetensors", "--false_match_rate", "0.1"]
+    assert main([*line, "--map", "upgrade"]) == 2
+    assert "expected --model: the model of the map, newer, has no noted folder" in capsys.readouterr().err
+    options = ["--model", "newer", "--map", "upgrade", "--false_match_rate", "0.1"]
     assert main([*line, *options]) == 2
-    assert "no threshold was measured for --map" in capsys.readouterr().err
-    assert main(["embed", "newer", "photos", "--output_dir", "F", "--dtype", "float32"]) == 0
+    assert "expected --min_score with --map: no threshold was measured" in capsys.readouterr().err
+    assert main(["embed", "photos", "--model", "newer", "--output_dir", "F", "--dtype", "float32"]) == 0
     assert main(["index", "F", "--output_dir", "new-index"]) == 0
     line[1] = "new-index"
-    assert main([*line, "--model", "newer", "--map", "map.safetensors"]) == 2
+    assert main([*line, "--model", "newer", "--map", "upgrade"]) == 2
     assert "expected embeddings of the model that made the index, newer; got those of older" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_keeps_nothing_and_says_how_embeddings_are_kept(
+    two_models, tmp_path, monkeypatch, capsys
+):
+    def interrupted_at_the_second_model(*arguments, **settings):
+        written.append(arguments)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        return write(*arguments, **settings)
+
+    written, write = [], writing.write_embeddings
+    monkeypatch.setattr(writing, "write_embeddings", interrupted_at_the_second_model)
+    assert main(["upgrade", "older", "newer", "--images", "photos", "--output_dir", "upgrade"]) == 130
+    assert capsys.readouterr().err == (
+        "\ninterrupted: nothing is kept. hf-vitret embed keeps what it has embedded: run it with each of the models, "
+        "then hf-vitret upgrade on the two folders\n"
+    )
+    assert list((tmp_path / "upgrade").iterdir()) == []

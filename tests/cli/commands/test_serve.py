@@ -37,6 +37,29 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+# Ctrl-C at a place of uvicorn's start; the server must end by itself, and say so by KeyboardInterrupt.
+EARLY = """
+import functools, os, signal, sys
+import uvicorn, uvicorn.lifespan.on
+from fastapi import FastAPI
+from hf_vitret.workflows.serving.run_server import listen, run_server
+from hf_vitret.workflows.serving.settings import ServingSettings
+*owners, name = sys.argv[1].split(".")
+owner = functools.reduce(getattr, owners, uvicorn)
+original = getattr(owner, name)
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    return original(*arguments)
+setattr(owner, name, interrupted)
+try:
+    with listen("127.0.0.1", 0) as listener:
+        run_server(FastAPI(), listener, ServingSettings())
+except KeyboardInterrupt:
+    print("ended")
+    sys.exit(130)
+"""
+
+
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageIndex:
     monkeypatch.chdir(tmp_path)
@@ -55,7 +78,20 @@ def wait_until(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_it_serves_until_sigterm_and_finishes_what_runs(index: ImageIndex, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "left"),
+    [
+        (signal.SIGTERM, 0, ""),
+        (
+            signal.SIGINT,
+            130,
+            "\ninterrupted: the server has answered what was under way and ended; it keeps nothing\n",
+        ),
+    ],
+)
+def test_it_serves_until_a_signal_and_finishes_what_runs(
+    index: ImageIndex, tmp_path: Path, number: int, status: int, left: str
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,15 +115,72 @@ def test_it_serves_until_sigterm_and_finishes_what_runs(index: ImageIndex, tmp_p
         asking = threading.Thread(target=lambda: results.append(ask(client, encoded(photo(3)), k=1)))
         asking.start()
         wait_until(Path("inside").exists)
-        os.kill(int(Path("pid").read_text()), signal.SIGTERM)
+        os.kill(int(Path("pid").read_text()), number)
         asking.join()
     run.join()
     assert results[0].json()["results"][0]["id"].startswith("03")
-    assert (ended[0].returncode, ended[0].stderr) == (0, "")
+    assert (ended[0].returncode, ended[0].stderr) == (status, left)
     first, second, last = ended[0].stdout.splitlines()
-    assert first == "12 images, searched with model, for this machine only. Ctrl+C ends it."
+    assert first == "12 images, searched with model, for this machine only. Ctrl-C ends it."
     assert f"http://127.0.0.1:{port}/health" in second
     assert last == f"Page: http://127.0.0.1:{port}"
+
+
+def test_ctrl_c_before_the_server_is_up_ends_it_too(tmp_path: Path) -> None:
+    """The signal comes while the app starts: before uvicorn listens to signals, and while it does."""
+    for place in ("Config.load", "lifespan.on.LifespanOn.startup"):
+        result = run_warm(EARLY, place, folder=tmp_path)
+        assert (result.returncode, result.stdout, result.stderr) == (130, "ended\n", ""), place
+
+
+@pytest.fixture
+def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Make an index by the commands, with its model and images in `work`, and go elsewhere; give what is served."""
+    work = tmp_path / "work"
+    (work / "photos").mkdir(parents=True)
+    for number in range(3):
+        photo(number).save(work / "photos" / f"{number}.png")
+    tiny(embedding_dim=8).save_pretrained(work / "model")
+    monkeypatch.chdir(work)
+    assert main(["embed", "photos", "--model", "model", "--output_dir", "E"]) == 0
+    assert main(["index", "E", "--output_dir", "index"]) == 0
+    monkeypatch.chdir(tmp_path)
+    served: list[Any] = []
+    monkeypatch.setattr("hf_vitret.workflows.serving.run_server.run_server", lambda *given: served.append(given))
+    return served
+
+
+def test_the_index_knows_its_model_and_its_pictures(noted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["serve", "work/index", "--port", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    model = Path("work/model").absolute()
+    assert lines[0] == f"3 images, searched with {model}, for this machine only. Ctrl-C ends it."
+    thumbnails = noted[0][0].state.parts.thumbnails
+    assert all(thumbnails.jpeg(row) is not None for row in range(3))
+
+
+def test_pictures_that_have_gone_are_left_out(noted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    photos = Path("work/photos").absolute()
+    photos.rename("moved")
+    capsys.readouterr()
+    assert main(["serve", "work/index", "--port", "0"]) == 0
+    assert f"No pictures are shown: the images of the index are not in {photos} any more." in capsys.readouterr().out
+    assert not noted[0][0].state.parts.thumbnails.are_there
+    assert main(["serve", "work/index", "--port", "0", "--image_dir", "moved", "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith("Page: http://127.0.0.1:")
+    assert noted[1][0].state.parts.thumbnails.are_there
+
+
+def test_a_missing_extra_is_named_with_its_pip_command(
+    index: ImageIndex, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hf_vitret.workflows.serving.app.find_spec", lambda name: None)
+    assert main(["serve", "index", "--model", "model"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        'error: Serving needs fastapi, uvicorn and python-multipart: pip install "hf_vitret[serve]"\n',
+    )
 
 
 def test_that_others_reach_it_is_said(
@@ -95,11 +188,11 @@ def test_that_others_reach_it_is_said(
 ) -> None:
     served: list[Any] = []
     monkeypatch.setattr("hf_vitret.workflows.serving.run_server.run_server", lambda *given: served.append(given))
-    arguments = ["--host", "0.0.0.0", "--port", "0", "--min_score", "0.5", "--max_upload", "1", "--max_wait", "2"]
+    arguments = ["--host", "0.0.0.0", "--port", "0", "--min_score", "0.5", "--max_upload", "1MiB", "--max_wait", "0.25"]
     assert main(["serve", "index", "--model", "model", *arguments, "--columns", "color"]) == 0
     assert "for EVERY MACHINE THAT REACHES IT, without accounts or encryption" in capsys.readouterr().out
     app, _, settings = served[0]
-    assert (settings.max_upload_bytes, settings.max_wait) == (2**20, 0.002)
+    assert (settings.max_upload_bytes, settings.max_wait) == (2**20, 0.25)
     search = app.state.parts.search
     assert (search.min_score, search.columns) == (0.5, ["color"])
 
@@ -107,7 +200,7 @@ def test_that_others_reach_it_is_said(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["index"], "expected --model: the index does not say where its model, tiny is"),
+        (["index"], "expected --model: the model of the index, tiny, has no noted folder on this machine"),
         (["photos", "--model", "model"], "photos is no index"),
         (
             ["index", "--model", "other"],
@@ -115,7 +208,7 @@ def test_that_others_reach_it_is_said(
         ),
         (["index", "--model", "model", "--image_dir", "nowhere"], "nowhere is none"),
         (["index", "--model", "model", "--columns", "size"], "expected columns of the index, color, price, secret"),
-        (["index", "--model", "model", "--false_match_rate", "0.1"], "the index has no match rates"),
+        (["index", "--model", "model", "--false_match_rate", "0.1"], "expected an index with match rates: it has none"),
         (["index", "--model", "model", "--timeout", "0"], "expected timeout above 0; got 0"),
         (["index", "--model", "model", "--host", "192.0.2.1"], "choose others with --host and --port"),
     ],
@@ -143,5 +236,5 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["serve", "--help"])
     text = capsys.readouterr().out
-    assert re.search(r"^  hf-vitret serve index --model", text, re.MULTILINE)
+    assert re.search(r"^  hf-vitret serve index$", text, re.MULTILINE)
     assert "(default: 127.0.0.1)" in text
