@@ -34,8 +34,8 @@ def read_locations(folder: Path) -> dict[str, str]:
         return {}
     try:
         return absolute_locations(read_json(path), folder)
-    except TypeError as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it, or repeat hf-vitret embed") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove the file, or repeat hf-vitret embed") from error
 
 
 def relative_locations(locations: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 
+from hf_vitret import ImageIndex
 from hf_vitret.data.images import read_image
 from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.sources import tar_files
@@ -44,6 +45,38 @@ def test_a_folder_is_cut_into_shards_in_the_order_of_its_paths(tmp_path):
     assert [row.image_id for row in rows] == [f"{number // 5}/{number:02d}.png" for number in range(7)]
     assert [row.path for row in rows] == [row.image_id for row in rows]
     assert all(same_picture(row, seed) for seed, row in enumerate(rows))
+
+
+def test_the_folder_that_holds_an_image_is_its_label(tmp_path):
+    for path in ("red/1.png", "blue/1.png", "fruit/apples/2.png", "3.png"):
+        (tmp_path / "photos" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / path).write_bytes(encoded(noise(0)))
+    source = open_source(tmp_path / "photos")
+    assert source.columns == pa.schema([("label", pa.string())])
+    labels = {row.path: row.columns["label"] for row in rows_of(source)}
+    assert labels == {"red/1.png": "red", "blue/1.png": "blue", "fruit/apples/2.png": "apples", "3.png": None}
+    assert {row.columns["label"] for row in rows_of(open_source(f"{tmp_path}/photos/*/*.png"))} == {"red", "blue"}
+
+
+def test_images_of_one_folder_have_no_label(tmp_path):
+    write_photos(tmp_path / "photos", 3)
+    source = open_source(tmp_path / "photos" / "0")
+    assert source.columns.names == []
+    assert rows_of(source)
+
+
+def test_labels_travel_to_the_index_and_are_searched_by(tiny_model, tmp_path):
+    write_photos(tmp_path / "photos", 12)  # five in each of the folders 0 and 1, two in 2
+    manifest = write_embeddings(tiny_model, tmp_path / "photos", tmp_path / "E", progress=False)
+    assert manifest.columns == ("label",)
+    index = ImageIndex.build_from(tmp_path / "E", progress=False)
+    (vectors,) = (shard.embeddings for shard in EmbeddingFolder(tmp_path / "E").shards())
+    for label, count in (("0", 5), ("1", 5), ("2", 2), ("3", 0)):
+        found = index.search(vectors[:1], 12, where=f"label={label}")[1][0]
+        assert sorted(image_id for image_id in found if image_id is not None) == [
+            f"{number // 5}/{number:02d}.png" for number in range(12) if number // 5 == int(label)
+        ]
+        assert sum(image_id is not None for image_id in found) == count
 
 
 def test_a_pattern_names_files_from_its_first_wildcard_on(tmp_path):
