@@ -48,6 +48,7 @@ def run(options: Namespace) -> int:
         line += [f"--{name}={options.max_steps}" for name in ("eval_steps", "save_steps")]
     training = train.parse(line, "hf-vitret demo")
     training.output, training.verbose = output, options.verbose
+    options.training = training
     finished = train.execute(training)
     run_file = train.settings_file(training)
     text = f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}"
@@ -58,7 +59,15 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str, Any], str, list[str]]:
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted demo leaves, and how to go on with its training."""
+    from . import train
+
+    training = getattr(options, "training", None)
+    return "nothing was changed" if training is None else train.interruption(training)
+
+
+def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str, Any], str, list[str | Path]]:
     """Search among unseen icons by one of them; return facts, text, and the command that does it again."""
     from dataclasses import asdict
 
@@ -77,7 +86,7 @@ def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str
     answers = search_by_image(index, model, [query], K, identity=index.manifest.model)
     write_text(page, draw_page(answers, [str(query)], str(folder), note=f"{num_images:,} images"))
     text = f"{format_answers(answers)}\n\n{labelled(('Page', str(page)))}"
-    again = ["hf-vitret", "search", str(folder), str(query), "--model", str(finished.folder), "--html", str(page)]
+    again = ["hf-vitret", "search", folder, query, "--model", Path(finished.folder), "--html", page]
     return {"answers": [asdict(answer) for answer in answers], "page": str(page)}, text, again
 
 
