@@ -24,7 +24,8 @@ class LossLog:
         for name, value in counted.items():
             for key in (name, f"{RUN}.{name}"):
                 value = value.detach().float()
-                self._sums[key] = self._sums[key] + value if key in self._sums else value
+                # A first value is copied: safetensors refuses to save two sums that share their memory.
+                self._sums[key] = self._sums[key] + value if key in self._sums else value.clone()
 
     def means(self, average: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         """Return the mean of each loss since the last call, and start a new sum.

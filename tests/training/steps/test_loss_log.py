@@ -1,7 +1,10 @@
 """Means of losses against plain averages, also after a resume."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hf_vitret.training.steps.loss_log import LossLog
 
@@ -51,3 +54,13 @@ def test_the_average_over_processes_is_taken() -> None:
     log = LossLog()
     log.add(terms(1.0))
     assert log.means(lambda mean: mean * 10) == {"loss": 10.0, "koleo": -10.0}
+
+
+def test_sums_of_a_first_step_can_be_saved(tmp_path: Path) -> None:
+    log = LossLog()
+    log.add(terms(2.0))
+    save_file(log.state_dict(), tmp_path / "log.safetensors")
+    assert load_file(tmp_path / "log.safetensors") == {
+        **{"loss": 2.0, "koleo": -2.0, "count": 1.0},
+        **{"run.loss": 2.0, "run.koleo": -2.0, "run.count": 1.0},
+    }

@@ -1,18 +1,22 @@
 """`hf-vitret doctor` from the folder to the files, and its exit status."""
 
 import json
+import re
+import shlex
 
 import datasets
 import pytest
 from datasets import Dataset
 
-from hf_vitret.cli.doctor import LIMITS
+from hf_vitret.cli.commands.doctor import LIMITS, MODEL_LIMITS
 from hf_vitret.cli.main import main
 from hf_vitret.workflows import doctor
 from hf_vitret.workflows.doctor import Settings, examine
+from tests.cli.commands.next_command import next_command
 from tests.cli.loaded_modules import run_and_list
 from tests.warm_process import run_warm
 from tests.workflows.doctor.pictures import encode, picture
+from tests.workflows.finetune.flow import save_backbone
 
 
 @pytest.fixture(autouse=True)
@@ -59,38 +63,51 @@ def findings_of(folder):
 
 def test_a_clean_catalogue(tmp_path, capsys):
     write_catalogue(tmp_path / "photos")
-    assert main(["doctor", "catalogue", "--data_dir", "photos"]) == 0
+    assert main(["doctor", "photos"]) == 0
     out = capsys.readouterr().out
     assert "Nothing found." in out
-    assert out.endswith("Wrote outputs/doctor/doctor.json and outputs/doctor/doctor.html.\nNext: train on it.\n")
+    wrote = "Wrote        outputs/doctor/doctor.json and outputs/doctor/doctor.html\n"
+    assert out.endswith(f"{wrote}Next         hf-vitret train photos\n")
     assert findings_of(tmp_path / "outputs/doctor") == []
 
 
 def test_a_leak_is_found(tmp_path, capsys):
     folder = write_catalogue(tmp_path / "photos")
     (folder / "test/jug/0.png").write_bytes((folder / "train/cup/0.png").read_bytes())
-    assert main(["doctor", "catalogue", "--data_dir", "photos", "--output_dir", "found"]) == 1
+    assert main(["doctor", "photos", "--output_dir", "found"]) == 1
     [(kind, scope, image_ids)] = findings_of(tmp_path / "found")
     assert (kind, scope) == ("same_file", "across_splits")
     assert [image_id[-9:] for image_id in image_ids] == ["cup/0.png", "jug/0.png"]
     out = capsys.readouterr().out
     assert "error     the same file in several splits (leakage)" in out
-    assert "Next: open found/doctor.html" in out
+    again = "mend what it shows, and run this again: hf-vitret doctor photos"
+    assert out.splitlines()[-1] == f"Then         open found/doctor.html, {again}"
     assert "data:image/jpeg" in (tmp_path / "found/doctor.html").read_text()
 
 
 def test_json_is_all_that_is_printed(tmp_path, capsys):
     folder = write_catalogue(tmp_path / "photos")
     (folder / "test/jug/0.png").write_bytes((folder / "train/cup/0.png").read_bytes())
-    assert main(["doctor", "catalogue", "--data_dir", "photos", "--json"]) == 1
+    assert main(["doctor", "photos", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "outputs/doctor/doctor.json").read_text())
 
 
-@pytest.mark.parametrize(("severity", "status"), [("note", 1), ("warning", 1), ("error", 0)])
+@pytest.mark.parametrize(("severity", "status"), [("note", 1), ("warning", 1), (None, 1), ("error", 0)])
 def test_what_makes_it_fail_can_be_chosen(tmp_path, severity, status):
     folder = write_catalogue(tmp_path / "photos")
     (folder / "train/cup/0.png").write_bytes(encode(picture(50, (30, 30))))  # tiny: a warning
-    assert main(["doctor", "catalogue", "--data_dir", "photos", "--fail_on", severity]) == status
+    assert main(["doctor", "photos", *([] if severity is None else ["--fail_on", severity])]) == status
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--fail_on", "note"], 1)])
+def test_harmless_notes_are_no_findings_to_stop_for(tmp_path, capsys, options, status):
+    folder = write_catalogue(tmp_path / "photos")
+    picture(0).convert("P").save(folder / "train/cup/0.png")
+    assert main(["doctor", "photos", *options]) == status
+    assert [kind for kind, _, _ in findings_of(tmp_path / "outputs/doctor")] == ["palette"]
+    out = capsys.readouterr().out
+    assert re.search(r"note +palette images +1 +1\n", out)
+    assert ("Next         hf-vitret train photos\n" in out) == (status == 0)
 
 
 def test_columns_splits_and_limits_are_handed_on(tmp_path):
@@ -108,7 +125,7 @@ def test_columns_splits_and_limits_are_handed_on(tmp_path):
         {split: Dataset.from_parquet(str(tmp_path / f"{split}.parquet")) for split in ("learn", "check")}
     ).save_to_disk(folder)
     options = ["--image_column", "photo", "--label_column", "sku", "--train_split", "learn", "--test_split", "check"]
-    arguments = ["doctor", "catalogue", "--data_dir", str(folder), *options]
+    arguments = ["doctor", str(folder), *options]
     assert main(arguments) == 0
     assert main([*arguments, "--min_side", "90"]) == 1  # the pictures are 96 x 80
     assert {kind for kind, _, _ in findings_of(tmp_path / "outputs/doctor")} == {"tiny"}
@@ -135,7 +152,7 @@ def test_a_model_is_loaded(tmp_path, tiny_model):
     image.putpixel((50, 60), (0, 0, 255))
     (folder / "train/pot/wrong.png").write_bytes(encode(image))
     tiny_model.save_pretrained(tmp_path / "model")
-    assert main(["doctor", "catalogue", "--data_dir", "photos", "--model", "model", "--num_neighbors", "3"]) == 1
+    assert main(["doctor", "photos", "--model", "model", "--num_neighbors", "3"]) == 1
     [image_ids] = [ids for kind, _, ids in findings_of(tmp_path / "outputs/doctor") if kind == "mislabelled"]
     assert [image_id.rpartition("/")[2] for image_id in image_ids] == ["wrong.png"]
 
@@ -143,12 +160,20 @@ def test_a_model_is_loaded(tmp_path, tiny_model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sop"], "Stanford Online Products is not at data_dir=None"),
-        (["sop", "--label_column", "sku", "--seed", "3"], "sop takes no --label_column, --seed; leave it out"),
-        (["spo", "--data_dir", "x"], "unknown data set 'spo': the known ones are catalogue, "),
-        (["catalogue", "--data_dir", "nowhere"], "'nowhere' is no folder or table on this machine"),
-        (["catalogue", "--data_dir", "photos", "--min_side", "0"], "min_side must be at least 1 pixel; got 0"),
-        (["catalogue", "--data_dir", "photos", "--model", "nowhere"], "nowhere"),
+        (["sop"], "expected --data_dir with sop: Stanford_Online_Products.zip, or the folder that it extracts to"),
+        (["sop", "--data_dir", "nowhere"], "nowhere"),
+        (
+            ["sop", "--data_dir", "x", "--label_column", "sku"],
+            "expected --label_column with images of your own only; got it with sop: leave it out",
+        ),
+        (["spo"], "expected images in 'spo', and found none: "),
+        (["spo"], "Did you mean sop?"),
+        (["photos", "--data_dir", "photos"], "expected --data_dir with the name of a data set only"),
+        (["photos", "--min_side", "0"], "min_side must be at least 1 pixel; got 0"),
+        (["photos", "--model", "nowhere"], "nowhere"),
+        (["photos", "--batch_size", "8"], "expected --model with --batch_size, which is a setting of it"),
+        (["photos", "--pooling", "mean"], "expected --model with --pooling, which is a setting of it"),
+        (["photos", "--min_cosine", "0.9"], "expected --model with --min_cosine, which is a setting of it"),
     ],
 )
 def test_bad_input_is_a_message(tmp_path, capsys, arguments, message):
@@ -161,42 +186,71 @@ def test_bad_input_is_a_message(tmp_path, capsys, arguments, message):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_what_is_asked_for_is_done(tmp_path, monkeypatch):
+def test_what_is_asked_for_is_done(tmp_path, tiny_model, monkeypatch):
     write_catalogue(tmp_path / "photos")
+    tiny_model.save_pretrained(tmp_path / "model")
     asked = []
     monkeypatch.setattr(doctor, "examine", lambda dataset, **options: asked.append(options) or examine(dataset))
-    arguments = ["--batch_size", "3", "--num_threads", "2", "--max_distance", "5", "--min_correlation", "0.9"]
-    assert main(["doctor", "catalogue", "--data_dir", "photos", *arguments]) == 0
-    assert asked == [
-        {
-            "name": "catalogue",
-            "official_counts": None,
-            "model": None,
-            "settings": Settings(max_distance=5, min_correlation=0.9),
-            "batch_size": 3,
-            "num_threads": 2,
-        }
-    ]
+    arguments = ["--num_threads", "2", "--max_distance", "5", "--min_correlation", "0.9"]
+    assert main(["doctor", "photos", *arguments]) == 0
+    expected = {
+        "name": "photos",
+        "official_counts": None,
+        "model": None,
+        "settings": Settings(max_distance=5, min_correlation=0.9),
+        "batch_size": 64,
+        "num_threads": 2,
+    }
+    assert asked == [expected]
+    arguments += ["-m", "model", "--image_size", "16", "-b", "3", "--device", "cpu"]
+    assert main(["doctor", "photos", *arguments]) == 0
+    model = asked[1].pop("model")
+    assert model.config.image_size == 16
+    assert asked[1] == {name: value for name, value in expected.items() if name != "model"} | {"batch_size": 3}
 
 
 def test_every_limit_is_an_option():
-    assert set(LIMITS) == set(Settings.__dataclass_fields__)
+    assert {*LIMITS, *MODEL_LIMITS} == set(Settings.__dataclass_fields__)
 
 
 def test_as_a_program(tmp_path):
-    """Bars go to the standard error, the table alone to the standard output; the status is that of the run."""
+    """The table goes to standard output, no bar of a short task into a log; the status is that of the run."""
     folder = write_catalogue(tmp_path / "photos")
     (folder / "train/pot/1.png").write_bytes(b"")
     program = "import runpy; runpy.run_module('hf_vitret.cli.main', run_name='__main__')"
-    result = run_warm(program, "doctor", "catalogue", "--data_dir", folder, folder=tmp_path)
+    result = run_warm(program, "doctor", folder, folder=tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stdout.startswith("split  images  classes")
     assert "error     images that cannot be read" in result.stdout
-    assert "Reading images" in result.stderr
+    assert result.stderr == ""
+
+
+def test_the_next_command_trains_on_the_same_data(tmp_path, capsys):
+    """From the line that is printed to a checkpoint: quoted, with the columns that were given."""
+    write_catalogue(tmp_path / "my photos")
+    backbone = save_backbone(tmp_path / "backbone")
+    assert main(["doctor", "my photos", "--train_split", "train"]) == 0
+    command = next_command(capsys.readouterr().out)
+    assert command == ["train", "my photos", "--train_split", "train"]
+    # The default backbone is on the Hub, and a run takes longer than a test may.
+    short = ["--model", str(backbone), "--image_size", "32", "--resize_size", "32", "--max_steps", "1"]
+    short += ["--eval_steps", "1", "--save_steps", "1", "--per_device_train_batch_size", "4", "--bf16", "false"]
+    assert main([*command, *short]) == 0
+    assert (tmp_path / "outputs/my-photos/final/config.json").is_file()
+
+
+def test_the_command_to_run_again_runs(tmp_path, capsys):
+    folder = write_catalogue(tmp_path / "my photos")
+    (folder / "test/jug/0.png").write_bytes((folder / "train/cup/0.png").read_bytes())
+    assert main(["doctor", "my photos", "--test_split", "test"]) == 1
+    program, *again = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("run this again: ")[2])
+    assert program == "hf-vitret"
+    (folder / "test/jug/0.png").write_bytes(encode(picture(60)))
+    assert main(again) == 0
 
 
 def test_without_a_model_neither_torch_nor_transformers_is_loaded(tmp_path):
     folder = write_catalogue(tmp_path / "photos")
-    _, printed, loaded = run_and_list(["doctor", "catalogue", "--data_dir", str(folder)], ("torch", "transformers"))
+    _, printed, loaded = run_and_list(["doctor", str(folder)], ("torch", "transformers"))
     assert "doctor.html" in printed
     assert loaded == []
