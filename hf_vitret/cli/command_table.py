@@ -10,10 +10,10 @@ from .options.parser import CommandParser
 if TYPE_CHECKING:
     from types import ModuleType
 
-# In the order of a user's work. Each is a module of `hf_vitret.cli.commands` with a docstring, its help text, and
-# `run(options) -> exit status`; with `add_arguments(parser)`, or with `parse(arguments, prog) -> options` and
-# `parser(prog)`; and, where
-# its work is long, with `interruption(options)`: what is kept after Ctrl-C. They import what is heavy inside these.
+# The commands in the order of a user's work. Each is a module of `hf_vitret.cli.commands`. Its docstring is the help of
+# the command. It has `run(options) -> exit status`, and either `add_arguments(parser)` or both `parser(prog)` and
+# `parse(arguments, prog) -> options`. A command with long work has `interruption(options)`, which returns what is kept
+# after Ctrl-C. These functions import heavy packages; the module does not.
 COMMANDS = (
     *("demo", "doctor", "prepare", "train", "evaluate", "export", "publish"),
     *("embed", "index", "search", "serve", "upgrade", "ingest", "convert", "env"),

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
+INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: What follows `hf-vitret`; default: this program's own arguments.
+        arguments: The arguments after `hf-vitret`; default: those of this process.
 
     Returns:
-        The exit status: 0 where the command did its work; 1 where it did, and found what a script would stop for; 2
-        where the input is at fault (the message is on standard error, without a traceback); 130 after Ctrl-C.
+        The exit status: 0 if the command is done; 1 if it is done and found something that a script should stop for; 2
+        for bad input (with a message on standard error, without a traceback); 130 after Ctrl-C.
 
     Raises:
-        SystemExit: After `--help` and `--version` (0), or where the arguments are not understood (2).
+        SystemExit: After `--help` and `--version` (0), and for unknown options (2).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
@@ -46,11 +46,11 @@ def run_command(name: str, arguments: Sequence[str], **recipe: Any) -> int:
 
     Args:
         name: One of `COMMANDS`.
-        arguments: What follows it on the command line.
-        **recipe: What a recipe fixes, where the command takes that: see `hf_vitret.cli.recipe.train`.
+        arguments: The arguments after the name of the command.
+        **recipe: Settings of a recipe, for `train` only: the arguments of `hf_vitret.cli.recipe.train`.
 
     Returns:
-        The exit status, as for `main`.
+        The exit status: 0, 1, 2 or 130, as `main` returns it.
     """
     command, prog = load_command(name), f"hf-vitret {name}"
     is_verbose, options = "--verbose" in arguments or "-v" in arguments, None
@@ -60,11 +60,11 @@ def run_command(name: str, arguments: Sequence[str], **recipe: Any) -> int:
         else:
             options = command_parser(name).parse_args(arguments)
         return _run(name, command, arguments, options)
-    # The input: a value, a file, a data set or model of the Hub, a package that an option needs.
+    # Bad input: a value, a file, a data set or a model of the Hub, or an extra that is not installed.
     except (ValueError, OSError, ImportError) as error:
         if is_verbose:
             traceback.print_exc()
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one says it
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # only one of several processes prints it
             sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def _run(name: str, command: ModuleType, arguments: Sequence[str], options: Name
 
 
 def _answer_general(given: Sequence[str]) -> int:
-    """Answer `--help`, `--version` and `--print_completion`, or name the command that a mistyped one is nearest to."""
+    """Answer `--help`, `--version` and `--print_completion`, or suggest the nearest command for a mistyped one."""
     from hf_vitret import __version__
 
     from .completion import SHELLS, completion

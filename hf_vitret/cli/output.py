@@ -1,4 +1,4 @@
-"""What a command prints: a result for people or one JSON object, and all else where it does not mix with it."""
+"""The output of a command: its result as text or as one JSON object, kept apart from everything else."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Sequence
 
-WIDTH = 13  # of a label
+WIDTH = 13  # columns of a label
 
 
 class Output:
-    """Where a command prints.
+    """Prints the result of a command on standard output, and other lines where they do not mix with it.
 
     Args:
-        as_json: Whether standard output gets one JSON object and nothing else. What is for people, and what libraries
-            print, goes to standard error then.
-        is_quiet: Whether lines that are not the result are left out.
+        as_json: Whether the result is one JSON object. Then it is the only output on standard output: all other lines,
+            and the output of libraries, go to standard error.
+        is_quiet: Whether to print the result only.
     """
 
     def __init__(self, *, as_json: bool = False, is_quiet: bool = False) -> None:
@@ -32,7 +32,7 @@ class Output:
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
-        """Keep what libraries print off standard output while the block runs, where it gets the result alone."""
+        """Keep the output of libraries off standard output inside a `with` block, if only the result may go there."""
         if self.is_quiet:
             with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
                 yield
@@ -53,10 +53,11 @@ class Output:
         self.say(f"{label:{WIDTH}}{text}")
 
     def next(self, command: Sequence[str | Path]) -> None:
-        """Print the command to run next: as it is printed, it runs, and from any folder.
+        """Print the command to run next, quoted for a shell.
 
         Args:
-            command: The program and its arguments. Those that are a `Path` are made absolute.
+            command: The program and its arguments. An argument of type `Path` is made absolute, so that the command
+                runs from any folder.
         """
         parts = [str(part.absolute()) if isinstance(part, Path) else part for part in command]
         self.note("Next", shlex.join(parts))
@@ -65,8 +66,8 @@ class Output:
         """Print the result.
 
         Args:
-            text: For people, without a line break at its end.
-            content: For programs: JSON values, in which NaN and infinite numbers become null.
+            text: The result for people, without a line break at its end.
+            content: The result for programs, as JSON values; NaN and infinite numbers become null.
         """
         from ..files.json_values import json_text
 
@@ -77,26 +78,33 @@ class Output:
 
 
 def labelled(*lines: tuple[str, str]) -> str:
-    """Lay out lines with labels."""
+    """Format pairs of a label and a text as aligned lines."""
     return "\n".join(f"{label:{WIDTH}}{text}" for label, text in lines)
 
 
 def add_output_options(parser: ArgumentParser, *, has_result: bool = True) -> None:
-    """Add the options on what is printed.
+    """Add the options for the output.
 
     Args:
-        parser: Of a command.
-        has_result: Whether it prints a result, which `--json` is for.
+        parser: The parser of a command.
+        has_result: Whether the command has a result, and so the option `--json`.
     """
     group = parser.add_argument_group("printing")
     if has_result:
-        group.add_argument("--json", action="store_true", help="print one JSON object, and everything else on stderr")
-    group.add_argument("-q", "--quiet", action="store_true", help="print the result and errors only, and no progress")
-    group.add_argument("-v", "--verbose", action="store_true", help="also show what libraries print while they load")
+        group.add_argument(
+            "--json", action="store_true", help="print the result as one JSON object, and everything else on stderr"
+        )
+    group.add_argument("-q", "--quiet", action="store_true", help="print only the result and errors")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also print the messages of libraries, and the traceback of an error",
+    )
 
 
 def output_of(options: Namespace) -> Output:
-    """Return the output that the options ask for: one for each command line."""
+    """Return the output that the parsed options choose; always the same object for the same options."""
     if not hasattr(options, "output"):
         options.output = Output(as_json=getattr(options, "json", False), is_quiet=getattr(options, "quiet", False))
     found: Output = options.output

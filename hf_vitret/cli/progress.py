@@ -1,7 +1,7 @@
-"""Progress of long work: bars in a terminal, a line every half minute in a log, nothing where quiet is asked for.
+"""Progress of long work: bars in a terminal, a line every 30 seconds in a log, nothing with `--quiet`.
 
-The bars of every library (ours, datasets, huggingface_hub, transformers) are tqdm's, so this is decided there. Only the
-commands do it: a program that imports hf_vitret keeps tqdm as it is.
+All libraries here (hf_vitret, datasets, huggingface_hub, transformers) draw their bars with tqdm, so tqdm is changed.
+Only the commands change it: a program that imports hf_vitret keeps tqdm as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def configure_progress(*, is_quiet: bool = False) -> None:
     """Choose how tasks show their progress in this process.
 
     Args:
-        is_quiet: Whether they show none.
+        is_quiet: Whether to show no progress.
     """
     from tqdm.std import tqdm
 
@@ -30,7 +30,7 @@ def configure_progress(*, is_quiet: bool = False) -> None:
 
 
 def hide_loading() -> None:
-    """Hide transformers' bars and tables while it loads models; a table is shown where it reports missing weights."""
+    """Hide the bars and tables of transformers while it loads models, except tables that report missing weights."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -43,7 +43,7 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
 
 
 def _print_lines(*, is_quiet: bool) -> None:
-    """Let tqdm print whole lines, seldom, in place of a bar that it draws again and again."""
+    """Make tqdm print a line from time to time, instead of a bar that it draws again and again."""
     from tqdm.std import tqdm
 
     def display(bar: Any, msg: str | None = None, pos: int | None = None) -> bool:
@@ -68,6 +68,6 @@ def _print_lines(*, is_quiet: bool) -> None:
         bar.fp.flush()
 
     def clear(bar: Any, nolock: bool = False) -> None:
-        """Clear nothing: a line that was printed stays."""
+        """Do nothing: a printed line stays."""
 
     tqdm.display, tqdm.close, tqdm.clear = display, close, clear

@@ -1,4 +1,4 @@
-"""What a recipe calls: `hf-vitret train` on one data set, with the settings that the recipe shows."""
+"""`train`, the function that a recipe calls: `hf-vitret train` with the settings of the recipe."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def train(data: str | None, description: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
-    """Run `hf-vitret train` with this program's own arguments.
+    """Run `hf-vitret train` with the arguments of this process.
 
     Args:
-        data: Name of the data set, whose place is an option; `None`: the command line names the data.
-        description: Shown by `--help`: the recipe's docstring.
-        settings: Defaults by the names of the options; `None`: those that `hf-vitret train` has for the data set.
+        data: Name of the data set; `None` if the command line names it.
+        description: Text of `--help`: the docstring of the recipe.
+        settings: Option -> default of the recipe; `None` for the defaults of `hf-vitret train` for the data set.
 
     Raises:
         SystemExit: Always, with the exit status of the command.

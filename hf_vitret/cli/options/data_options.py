@@ -1,4 +1,4 @@
-"""Where the data are: the same argument and options, with the same help and checks, in every command."""
+"""The options that name a labelled data set, with the same help and checks in every command that reads one."""
 
 from __future__ import annotations
 
@@ -14,63 +14,68 @@ if TYPE_CHECKING:
     from ...data.locating import DatasetLocation
 
 DATA_HELP = (
-    "a folder with a folder of images for each class; a CSV, TSV, Parquet or JSONL table; what hf-vitret prepare "
-    "wrote; the id of a data set on the Hub, user/name; or sop, inshop, cub, inat2018, icons"
+    "images with labels: a folder with a folder of images for each class; a CSV, TSV, Parquet or JSONL table; a folder "
+    "that hf-vitret prepare wrote; a data set on the Hub, user/name; or the name sop, inshop, cub, inat2018 or icons"
 )
 
 
 @dataclass
 class DataOptions:
-    """Which columns and splits of the data are meant."""
+    """The columns, splits and other settings of a data set."""
 
     _argument_group_name = "data"
 
     data_dir: str | None = field(
-        default=None, metadata={"help": "where a data set given by its name is: its folder or its archives"}
+        default=None, metadata={"help": "folder or archives of a data set that is given by name"}
     )
-    dataset_config: str | None = field(default=None, metadata={"help": "Hub: its configuration, where it has several"})
+    dataset_config: str | None = field(
+        default=None, metadata={"help": "configuration of a data set on the Hub that has several"}
+    )
     dataset_revision: str | None = field(
-        default=None, metadata={"help": "Hub: branch, tag or commit; default: the newest commit"}
+        default=None, metadata={"help": "branch, tag or commit of a data set on the Hub; default: the newest commit"}
     )
     image_column: str | None = field(
-        default=None, metadata={"help": "column of the images or of their paths; default: image"}
+        default=None, metadata={"help": "column with the images or their paths; default: image"}
     )
     label_column: str | None = field(
-        default=None, metadata={"help": "column of the classes, text or whole numbers; default: label"}
+        default=None, metadata={"help": "column with the classes, as text or integers; default: label"}
     )
     train_split: str | None = field(default=None, metadata={"help": "split to train on; default: train"})
     test_split: str | None = field(
-        default=None, metadata={"help": "split to test on; default: test, or classes set aside (--test_fraction)"}
+        default=None,
+        metadata={"help": "split to test on; default: test if there is one, else classes set aside (--test_fraction)"},
     )
     query_split: str | None = field(
-        default=None, metadata={"help": "split of the queries, with --gallery_split, in the place of --test_split"}
+        default=None, metadata={"help": "split of the queries, with --gallery_split, instead of --test_split"}
     )
-    gallery_split: str | None = field(default=None, metadata={"help": "split that the queries search"})
+    gallery_split: str | None = field(default=None, metadata={"help": "split that is searched with the queries"})
     test_fraction: float | None = field(
         default=None,
         metadata={
-            "help": "share of the classes to set aside for testing where there is no test split; default: 0.5; "
-            "0: train on all, and measure nothing"
+            "help": "share of the classes to set aside for testing if there is no test split; default: 0.5; "
+            "0 trains on all classes and measures nothing"
         },
     )
-    split_seed: int | None = field(default=None, metadata={"help": "seed of the choice of those classes; default: 0"})
-    min_drawings: int | None = field(default=None, metadata={"help": "icons: fewest drawings of a concept"})
+    split_seed: int | None = field(default=None, metadata={"help": "seed of the choice of these classes; default: 0"})
+    min_drawings: int | None = field(
+        default=None, metadata={"help": "smallest number of drawings of a concept (icons only)"}
+    )
     drawing_size: int | None = field(
-        default=None, metadata={"help": "icons: side of a drawing in pixels; default: 112"}
+        default=None, metadata={"help": "side of a drawing in pixels (icons only); default: 112"}
     )
 
 
-# The loaders' own names for some of the options.
+# The parameters of the loaders that have other names than their options.
 LOADER_NAMES = {"split_seed": "seed", "drawing_size": "size", "dataset_revision": "revision"}
 HUB_OPTIONS = ("dataset_config", "dataset_revision")
 
 
 def add_data_options(parser: ArgumentParser, *, positional: bool = True) -> None:
-    """Add the argument that names the data, and the options on their columns and splits.
+    """Add the argument that names the data set, and the options for its columns and splits.
 
     Args:
-        parser: Of a command.
-        positional: Whether the data are what the command works on; else they are named by `--data`.
+        parser: The parser of a command.
+        positional: Whether the data set is the positional argument `data`; otherwise it is the option `--data`.
     """
     group = parser.add_argument_group("data")
     if positional:
@@ -81,7 +86,7 @@ def add_data_options(parser: ArgumentParser, *, positional: bool = True) -> None
 
 
 def add_fields(group: _ActionsContainer, options: type) -> None:
-    """Add the fields of a dataclass as options: those whose values are text or numbers, and `None` by default."""
+    """Add the fields of a dataclass as options. Each field is text or a number, and `None` by default."""
     hints = get_type_hints(options)
     for one in fields(options):
         kind = next(each for each in get_args(hints[one.name]) if each is not type(None))
@@ -90,11 +95,11 @@ def add_fields(group: _ActionsContainer, options: type) -> None:
 
 @dataclass(frozen=True)
 class ChosenData:
-    """A data set that is found, and how it is loaded.
+    """A located data set with the options of its loader.
 
     Attributes:
-        location: Where it is.
-        options: Of its loader, those that were given.
+        location: The location of the data set.
+        options: The options of the loader that the user has given.
     """
 
     location: DatasetLocation
@@ -102,23 +107,26 @@ class ChosenData:
 
     @property
     def name(self) -> str:
-        """Of the loader, as for `load_retrieval_dataset`."""
+        """Name of the loader: the first argument of `load_retrieval_dataset`."""
         return self.location.name
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Name of the data set for reports and cards."""
         return self.location.title
 
     def load(self, **further: Any) -> DatasetDict:
-        """Load it.
+        """Load the data set, without decoding an image.
 
         Args:
-            **further: Options of the loader.
+            **further: Further options of the loader, which win over those of the user.
+
+        Returns:
+            The data set, with the columns `image`, `label` and `image_id`.
 
         Raises:
-            ValueError: As for `load_retrieval_dataset`.
-            OSError: It is not where it should be.
+            ValueError: The data set breaks the schema, or an option has a wrong value.
+            OSError: A file of the data set does not exist or cannot be read.
         """
         from ...data.loading import load_retrieval_dataset
 
@@ -129,15 +137,18 @@ class ChosenData:
 
 
 def choose_data(options: Namespace | DataOptions, data: str) -> ChosenData:
-    """Find the data that are named, and check that each option means something for them.
+    """Locate a data set, and check that each given option applies to it.
 
     Args:
-        options: As read: the fields of `DataOptions`.
-        data: What the user calls the data.
+        options: Parsed options with the fields of `DataOptions`.
+        data: The argument that names the data set: a path, an id on the Hub, or a name.
+
+    Returns:
+        The located data set with the options of its loader.
 
     Raises:
-        FileNotFoundError: The name stands for nothing.
-        ValueError: An option means nothing for these data; the message names it.
+        FileNotFoundError: There is no such path, id or name.
+        ValueError: An option does not apply to this data set; the message names the option.
     """
     from ...data.loading import DATASETS
     from ...data.locating import locate_dataset
@@ -160,7 +171,7 @@ def choose_data(options: Namespace | DataOptions, data: str) -> ChosenData:
 
 
 def _takers(parameter: str) -> str:
-    """Name the data sets whose loader takes an option."""
+    """Describe the data sets whose loader has a parameter."""
     from ...data.loading import DATASETS
     from ...data.locating import OWN
 
@@ -169,7 +180,7 @@ def _takers(parameter: str) -> str:
 
 
 def data_arguments(data: str, options: Namespace | DataOptions) -> list[str]:
-    """Return the arguments that name the same data again, the data themselves first."""
+    """Return the arguments of a command line that name the same data set, with the data set first."""
     line = [data]
     for one in fields(DataOptions):
         value = getattr(options, one.name)

@@ -1,4 +1,4 @@
-"""The model: `--model` and what goes with it, the same in every command that runs one."""
+"""The options that name a model and its settings, the same in every command that runs a model."""
 
 from __future__ import annotations
 
@@ -14,62 +14,57 @@ if TYPE_CHECKING:
     from ...models.modeling_vitret import ViTRetModel
 
 MODEL_HELP = "folder or Hub id of a checkpoint, or of a plain vision backbone"
-_POOLINGS = (
-    "cls",
-    "mean",
-    "max",
-    "gem",
-)  # of models/configuration_vitret.py, which imports transformers; a test compares
-# Handed on to `load_model`.
+# Options that are arguments of `load_model`.
 SETTINGS = ("revision", "pooling", "image_size", "device")
 
 
 def add_model_options(parser: ArgumentParser, *, help: str = MODEL_HELP, required: bool = False) -> Any:
-    """Add the options that name a model and where it runs; return their group, for further ones.
+    """Add the options that name a model, its settings and its device.
 
     Args:
-        parser: Of a command.
-        help: What `--model` is.
-        required: Whether it must be given.
+        parser: The parser of a command.
+        help: Help of `--model`.
+        required: Whether `--model` must be given.
+
+    Returns:
+        The argument group, for further options.
     """
     group = parser.add_argument_group("model")
     group.add_argument("-m", "--model", required=required, help=help)
     group.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
-    group.add_argument(
-        "--pooling", choices=POOLINGS, help="of a plain backbone: how tokens become one vector; default: cls"
-    )
-    group.add_argument("--image_size", type=int, help="side in pixels of the image that it sees; default: the model's")
+    group.add_argument("--pooling", choices=POOLINGS, help="pooling of the tokens of a plain backbone; default: cls")
+    group.add_argument("--image_size", type=int, help="side of the input image in pixels; default: that of the model")
     add_device_option(group)
     return group
 
 
 def add_device_option(group: Any) -> None:
-    """Add the option that says where the model runs."""
-    group.add_argument("--device", help="where it runs, as cpu, cuda, cuda:1 or mps; default: a GPU where there is one")
+    """Add the option for the device of the model."""
+    group.add_argument("--device", help="device of the model: cpu, cuda, cuda:1, mps; default: a GPU if there is one")
 
 
 def model_settings(options: Namespace) -> dict[str, Any]:
-    """Return the settings of `load_model` that were given."""
+    """Return the arguments of `load_model` that the user has given."""
     return {name: getattr(options, name) for name in SETTINGS if getattr(options, name, None) is not None}
 
 
 def load_query_model(
     options: Namespace, known: ModelIdentity | None, location: str | None, whose: str = "the index"
 ) -> tuple[ViTRetModel, str]:
-    """Load the model that embeds queries: the one that is named, or the one that made the index.
+    """Load the model that embeds the queries: `--model`, or else the model of the index.
 
     Args:
-        options: As read.
-        known: The model that is wanted, where that is known.
-        location: Its folder, as it was noted when the index was made.
-        whose: What wants it, for the error's message.
+        options: Parsed options of `add_model_options`.
+        known: The identity of the model of the index; `None` if it is not known.
+        location: The folder of that model when the index was built; `None` if it was not a folder.
+        whose: The owner of the model in error messages.
 
     Returns:
-        The model, and where it is from.
+        The model, and the folder or Hub id that it was loaded from.
 
     Raises:
-        ValueError: No model is named, and the one that is wanted is nowhere to be found; or as for `load_model`.
-        OSError: There is no such model.
+        ValueError: There is no `--model`, and the model of the index is not found; or a setting does not fit the model.
+        OSError: The model does not exist or cannot be read.
     """
     from ...inference.load_model import load_model
 
@@ -81,5 +76,5 @@ def load_query_model(
     if location is not None and Path(location).is_dir():
         return load_model(location, **settings), location
     named = f", {known.name}," if known is not None and known.name else ""
-    missing = "has no noted folder on this machine" if location is None else f"is not in {location} any more"
-    raise ValueError(f"expected --model: the model of {whose}{named} {missing}; name its folder or Hub id")
+    missing = "has no known folder" if location is None else f"is no longer in {location}"
+    raise ValueError(f"expected --model: the model of {whose}{named} {missing}. Give its folder or Hub id")

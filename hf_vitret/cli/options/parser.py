@@ -1,4 +1,4 @@
-"""A parser that names the nearest option to a mistyped one, and takes dashes for underscores."""
+"""An argument parser that suggests the nearest option for a mistyped one, and accepts dashes for underscores."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-BAD_INPUT = 2  # exit status, as argparse has it
+BAD_INPUT = 2  # exit status, as in argparse
 
 
 class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Show the description line by line as it is written, and the default of each option that has one."""
+    """Keep the line breaks of the description, and show the default of each option that has one."""
 
     def _get_help_string(self, action: Action) -> str | None:
         is_none = action.default is None or action.default == [] or action.default is False
@@ -23,12 +23,12 @@ class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class CommandParser(ArgumentParser):
-    """An `ArgumentParser` whose options are spelled in full, with `_` or `-`; errors name the nearest option.
+    """An `ArgumentParser` without abbreviations, whose options accept `_` and `-`, and whose errors suggest an option.
 
     Args:
-        prog: The command as it is typed, `hf-vitret train`.
-        description: Shown above the options by `--help`.
-        **settings: Of `ArgumentParser`.
+        prog: The command as the user types it, such as `hf-vitret train`.
+        description: Text above the options in the help.
+        **settings: Further arguments of `ArgumentParser`.
     """
 
     def __init__(self, prog: str | None = None, *, description: str | None = None, **settings: Any) -> None:
@@ -38,17 +38,17 @@ class CommandParser(ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
-        """Read the arguments, and return those that are no option of this parser too."""
+        """Parse the arguments; return the options, and the arguments that this parser does not know."""
         self._take_dashes()
         return super().parse_known_args(args, namespace)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> Namespace:
-        """Read the arguments.
+        """Parse the arguments.
 
         Raises:
-            SystemExit: One is not understood; the message names the nearest option.
+            SystemExit: An argument is unknown or has a wrong value. The message suggests the nearest option.
         """
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -56,14 +56,14 @@ class CommandParser(ArgumentParser):
         return options
 
     def describe_unknown(self, unknown: Sequence[str]) -> str:
-        """Return an error that names arguments that are not understood, and the options nearest to them."""
+        """Return an error message that names unknown arguments, and the options nearest to them."""
         options = [text for text in unknown if text.startswith("-")]
         if not options:
             return f"expected no further argument; got {' '.join(unknown)}"
         return "; ".join(self._describe_option(text.partition("=")[0]) for text in options)
 
     def error(self, message: str) -> NoReturn:
-        """End the program with a message and status 2."""
+        """Print a message, and exit with status 2."""
         sys.stderr.write(f"error: {message}\n{self.prog} --help lists the options\n")
         sys.exit(BAD_INPUT)
 
@@ -73,7 +73,7 @@ class CommandParser(ArgumentParser):
         return f"there is no option {text}" + (f"; did you mean {near[0]}?" if near else "")
 
     def _take_dashes(self) -> None:
-        """Let `--output-dir` stand for `--output_dir`, and show the second alone."""
+        """Accept `--output-dir` for `--output_dir`, without showing it in the help."""
         for name, action in list(self._option_string_actions.items()):
             if name.startswith("--") and "_" in name:
                 dashed = "--" + name[2:].replace("_", "-")
@@ -83,7 +83,7 @@ class CommandParser(ArgumentParser):
 
 
 def hide(parser: ArgumentParser, shown: Sequence[str]) -> int:
-    """Leave options out of the help that are not among those to be shown; return how many are left out."""
+    """Hide the options that are not in `shown` from the help; return the number of hidden options."""
     hidden = 0
     for action in parser._actions:
         if action.option_strings and action.dest not in shown and action.help != SUPPRESS:

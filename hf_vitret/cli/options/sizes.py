@@ -11,7 +11,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
 def size(text: str) -> int:
-    """Read a size: the type of an option that takes bytes.
+    """Parse a size in bytes; the type of an option.
 
     Args:
         text: A number and its unit: B, KB, MB, GB, TB (powers of 1,000) or KiB, MiB, GiB, TiB (powers of 1,024), in any
@@ -21,7 +21,7 @@ def size(text: str) -> int:
         Bytes.
 
     Raises:
-        ArgumentTypeError: It is no size above 0, or has no unit.
+        ArgumentTypeError: The text is not a positive number with a unit.
 
     Example:
         >>> size("2GiB"), size("500MB"), size("1.5 kib")
@@ -29,15 +29,15 @@ def size(text: str) -> int:
     """
     found = _SIZE.fullmatch(text)
     if found is None or found[2].upper() not in UNITS:
-        raise ArgumentTypeError(f"expected a size with its unit, as 2GiB or 500MB; got {text!r}")
+        raise ArgumentTypeError(f"expected a size with its unit, such as 2GiB or 500MB; got {text!r}")
     num_bytes = round(float(found[1]) * UNITS[found[2].upper()])
     if num_bytes < 1:
-        raise ArgumentTypeError(f"expected a size of a byte or more; got {text!r}")
+        raise ArgumentTypeError(f"expected a size of at least one byte; got {text!r}")
     return num_bytes
 
 
 def size_text(num_bytes: int) -> str:
-    """Write a size so that `size` reads the same number.
+    """Format a size so that `size` parses the same number.
 
     Example:
         >>> size_text(2147483648), size_text(500_000_000), size_text(1_234_567)
@@ -51,7 +51,7 @@ def size_text(num_bytes: int) -> str:
 
 
 def rounded_size(num_bytes: int) -> str:
-    """Write a size for people, with three digits at most.
+    """Format a size for people, with at most three digits.
 
     Example:
         >>> rounded_size(86_523_904), rounded_size(512)

@@ -1,4 +1,4 @@
-"""From which score on an image is a match: the same options in search and serve."""
+"""The options for the lowest score of a match, the same in search and serve."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 
 def add_threshold_options(parser: ArgumentParser) -> Any:
-    """Add the options; return their group, for further ones."""
+    """Add the options, and return their argument group for further options."""
     group = parser.add_argument_group("match")
-    group.add_argument("--min_score", type=float, help="images that score less are no match")
-    group.add_argument("--false_match_rate", type=float, help="the same, by the score measured for this rate")
+    group.add_argument("--min_score", type=float, help="lowest score of a match; images that score less are left out")
+    group.add_argument(
+        "--false_match_rate", type=float, help="use the lowest score that was measured for this false-match rate"
+    )
     return group
 
 
 def lowest_score(options: Namespace, index: ImageIndex) -> float | None:
-    """Return the score from which on an image is a match; `None` where all are.
+    """Return the lowest score of a match, or `None` if every image is a match.
 
     Args:
-        options: As read: those of `add_threshold_options`, and `calibration`, `expand`, `rerank` and `map` where the
+        options: Parsed options of `add_threshold_options`; and `calibration`, `expand`, `rerank` and `map` if the
             command has them.
-        index: Whose match rates are taken where no file is named.
+        index: The index whose match rates are used without `--calibration`.
 
     Raises:
-        ValueError: Options do not go together, or no threshold was measured for the rate.
+        ValueError: Two options contradict each other, or no score was measured for the false-match rate.
     """
     from ...indexing.match_threshold import load_match_rates, threshold_at
 
@@ -50,7 +52,7 @@ def lowest_score(options: Namespace, index: ImageIndex) -> float | None:
     rates = load_match_rates(calibration, known.model) if calibration else known.match_rates
     if rates is None:
         raise ValueError(
-            "expected an index with match rates: it has none. Give --calibration, what hf-vitret evaluate "
-            "--false_match_rates wrote, to hf-vitret index; or give --min_score here"
+            "expected an index with match rates; this one has none. Build it with hf-vitret index --calibration and "
+            "the match_rates.json that hf-vitret evaluate --false_match_rates writes, or give --min_score here"
         )
     return threshold_at(rates, options.false_match_rate)
