@@ -176,7 +176,7 @@ def test_a_model_that_is_nowhere_must_be_named(embeddings, capsys):
     """The index was made of embeddings that do not note where the model lay."""
     assert main(["search", "index", "photos/photo-3.png"]) == 2
     assert (
-        "expected --model: the model of the index, model, has no noted folder on this machine; name its folder or Hub"
+        "expected --model: the model of the index, model, has no known folder. Give its folder or Hub"
     ) in capsys.readouterr().err
 
 
@@ -212,7 +212,7 @@ def test_a_model_that_has_gone_is_asked_for_with_the_folder_where_it_lay(moved, 
     assert main(["search", "work/index", "query.png"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"the model of the index, model, is not in {moved / 'work/model'} any more; name its folder or Hub id" in err
+    assert f"the model of the index, model, is no longer in {moved / 'work/model'}. Give its folder or Hub id" in err
     assert main(["search", "work/index", "query.png", "--model", "new-name"]) == 0
 
 

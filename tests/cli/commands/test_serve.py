@@ -200,7 +200,7 @@ def test_that_others_reach_it_is_said(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["index"], "expected --model: the model of the index, tiny, has no noted folder on this machine"),
+        (["index"], "expected --model: the model of the index, tiny, has no known folder"),
         (["photos", "--model", "model"], "photos is no index"),
         (
             ["index", "--model", "other"],

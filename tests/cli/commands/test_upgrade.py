@@ -133,7 +133,7 @@ def test_an_old_index_is_searched_by_a_new_model(two_models, tmp_path, capsys):
     assert main([*line, "--model", "older", "--map", "upgrade"]) == 2
     assert "expected embeddings of the map's new model, newer; got those of older" in capsys.readouterr().err
     assert main([*line, "--map", "upgrade"]) == 2
-    assert "expected --model: the model of the map, newer, has no noted folder" in capsys.readouterr().err
+    assert "expected --model: the model of the map, newer, has no known folder" in capsys.readouterr().err
     options = ["--model", "newer", "--map", "upgrade", "--false_match_rate", "0.1"]
     assert main([*line, *options]) == 2
     assert "expected --min_score with --map: no threshold was measured" in capsys.readouterr().err
