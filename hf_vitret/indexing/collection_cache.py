@@ -1,4 +1,4 @@
-"""A folder of images searched without an index of its own: embedded once, into a cache, and indexed exactly."""
+"""A cache of indexes, so that a folder of images can be searched without an index of its own."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ def indexed_collection(
     cache_dir: str | PathLike[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[ImageIndex, Path]:
-    """Embed and index images, or load what an earlier call has kept of the same images and the same model.
+    """Embed and index images, or load the index that an earlier call made from the same images and the same model.
 
-    What is kept is found by the model's identity and by path, size and time of change of each file: images that were
-    added, changed or removed are noticed, and all are embedded again. An interrupted call goes on where it stopped.
+    The key of the cache is the identity of the model, and the path, size and modification time of each file. If an
+    image was added, changed or removed, all images are embedded again. After an interruption, the next call continues
+    with the first shard that is not finished.
 
     Args:
         model: A `ViTRetModel`.
-        images: A folder, a pattern, a table of paths, Parquet files or tar archives of images, or a data set of the
-            Hub.
-        model_name: Where the model was loaded from; `None`: what its configuration says.
-        cache_dir: Where embeddings are kept; `None`: `hf_vitret/collections` in the cache of the Hub's client, HF_HOME.
-        say: Prints a line about what is going on.
+        images: A folder, a pattern, a table of paths, Parquet files or tar archives of images, or the id of a data set
+            on the Hub.
+        model_name: Folder or Hub id that the model was loaded from. `None`: the one in its configuration.
+        cache_dir: Folder of the cache. `None`: `hf_vitret/collections` in the folder HF_HOME of the Hub's client.
+        say: Called with each line of the report.
 
     Returns:
-        The index, and the folder in which it is kept.
+        index: The index, whose search is exact for up to 50,000 images; see `choose_index`.
+        folder: Its folder in the cache.
 
     Raises:
         FileNotFoundError: There are no such images.
-        ValueError: The images cannot be listed, or none can be read.
+        ValueError: The images cannot be listed, or none of them can be read.
     """
     from huggingface_hub import constants
 
@@ -62,14 +64,14 @@ def indexed_collection(
     manifest = write_embeddings(model, source, folder / EMBEDDINGS, model_name=model_name, rank=0, world_size=1)
     if manifest is not None and manifest.num_bad_images:
         listed = folder / EMBEDDINGS / BAD_IMAGES_NAME
-        say(f"{manifest.num_bad_images:,} images cannot be read, and are left out: {listed}")
+        say(f"Images that cannot be read and are left out: {manifest.num_bad_images:,} (reasons in {listed})")
     index = ImageIndex.build_from(folder / EMBEDDINGS, progress=False)
     index.save(folder / INDEX)
     return index, folder
 
 
 def _key(identity: ModelIdentity, source: ImageSource) -> str:
-    """Return a name for what is kept: of the model, and of the files as they are now."""
+    """Return the key of a model and of the files as they are now."""
     parts = [identity.weights_sha256, identity.config_sha256, identity.processor_sha256, source.fingerprint]
-    parts += [f"{path} {path.stat().st_mtime_ns}" for path in source.files if path.exists()]
+    parts += [f"{path.absolute()} {path.stat().st_mtime_ns}" for path in source.files if path.exists()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

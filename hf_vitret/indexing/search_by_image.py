@@ -1,4 +1,4 @@
-"""Search an index by images: files, bytes or pictures in, ranked images with scores and metadata out."""
+"""`search_by_image`: find the images of an index that are nearest to query images, with scores and metadata."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def search_by_image(
     k: int = 10,
     *,
     names: Sequence[str] | None = None,
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     min_score: float | None = None,
     expand: int | None = None,
     rerank: bool = False,
@@ -39,30 +39,34 @@ def search_by_image(
     identity: ModelIdentity | None = None,
     batch_size: int = 64,
 ) -> list[Answer]:
-    """Embed images and find those of an index that are nearest to each.
+    """Embed query images, and find the images of an index that are nearest to each.
 
     Args:
-        index: What is searched.
-        model: The `ViTRetModel` that made the index's embeddings; with `embedding_map` the newer model.
-        images: Queries: paths of image files on this machine, encoded files as bytes, or PIL images of any size and
-            mode.
-        k: Images to find for each query, at least 1.
-        names: What the answers call the queries; `None`: their paths, or `image 0`, `image 1` ...
-        where: Conditions on the metadata that a found image meets, all of them, as `"color=red"` or `"price<=20"`.
-        min_score: Images that score below it are no match; of unit vectors, a cosine in -1 to 1. `None`: all match.
-        expand: Search twice: each query is averaged with this many of its nearest images in between. `None`: once.
-        rerank: Whether to order what is found by k-reciprocal neighbours.
-        embedding_map: From the embeddings of the index's model to those of `model`; the queries are mapped back.
-        identity: Of `model`, where it is known already; `None`: it is computed, which hashes the weights.
-        batch_size: Images embedded at once.
+        index: The index to search.
+        model: The `ViTRetModel` that made the embeddings of the index; with `embedding_map` the newer model.
+        images: The queries: paths of image files on this machine, encoded images as bytes, or PIL images of any size
+            and mode.
+        k: Number of images to find for each query, at least 1.
+        names: Names of the queries in the answers. `None`: their paths, or `image 0`, `image 1` ...
+        where: Conditions on the metadata, such as `"color=red"` or `"price<=20"`, all of which a found image meets.
+        min_score: Images with a lower score are left out. With unit vectors it is a cosine, from -1 to 1. `None`: none
+            are.
+        expand: Number of nearest images that are averaged with each query before a second search. `None`: one search.
+        rerank: Whether to re-rank the results by k-reciprocal neighbours.
+        embedding_map: A map from the embeddings of the index's model to those of `model`. The queries are mapped to the
+            embeddings of the index's model.
+        identity: The identity of `model`, if it is known. `None`: it is computed, which hashes the weights.
+        batch_size: Number of images that are embedded at once.
 
     Returns:
-        One `Answer` a query, in their order, best image first; without images where nothing matches.
+        One `Answer` per query, in the order of the queries, with the best image first; without images if none matches.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A file cannot be read as an image; the index is of another model; `min_score` comes with `expand` or
-            `rerank`, whose scores are on other scales; both of these are given; or as `ImageIndex.search`.
+        ValueError: There are no queries, a file cannot be read as an image, another model made the index, `min_score`
+            is given with `expand` or `rerank`, whose scores have other scales, both `expand` and `rerank` are given, k
+            is below 1, or a condition is malformed, or names no column or no value of its type.
+        TypeError: A query has none of these types.
 
     Example:
         >>> answers = search_by_image(index, model, ["photo.jpg"], k=3)  # doctest: +SKIP
@@ -71,7 +75,8 @@ def search_by_image(
     """
     from ..inference.embed import embed_images
 
-    pictures = [read_query(image) for image in images]  # before the work: a file that is missing is named at once
+    _check_options(k, min_score, expand, rerank)
+    pictures = [read_query(image) for image in images]  # first, so that a missing file is reported at once
     known = ModelIdentity.of(model) if identity is None else identity
     if embedding_map is None:
         index.check_model(known)
@@ -95,37 +100,34 @@ def search_by_embedding(
     k: int = 10,
     *,
     names: Sequence[str],
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     min_score: float | None = None,
     expand: int | None = None,
     rerank: bool = False,
 ) -> list[Answer]:
-    """Find the images of an index that are nearest to each embedding: `search_by_image` after the model.
+    """Find the images of an index that are nearest to each query embedding: `search_by_image` without the model.
 
     Args:
-        index: What is searched.
-        embeddings: `(num_queries, dim)` float, of unit L2 norm where those of the index are.
-        k: Images to find for each query, at least 1.
-        names: One a query, for the answers.
-        where: Conditions on the metadata that a found image meets, all of them.
-        min_score: Images that score below it are no match. `None`: all match.
-        expand: Nearest images that each query is averaged with before a second search. `None`: one search.
-        rerank: Whether to order what is found by k-reciprocal neighbours.
+        index: The index to search.
+        embeddings: `(num_queries, dim)` float; with unit L2 norm if those of the index have it.
+        k: Number of images to find for each query, at least 1.
+        names: Names of the queries in the answers.
+        where: Conditions on the metadata, such as `"color=red"` or `"price<=20"`, all of which a found image meets.
+        min_score: Images with a lower score are left out. `None`: none are.
+        expand: Number of nearest images that are averaged with each query before a second search. `None`: one search.
+        rerank: Whether to re-rank the results by k-reciprocal neighbours.
 
     Returns:
-        One `Answer` a query, in their order, best image first.
+        One `Answer` per query, in the order of the queries, with the best image first.
 
     Raises:
-        ValueError: `min_score` comes with `expand` or `rerank`, or both of these are given; or as `ImageIndex.search`.
-        TypeError: Embeddings are not floats.
+        ValueError: `min_score` is given with `expand` or `rerank`, both of these are given, k is below 1, an embedding
+            is not finite or has another dimension, or a condition is malformed, or names no column or no value of its
+            type.
+        TypeError: The embeddings are not floats.
     """
-    if k < 1:
-        raise ValueError(f"expected k, the images to find for each query, to be at least 1; got {k}")
-    if expand is not None and rerank:
-        raise ValueError("expected expand or rerank; got both: leave one out")
-    if min_score is not None and (expand is not None or rerank):
-        raise ValueError("expected no min_score with expand or rerank, whose scores are on other scales: leave one out")
-    settings: dict[str, Any] = {"where": list(where)}
+    _check_options(k, min_score, expand, rerank)
+    settings: dict[str, Any] = {"where": where}
     if expand is not None:
         scores, positions = expanded_search(index, embeddings, k, num_neighbors=expand, **settings)
     elif rerank:
@@ -135,20 +137,33 @@ def search_by_embedding(
     return collect_answers(index, names, scores, positions)
 
 
+def _check_options(k: int, min_score: float | None, expand: int | None, rerank: bool) -> None:
+    if k < 1:
+        raise ValueError(f"expected k, the number of images to find for each query, to be at least 1; got {k}")
+    if expand is not None and rerank:
+        raise ValueError("expected expand or rerank; got both: leave one out")
+    if min_score is not None and (expand is not None or rerank):
+        raise ValueError("expected no min_score with expand or rerank, whose scores have other scales: leave one out")
+
+
 def read_query(image: str | PathLike[str] | bytes | Image.Image) -> Image.Image:
-    """Decode a query: a path of a file on this machine, an encoded file as bytes, or a picture that is decoded already.
+    """Decode a query image.
+
+    Args:
+        image: A path of an image file on this machine, an encoded image as bytes, or a PIL image, which is returned as
+            it is.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as an image.
-        TypeError: It is something else.
+        ValueError: The image cannot be read.
+        TypeError: The query has none of these types.
     """
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, bytes):
         return read_image({"bytes": image, "path": None})
     if not isinstance(image, (str, Path)):
-        raise TypeError(f"expected a path, the bytes of a file or a PIL image; got {type(image).__name__}")
+        raise TypeError(f"expected a path, the bytes of an image file or a PIL image; got {type(image).__name__}")
     path = Path(image).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"expected the file of an image; there is no file {str(image)!r}")
