@@ -57,12 +57,18 @@ def check_same(folder: Path, dataset: Mapping[str, Dataset | IterableDataset], s
 
 
 def check_settings(folder: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Check that what a folder's notes say is what this call asks for."""
+    """Check that what a folder's notes say is what this call asks for.
+
+    Leaving unreadable images out goes on with what refusing them began: up to there, both write the same.
+    """
     if written["format"] != FORMAT:
         raise ValueError(f"{folder} was written by another version of prepare_dataset; remove it and prepare again")
-    other = [name for name in settings if written["settings"].get(name) != settings[name]]
+    known = dict(written["settings"])
+    if (known.get("on_bad_image"), settings["on_bad_image"]) == ("error", "skip"):
+        known["on_bad_image"] = "skip"
+    other = [name for name in settings if known.get(name) != settings[name]]
     if other:
-        named = "; ".join(f"{name} {written['settings'].get(name)!r}, now {settings[name]!r}" for name in other)
+        named = "; ".join(f"{name} {known.get(name)!r}, now {settings[name]!r}" for name in other)
         raise ValueError(
             f"{folder} was prepared with other settings: {named}. Repeat the call with those, name another output_dir, "
             "or remove it"

@@ -62,7 +62,8 @@ def prepare_dataset(
         shard_size: Bytes of images after which a shard is closed.
         num_workers: Threads that decode and encode (Pillow lets go of the interpreter's lock meanwhile); default: one
             per CPU, 16 at most. At most a few hundred encoded images are in memory.
-        on_bad_image: `"error"`, or `"skip"`: leave unreadable images out and note them in `prepare.json`.
+        on_bad_image: `"error"`, or `"skip"`: leave unreadable images out and note them in `prepare.json`. A call with
+            `"skip"` goes on with what one with `"error"` left.
         source: Where the data comes from, for the notes: a name, an id on the Hub, an address.
         progress: Whether to show a bar.
 
@@ -109,9 +110,9 @@ def _begin(work: Path, settings: Mapping[str, Any]) -> None:
     noted = work / SETTINGS_NAME
     if noted.is_file():
         check_settings(work, json.loads(noted.read_text(encoding="utf-8")), settings)
-        return
-    shutil.rmtree(work, ignore_errors=True)  # killed before it had settings: it has nothing else
-    (work / DATA_FOLDER).mkdir(parents=True)
+    else:
+        shutil.rmtree(work, ignore_errors=True)  # killed before it had settings: it has nothing else
+        (work / DATA_FOLDER).mkdir(parents=True)
     write_text(noted, json.dumps({"format": FORMAT, "settings": settings}))
 
 

@@ -1,6 +1,7 @@
 """A data set prepared once: what is in it, how it is read again, what interrupts it and what it refuses."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -214,6 +215,30 @@ def test_bad_images_left_out_are_counted(tmp_path: Path, bad: list[int], monkeyp
         tmp_path / "out"
     )
     assert prepare_dataset({"train": split}, tmp_path / "out", **settings) == tmp_path / "out"
+
+
+def test_leaving_images_out_goes_on_with_what_refusing_them_left(tmp_path: Path) -> None:
+    rows = make_split("train", NUM_TRAIN, Value("int64")).cast_column("image", datasets.Image(decode=False)).to_list()
+    rows[NUM_TRAIN - 1]["image"]["bytes"] = b"gone"
+    split = {"train": datasets.Dataset.from_list(rows, features=make_split("train", 1, Value("int64")).features)}
+    skip = {**SETTINGS, "on_bad_image": "skip"}
+    with pytest.raises(ValueError, match=r"1 images cannot be read: row 349.*on_bad_image"):
+        prepare_dataset(split, tmp_path / "out", **SETTINGS)
+    (kept,) = (tmp_path / ".preparing-out" / "data").glob("[!.]*")
+    written = kept.stat().st_mtime_ns
+    prepare_dataset(split, tmp_path / "out", **skip)
+    assert (tmp_path / "out" / "data" / "train-00000-of-00002.parquet").stat().st_mtime_ns == written
+    prepare_dataset(split, tmp_path / "at once", **skip)
+    resumed, at_once = (content(tmp_path / name) for name in ("out", "at once"))
+    for manifest in (resumed, at_once):  # the reason has an address in memory
+        manifest["prepare.json"] = re.sub(rb"0x[0-9a-f]+", b"", manifest["prepare.json"])
+    assert resumed == at_once
+    with pytest.raises(ValueError, match="other settings: on_bad_image 'skip', now 'error'"):
+        prepare_dataset(split, tmp_path / "out", **SETTINGS)
+
+
+def test_a_whole_folder_without_bad_images_is_what_leaving_them_out_makes(prepared: Path) -> None:
+    assert prepare_dataset(make_dataset(), prepared, **SETTINGS, on_bad_image="skip") == prepared
 
 
 # --- what it refuses
