@@ -17,7 +17,7 @@ def train(data: str | None, description: str | None = None, settings: Mapping[st
     Args:
         data: Name of the data set; `None` if the command line names it.
         description: Text of `--help`: the docstring of the recipe.
-        settings: Option -> default of the recipe; `None` for the defaults of `hf-vitret train` for the data set.
+        settings: Option -> default of the recipe, over the defaults of `hf-vitret train` for the data set.
 
     Raises:
         SystemExit: Always, with the exit status of the command.

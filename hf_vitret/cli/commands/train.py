@@ -23,6 +23,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..options.launch_options import OPTIONS as LAUNCHES
 from ..output import add_output_options, labelled, output_of
 from ..progress import hide_loading
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
-    from ...workflows.finetune.arguments import ModelArguments
     from ...workflows.finetune.data_facts import DataFacts
     from ...workflows.finetune.run_report import FinishedRun
     from ..options.data_options import ChosenData
@@ -47,8 +47,12 @@ def parse(arguments: Sequence[str], prog: str, **recipe: Any) -> Namespace:
 
     from ..options.train_parser import parse_train
 
+    is_recipe = bool(recipe)
     description = recipe.pop("description", None) or __doc__
     found = parse_train(arguments, prog=prog, description=description, add_more=add_output_options, **recipe)
+    launching = [name for name in LAUNCHES if getattr(found.values, name) is not None]
+    if is_recipe and launching:
+        raise ValueError(f"expected no --{launching[0]} with a recipe: give it to accelerate launch")
     return Namespace(**vars(found.values), train=found)
 
 
@@ -84,15 +88,15 @@ def execute(options: Namespace) -> FinishedRun:
         hide_loading()
     use_device(options)
     run_options: RunOptions = found.build(RunOptions)
-    resumes = str(options.resume_from_checkpoint or "false").lower() != "false"
     options.output_dir, reason = choose_output_dir(
-        options.output_dir, data_title(found), overwrite=run_options.overwrite, resumes=resumes
+        options.output_dir, data_title(found), overwrite=run_options.overwrite, resumes=resumes(options)
     )
     found.values.output_dir = options.output_dir
     say = output_of(options).say if os.environ.get("RANK", "0") == "0" else _silent
     if reason is not None:
         say(reason)
-    return _train_pairs(found, say) if found.has_pairs else _train_classes(found, run_options, say)
+    train = _train_pairs if found.has_pairs else _train_classes
+    return train(found, run_options, say)
 
 
 def settings_file(options: Namespace) -> Path:
@@ -113,20 +117,29 @@ def interruption(options: Namespace) -> str:
     return f"{newest} is whole; go on from it with: {shlex.join(command)}"
 
 
+def resumes(options: Namespace) -> bool:
+    """Return whether a run goes on from a checkpoint."""
+    return str(options.resume_from_checkpoint or "false").lower() != "false"
+
+
 def use_device(options: Namespace) -> None:
     """Let the training run on the device that is asked for.
 
     Raises:
-        ValueError: This machine has no such device.
+        ValueError: This machine has no such device, or it is one for several processes.
     """
     from ...inference.devices import choose_device
+    from ..options.train_parser import num_processes
 
     if options.device is None:
         return
-    if choose_device(options.device).type == "cpu":
-        options.use_cpu = True
-    else:
-        os.environ["ACCELERATE_TORCH_DEVICE"] = options.device  # read by accelerate when it looks for its device
+    device = choose_device(options.device)
+    if device.type == "cpu":
+        options.train.values.use_cpu = True
+    elif device.index is not None:
+        if num_processes() > 1:
+            raise ValueError(f"expected one process with --device {device}; got {num_processes()}, one for each GPU")
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # read by accelerate when it looks for its device
 
 
 def data_title(found: TrainOptions) -> str:
@@ -148,9 +161,10 @@ def _train_classes(found: TrainOptions, run_options: RunOptions, say: Callable[[
     model_args, args = found.build(ModelArguments), found.build(RetrievalTrainingArguments)
     chosen = choose_data(found.build(DataOptions), found.data)
     _check_hub_options(run_options, chosen)
-    facts = _facts_of_card(found, run_options, model_args, chosen)
+    hub_id, name = chosen.location.hub_id, found.preset.title or chosen.title
+    facts = _facts_of_card(found, run_options, model_args.base_model, name=name, dataset_id=hub_id)
     _write_run_file(found)
-    if chosen.name == "icons" and "model" not in found.given:
+    if _takes_demo_backbone(found):
         from ...workflows.finetune.demo_backbone import dinov2_small
 
         model_args.model = dinov2_small(say)
@@ -163,12 +177,11 @@ def _train_classes(found: TrainOptions, run_options: RunOptions, say: Callable[[
     return finetune(dataset, model_args, args, facts, trusted_images=trusted, say=say)
 
 
-def _train_pairs(found: TrainOptions, say: Callable[[str], None]) -> FinishedRun:
+def _train_pairs(found: TrainOptions, run_options: RunOptions, say: Callable[[str], None]) -> FinishedRun:
     """Train on pairs of images of particular objects."""
     from ...data.locating import locate_dataset
     from ...training.tuples.arguments import TupleTrainingArguments
     from ...workflows.finetune.arguments import ModelArguments
-    from ...workflows.finetune.data_facts import DataFacts
     from ...workflows.finetune.demo_backbone import HUB_ID, dinov2_small
     from ...workflows.finetune.landmarks import LandmarkOptions, finetune_on_landmarks, make_scenes
 
@@ -181,20 +194,13 @@ def _train_pairs(found: TrainOptions, say: Callable[[str], None]) -> FinishedRun
         data_dir = str(Path(str(args.output_dir)) / "scenes")
         _write_run_file(found)
         make_scenes(Path(data_dir), say)
-        if "model" not in found.given:
+        if _takes_demo_backbone(found):
             base_model, model_args.model = HUB_ID, dinov2_small(say)
     else:
         data_dir = str(locate_dataset(found.data, found.values.data_dir).data_dir)
         _write_run_file(found)
-    facts = DataFacts(
-        name=found.preset.title,
-        license=found.preset.license,
-        command=_card_command(found),
-        base_model=base_model,
-        model_license="apache-2.0" if options.demo and base_model == HUB_ID else None,
-        dataset=found.preset.benchmark,
-    )
-    trusted = found.values.trusted_images or options.demo
+    facts = _facts_of_card(found, run_options, base_model, name=found.preset.title)
+    trusted = run_options.trusted_images or options.demo
     return finetune_on_landmarks(data_dir, options, model_args, args, facts, trusted_images=trusted, say=say)
 
 
@@ -206,7 +212,7 @@ def _check_hub_options(run_options: RunOptions, chosen: ChosenData) -> None:
 
 
 def _facts_of_card(
-    found: TrainOptions, run_options: RunOptions, model_args: ModelArguments, chosen: ChosenData
+    found: TrainOptions, run_options: RunOptions, base_model: str | None, *, name: str, dataset_id: str | None = None
 ) -> DataFacts:
     """Collect what the card says of the images and of the weights."""
     from ...workflows.finetune.data_facts import DataFacts
@@ -214,46 +220,55 @@ def _facts_of_card(
     revision = found.values.dataset_revision
     benchmark = None
     if run_options.benchmark_task is not None:
-        benchmark = {"id": chosen.location.hub_id, "tasks": {run_options.benchmark_task: "recall_at_1"}}
+        benchmark = {"id": dataset_id, "tasks": {run_options.benchmark_task: "recall_at_1"}}
         benchmark |= {} if revision is None else {"revision": revision}
-    is_demo = chosen.name == "icons" and "model" not in found.given
     return DataFacts(
-        name=found.preset.title or chosen.title,
+        name=name,
         license=run_options.data_license or found.preset.license,
         command=_card_command(found),
-        base_model=model_args.base_model,
-        model_license=run_options.model_license or ("apache-2.0" if is_demo else None),
+        base_model=base_model,
+        model_license=run_options.model_license or ("apache-2.0" if _takes_demo_backbone(found) else None),
         model_license_name=run_options.model_license_name,
         model_license_link=run_options.model_license_link,
         dataset=found.preset.benchmark,
-        dataset_id=chosen.location.hub_id,
+        dataset_id=dataset_id,
         revision=revision,
         benchmark=benchmark,
     )
+
+
+def _takes_demo_backbone(found: TrainOptions) -> bool:
+    """Return whether the run is a demo with the backbone that is fetched for it."""
+    is_demo = found.values.demo if found.has_pairs else found.data == "icons"
+    return is_demo and "model" not in found.given
 
 
 def _card_command(found: TrainOptions) -> str:
     """Write the command that repeats the run, fit for everyone to read: without paths of this machine and tokens."""
     from ...hub.private_strings import without_paths
 
-    num_processes = os.environ.get("WORLD_SIZE", "1")
-    more = [] if num_processes == "1" else ["--num_processes", num_processes]
-    return shlex.join([without_paths(part) for part in found.command(*more)])
+    return shlex.join([without_paths(part) for part in found.command()])
 
 
 def _write_run_file(found: TrainOptions) -> None:
-    """Write the settings that repeat the run, before it begins."""
+    """Write the settings that repeat the run, before it begins; of a run that it replaces the checkpoints go."""
     from ... import __version__
     from ...files.atomic_writes import write_text
-    from ...workflows.finetune.output_folder import RUN_FILE
+    from ...workflows.finetune.output_folder import RUN_FILE, remove_checkpoints
     from ..options.config_file import config_text
+    from ..options.train_parser import num_processes, plain_settings
 
     if os.environ.get("RANK", "0") != "0":
         return
     path = Path(found.values.output_dir) / RUN_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    if found.values.overwrite and not resumes(found.values):
+        remove_checkpoints(path.parent)
+    settings = {"data": found.data, **plain_settings(found.kept)}
+    if num_processes() > 1:
+        settings["num_processes"] = num_processes()
     comment = f"hf_vitret {__version__}. To repeat this run: hf-vitret train --config {shlex.quote(str(path))}"
-    write_text(path, config_text({"data": found.data, **found.changed}, comment))
+    write_text(path, config_text(settings, comment))
 
 
 def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str]:

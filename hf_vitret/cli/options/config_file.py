@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import Action, ArgumentParser
     from collections.abc import Mapping, Sequence
 
 SUFFIXES = (".yaml", ".yml", ".json")
+# Options that say what to do with the command line itself.
+_NO_SETTINGS = frozenset({"config", "help", "help_all"})
 
 
 def read_config(path: str, parser: ArgumentParser, positional: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
@@ -30,22 +32,26 @@ def read_config(path: str, parser: ArgumentParser, positional: Sequence[str] = (
         ValueError: It is no mapping, or names no option; the message names the nearest.
     """
     content = _read(Path(path))
-    actions = {action.dest: action for action in parser._actions if action.option_strings}
+    actions = _settings_of(parser)
     unknown = [name for name in content if name not in actions and name not in positional]
     if unknown:
         near = difflib.get_close_matches(unknown[0], [*actions, *positional], 1)
-        raise ValueError(f"{path}: there is no setting {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise ValueError(
+            f"expected settings that are options in {path}; there is no setting {unknown[0]}"
+            + (f": did you mean {near[0]}?" if near else "")
+        )
     arguments: list[str] = []
     for name, value in content.items():
         if name in positional or value is None:
             continue
-        option = next(text for text in actions[name].option_strings if text.startswith("--"))
-        values = value if isinstance(value, list) else [value]
         if actions[name].nargs == 0:  # a switch
-            if value is True:
-                arguments.append(option)
-            continue
-        arguments += [option, *(_as_argument(each) for each in values)]
+            if not isinstance(value, bool):
+                raise ValueError(f"expected true or false as {name} in {path}; got {value!r}")
+            arguments += [f"--{name}"] if value else []
+        elif isinstance(value, list):
+            arguments += [f"--{name}", *(_as_argument(each) for each in value)]
+        else:
+            arguments.append(f"--{name}={_as_argument(value)}")  # one argument: the value may start with a dash
     return arguments, {name: str(content[name]) for name in positional if content.get(name) is not None}
 
 
@@ -61,6 +67,16 @@ def config_text(settings: Mapping[str, Any], comment: str) -> str:
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=1_000)
     return head + text
+
+
+def _settings_of(parser: ArgumentParser) -> dict[str, Action]:
+    """Return the options of a parser by the names that a file may give them: those of their long forms."""
+    return {
+        text.removeprefix("--"): action
+        for action in parser._actions
+        for text in action.option_strings
+        if text.startswith("--") and action.dest not in _NO_SETTINGS
+    }
 
 
 def _as_argument(value: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import SUPPRESS
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -16,8 +17,10 @@ from ...workflows.finetune.landmarks import LandmarkOptions
 from ...workflows.finetune.presets import PRESETS, SCENES, Preset
 from .config_file import read_config
 from .data_options import DATA_HELP, DataOptions
+from .launch_options import OPTIONS as LAUNCHES
 from .launch_options import add_launch_options
 from .parser import CommandParser, hide
+from .train_checks import check_meaning
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,6 +33,13 @@ COMMON = frozenset(
     | {"eval_steps", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "dataloader_num_workers"}
     | {"push_to_hub", "hub_model_id", "hub_private_repo"}
 )
+LENGTHS = ("max_steps", "num_train_epochs")  # of which one decides how long a run is
+# Further names of options, the same as in the other commands.
+ALIASES = {
+    "output_dir": ("-o",),
+    "per_device_train_batch_size": ("-b", "--batch_size"),
+    "dataloader_num_workers": ("--num_workers",),
+}
 # What no run file and no printed command repeats.
 NOT_REPEATED = frozenset(
     {"config", "data", "help_all", "num_processes", "accelerate_config", "overwrite", "resume_from_checkpoint"}
@@ -80,15 +90,16 @@ class TrainOptions:
         data: What the data are called.
         preset: The settings and texts of the data set.
         values: All options by name, as they were read: before a dataclass derives others from them.
-        given: Those that differ from the preset's.
-        changed: Those that differ from the arguments' own defaults: the preset's too.
+        given: Those that differ from the preset's: what a printed command has to say.
+        kept: Those that a file has to say that repeats the run, whatever the machine and the version have as presets:
+            those that differ from the arguments' own defaults, and all that the preset sets.
     """
 
     data: str
     preset: Preset
     values: Namespace
     given: Mapping[str, Any]
-    changed: Mapping[str, Any]
+    kept: Mapping[str, Any]
 
     @property
     def has_pairs(self) -> bool:
@@ -99,16 +110,14 @@ class TrainOptions:
         """Make one of the dataclasses of options from the values."""
         return kind(**{one.name: getattr(self.values, one.name) for one in fields(kind) if one.init})
 
-    def command(self, *more: str, data: str | None = None, without: Sequence[str] = ()) -> list[str]:
-        """Return the command that repeats the run.
+    def command(self, *more: str) -> list[str]:
+        """Return the command that repeats the run, with as many processes.
 
         Args:
             *more: Further arguments.
-            data: In the place of the data.
-            without: Options to leave out.
         """
-        kept = {name: value for name, value in self.given.items() if name not in without}
-        return ["hf-vitret", "train", self.data if data is None else data, *arguments_of(kept), *more]
+        several = arguments_of({"num_processes": num_processes()} if num_processes() > 1 else {})
+        return ["hf-vitret", "train", self.data, *arguments_of(self.given), *several, *more]
 
 
 def parse_train(
@@ -128,7 +137,7 @@ def parse_train(
         description: Shown by `--help`.
         add_more: Adds further options to a parser.
         data: The data, where the command line does not name them: a recipe's.
-        settings: Defaults in the place of the preset's: a recipe's.
+        settings: Defaults over the preset's: a recipe's.
 
     Raises:
         SystemExit: After `--help` (0), or where the command line is not understood (2).
@@ -137,34 +146,42 @@ def parse_train(
     """
     # Which options there are depends on the data, so that the data are found first, by a parser that knows all options.
     first = _parser(prog, None, [TupleTrainingArguments, LandmarkOptions], data is None, add_more, add_help=False)
+    first.set_defaults(**dict.fromkeys(LENGTHS))
     found, _ = first.parse_known_args(arguments)
     from_file: list[str] = []
     if found.config is not None:
-        from_file, positional = read_config(found.config, first, ["data"])
-        found.data = getattr(found, "data", None) or positional.get("data")
-    named = data or getattr(found, "data", None)
+        named, from_file = _read_file(found, first, data)
+        found, _ = _parse_both(first, from_file, arguments)
+    else:
+        named = data or found.data
     has_pairs = named == PAIRS
-    is_demo = has_pairs and found.demo
-    preset = SCENES if is_demo else PRESETS[named if named in PRESETS else OWN]
+    preset = SCENES if has_pairs and found.demo else PRESETS[named if named in PRESETS else OWN]
     kinds = [TupleTrainingArguments, LandmarkOptions] if has_pairs else [RetrievalTrainingArguments]
     parser = _parser(prog, description, kinds, data is None, add_more)
     own = _defaults(parser)
-    parser.set_defaults(**(preset.settings if settings is None else settings))
+    parser.set_defaults(**preset.settings)
+    usual = _defaults(parser)
+    parser.set_defaults(**(settings or {}))
     if "--help_all" not in arguments:
-        _hide_rare(parser, kinds[0])
-    values = parser.parse_args([*from_file, *arguments])
-    values.data = values.data if getattr(values, "data", None) is not None else named
+        _hide_rare(parser)
+    values, unknown = _parse_both(parser, from_file, arguments)
+    if unknown:
+        _refuse(unknown, parser, first, named)
     if values.help_all:
         parser.print_help()
         raise SystemExit(0)
-    if values.data is None:
+    if named is None:
         parser.error(f"expected what to train on: {DATA_HELP}")
-    if values.num_train_epochs != own["num_train_epochs"] and not has_pairs:
-        if values.max_steps != parser.get_default("max_steps"):
-            parser.error("expected --max_steps or --num_train_epochs; got both, and one decides the length of a run")
-        values.max_steps = -1
-    given, changed = (_differing(values, defaults) for defaults in (_defaults(parser), own))
-    return TrainOptions(values.data, preset, values, given, changed)
+    values.data = named
+    _choose_length(values, [{name: getattr(found, name) for name in LENGTHS}, settings or {}])
+    differing = {name: value for name, value in vars(values).items() if name in usual and value != usual[name]}
+    check_meaning(values, differing, kinds[0])
+    repeated = {name: value for name, value in vars(values).items() if name in own and name not in NOT_REPEATED}
+    given = {name: value for name, value in repeated.items() if name in differing}
+    kept = {name: value for name, value in repeated.items() if value != own[name] or name in preset.settings}
+    if values.max_steps > 0:  # and so the epochs are not what decides
+        kept.pop("num_train_epochs", None)
+    return TrainOptions(named, preset, values, given, kept)
 
 
 def own_parser(prog: str, description: str | None, add_more: Callable[[TrainParser], None]) -> TrainParser:
@@ -179,8 +196,50 @@ def arguments_of(settings: Mapping[str, Any]) -> list[str]:
     line: list[str] = []
     for name, value in settings.items():
         values = value if isinstance(value, (list, tuple)) else [value]
-        line += [f"--{name}", *(str(each).lower() if isinstance(each, bool) else str(each) for each in values)]
+        line += [f"--{name}", *(str(_plain(each)) for each in values)]
     return line
+
+
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a file has them: whole numbers without a decimal point, and none that are not set."""
+    return {
+        name: value if isinstance(value, bool) else _plain(value)
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def num_processes() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a person writes it: `true`, and `2` for 2.0, which is read as the same number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _parse_both(parser: TrainParser, from_file: Sequence[str], arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Read a file's arguments, and over them those of the command line; return what is not understood too."""
+    values, unknown = parser.parse_known_args(from_file)
+    values, more = parser.parse_known_args(arguments, values)
+    return values, [*unknown, *more]
+
+
+def _read_file(found: Namespace, first: TrainParser, data: str | None) -> tuple[str | None, list[str]]:
+    """Read the file of settings; return the name of the data, and arguments without what the command line decides."""
+    arguments, positional = read_config(found.config, first, ["data"])
+    if data is not None and positional.get("data", data) != data:
+        raise ValueError(f"expected the settings of a run on {data}; {found.config} has data: {positional['data']}")
+    named = data or found.data or positional.get("data")
+    dropped: list[str] = []
+    if any(getattr(found, name) is not None for name in LENGTHS):
+        dropped += LENGTHS
+    if "LOCAL_RANK" in os.environ:  # the processes that the file asks for are there
+        dropped += LAUNCHES
+    return named, [text for text in arguments if text.partition("=")[0].removeprefix("--") not in dropped]
 
 
 def _parser(
@@ -194,10 +253,12 @@ def _parser(
     types: Any = [DataOptions, ModelArguments, *kinds, RunOptions]
     parser = TrainParser(prog, description=description, dataclass_types=types, **settings)
     parser._optionals.title = "training"
-    parser._option_string_actions["-o"] = parser._option_string_actions["--output_dir"]
-    parser._option_string_actions["--output_dir"].option_strings.insert(0, "-o")  # type: ignore[attr-defined]
+    for name, others in ALIASES.items():
+        action = parser._option_string_actions[f"--{name}"]
+        action.option_strings[:0] = others  # type: ignore[index]
+        parser._option_string_actions |= dict.fromkeys(others, action)
     if has_data:
-        parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}, sfm120k")
+        parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or {PAIRS}, pairs of images")
     parser.add_argument("-c", "--config", metavar="FILE", help="settings as YAML or JSON; options given here win")
     parser.add_argument("--help_all", action="store_true", help="show the rarer settings of transformers' Trainer too")
     add_launch_options(parser)
@@ -205,10 +266,9 @@ def _parser(
     return parser
 
 
-def _hide_rare(parser: TrainParser, kind: type) -> None:
+def _hide_rare(parser: TrainParser) -> None:
     """Leave the settings out of the help that few change: transformers has more than a hundred."""
-    inherited = {one.name for one in fields(TrainingArguments)}
-    rare = inherited - COMMON
+    rare = {one.name for one in fields(TrainingArguments)} - COMMON
     hide(parser, [action.dest for action in parser._actions if action.dest not in rare and action.help != SUPPRESS])
 
 
@@ -217,9 +277,27 @@ def _defaults(parser: TrainParser) -> dict[str, Any]:
     return vars(parser.parse_known_args([])[0])
 
 
-def _differing(values: Namespace, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(values).items()
-        if name not in NOT_REPEATED and name in defaults and value != defaults[name]
-    }
+def _refuse(unknown: Sequence[str], parser: TrainParser, first: TrainParser, data: str | None) -> NoReturn:
+    """End with a message about arguments that are no options for these data."""
+    for text in unknown:
+        option = text.partition("=")[0]
+        if option.startswith("--") and option in first._option_string_actions:
+            raise ValueError(f"expected {option} with {PAIRS} only; got it with {data}: leave it out")
+    parser.error(parser.describe_unknown(unknown))
+
+
+def _choose_length(values: Namespace, sources: Sequence[Mapping[str, Any]]) -> None:
+    """Let epochs decide where they are asked for: the arguments' own default is a number of steps, which would win.
+
+    Args:
+        values: All options; changed.
+        sources: What was asked for, the first source that says anything wins.
+    """
+    for source in sources:
+        steps, epochs = (source.get(name) for name in LENGTHS)
+        if epochs is not None:
+            if steps is not None and steps > 0:
+                raise ValueError("expected --max_steps or --num_train_epochs; got both: leave one of them out")
+            values.max_steps = -1
+        if (steps, epochs) != (None, None):
+            return

@@ -29,7 +29,7 @@ class ModelArguments:
         default="facebook/deit-small-distilled-patch16-224",
         metadata={
             "help": "Folder or Hub id of a vision backbone, or of a ViTRet checkpoint to train further.",
-            "aliases": ["-m", "--backbone"],
+            "aliases": ["-m"],
         },
     )
     revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the model on the Hub."})
@@ -112,6 +112,8 @@ class ModelArguments:
                 f"{self.model} needs code of its own (auto_map in its config.json), which is not run here: choose a "
                 "backbone that is native to transformers"
             ) from error
+        if self.revision is not None and Path(self.model).exists():
+            raise ValueError(f"expected --revision with a model of the Hub; got the folder {self.model}: leave it out")
         if source.model_type == ViTRetConfig.model_type:
             return self._prepare(self._go_on(source))
         if self.pooling != "gem" and (self.gem_p != ModelArguments.gem_p or self.gem_learnable):

@@ -72,6 +72,7 @@ def finetune(
         OSError: A model or a checkpoint is not there; before training starts.
     """
     state = PartialState()
+    args._n_gpu = min(args.n_gpu, 1)  # more would split the images that are compared with each other (DataParallel)
     _use_the_cores(state)
     if state.is_main_process and args.output_dir:
         remove_partials(Path(args.output_dir))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 from ...inference.find_checkpoint import CONFIG, FINAL_FOLDER
@@ -35,6 +37,16 @@ def is_begun(folder: Path) -> bool:
     return any(folder.glob("checkpoint-*"))
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of an earlier run, which a later one would take for its own.
+
+    Args:
+        folder: The output folder of both.
+    """
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
 def choose_output_dir(given: str | None, title: str, *, overwrite: bool, resumes: bool) -> tuple[str, str | None]:
     """Choose the folder that a run writes to: the same on every process, before any of them writes.
 
@@ -42,22 +54,23 @@ def choose_output_dir(given: str | None, title: str, *, overwrite: bool, resumes
         given: The folder that was asked for; `None`: `default_output_dir`, with a number where it is taken.
         title: What the data are called.
         overwrite: Whether a run that is there is replaced.
-        resumes: Whether the run goes on from a checkpoint, in the folder that it lies in.
+        resumes: Whether the run goes on from a checkpoint: in the folder of the run that was interrupted.
 
     Returns:
         The folder; and a sentence that says why it is not the default, or `None`.
 
     Raises:
-        FileExistsError: A run is in the folder that was asked for.
+        FileExistsError: A run is in the folder that was asked for; or a finished one is where the run would go on.
     """
     wanted = given or default_output_dir(title)
-    if overwrite or resumes or not (is_finished(Path(wanted)) or is_begun(Path(wanted))):
+    finished, begun = is_finished(Path(wanted)), is_begun(Path(wanted))
+    if overwrite or not (finished or begun) or (resumes and not finished):
         return wanted, None
-    state = "a finished run" if is_finished(Path(wanted)) else "a run that was interrupted"
+    state = "a finished run" if finished else "a run that was interrupted"
     how = "--overwrite replaces it"
-    if not is_finished(Path(wanted)):
-        how = f"--resume_from_checkpoint true --output_dir {wanted} goes on with it, and {how}"
-    if given is not None:
+    if not finished:
+        how = f"--resume_from_checkpoint true --output_dir {shlex.quote(wanted)} goes on with it, and {how}"
+    if given is not None or resumes:
         raise FileExistsError(
             f"expected an --output_dir without a run; {wanted} holds {state}: {how}; or name another folder"
         )
