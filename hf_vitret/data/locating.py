@@ -69,7 +69,9 @@ def locate_dataset(data: str | PathLike[str], data_dir: str | PathLike[str] | No
     if text in NAMED or text == PAIRS:
         place = NAMED.get(text, "the folder with retrieval-SfM-120k.pkl and ims/")
         if place is None and data_dir is not None:
-            raise ValueError(f"expected no --data_dir for {text}, which is drawn from an installed package; leave it out")
+            raise ValueError(
+                f"expected no --data_dir for {text}, which is drawn from an installed package; leave it out"
+            )
         if place is not None and data_dir is None:
             raise ValueError(f"expected --data_dir with {text}: {place}")
         return DatasetLocation(text, None if data_dir is None else str(data_dir))

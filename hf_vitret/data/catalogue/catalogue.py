@@ -13,7 +13,6 @@ from ..splits import split_by_class
 from .columns import to_schema
 from .sources import (
     HUB_SUFFIXES,
-    TABLE_SUFFIXES,
     read_folder,
     read_hub,
     read_saved,
@@ -22,6 +21,7 @@ from .sources import (
 )
 from .splits import SplitNames
 from .streaming import prepare_stream
+from .text_tables import TABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -53,7 +53,7 @@ def load_catalogue(
 
     Args:
         data_dir: One of: a folder with one folder of images per class (`read_folder`), optionally under
-            `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv` or `.parquet` file
+            `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv`, `.jsonl` or `.parquet` file
             (`read_table`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set on the Hub.
         image_column: Column of the images, in a table or data set.
         label_column: Column of the classes: text, whole numbers (any, also with gaps) or `ClassLabel`.
@@ -95,8 +95,7 @@ def load_catalogue(
         raise ValueError(f"name data_dir or dataset_name, not both; got {str(data_dir)!r} and {dataset_name!r}")
     if data_dir is None and dataset_name is None:
         raise ValueError(
-            "the catalogue needs data_dir, a folder of class folders or a .csv or .parquet; or dataset_name, a data "
-            "set of the Hub"
+            "the catalogue needs data_dir, a folder of class folders or a table; or dataset_name, a data set of the Hub"
         )
     if not 0 <= test_fraction < 1:
         raise ValueError(f"expected test_fraction in [0, 1), a share of the classes; got {test_fraction}")

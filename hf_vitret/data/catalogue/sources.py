@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections import Counter
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..images import IMAGE_SUFFIXES
 from ..schema import SPLITS, name_some
+from .text_tables import read_text_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 logger = logging.getLogger(__name__)
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 # A folder of these and of no loose images is a data set in the Hub's layout.
 HUB_SUFFIXES = (".parquet", ".arrow", ".csv", ".json", ".jsonl", ".tar")
 SPLIT_WORDS = frozenset({"test", "val", "valid", "validation", "query", "gallery"})
@@ -99,20 +98,30 @@ def read_folder(root: Path, image_column: str, label_column: str) -> dict[str, D
 
 
 def read_table(table: Path, image_column: str, label_column: str) -> dict[str, Dataset]:
-    """Read a CSV, TSV or Parquet file of paths relative to the file, or (Parquet) of encoded images.
+    """Read a CSV, TSV, JSON Lines or Parquet file of paths relative to the file, or (Parquet) of encoded images.
 
-    All of a CSV is read as text: a class "007" stays "007", a class "None" is a class, an empty cell is
-    missing.
+    All of a CSV or TSV file is read as text: a class "007" stays "007", a class "None" is a class, an empty cell is
+    missing (`read_text_table`).
+
+    Args:
+        table: The file; its suffix is one of `TABLE_SUFFIXES`.
+        image_column: Column of the paths or images.
+        label_column: Column of the classes.
+
+    Returns:
+        `train` with the columns as they are, the paths made absolute; of a table of paths, only the images, the labels
+        and `image_id`: the table's own, else the relative paths.
 
     Raises:
-        ValueError: A column is missing, a path is empty, occurs twice, or leads to no file.
+        ValueError: The file is no such table, a column is missing, or a path is empty, occurs twice, or leads to no
+            file.
     """
     from datasets import Dataset, Features, Image, Value
 
     if table.suffix.lower() == ".parquet":
         dataset = Dataset.from_parquet(str(table))
     else:
-        dataset = Dataset.from_dict(_read_cells(table))
+        dataset = Dataset(read_text_table(table))
     require_columns(dataset, {"image": image_column, "label": label_column}, str(table))
     if dataset.features[image_column] in (Value("string"), Value("large_string"), Value("null")):
         paths = dataset[image_column][:]
@@ -128,22 +137,6 @@ def read_table(table: Path, image_column: str, label_column: str) -> dict[str, D
             rows["image_id"], features["image_id"] = paths, Value("string")
         dataset = Dataset.from_dict(rows, features=Features(features))
     return {"train": dataset}
-
-
-def _read_cells(table: Path) -> dict[str, list[str | None]]:
-    """Read a CSV or TSV file as text: column -> cells, None where a cell is empty."""
-    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
-    with table.open(encoding="utf-8-sig", newline="") as lines:  # "-sig": Excel starts a CSV with a mark
-        reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-        try:
-            rows = list(reader)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{table}, after line {reader.line_num}: not CSV in UTF-8 ({error})") from error
-    names = list(reader.fieldnames or [])
-    uneven = [row for row, cells in enumerate(rows) if None in cells or None in cells.values()]
-    if uneven:
-        raise ValueError(f"{table}: rows {name_some(uneven)} have not as many cells as the header: {len(names)}")
-    return {name: [row[name] or None for row in rows] for name in names}
 
 
 def check_paths(paths: list[str | None], table: Path) -> None:

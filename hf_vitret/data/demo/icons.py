@@ -215,8 +215,8 @@ def load_icons(
             "hf_vitret_icons"`.
 
     Returns:
-        A `DatasetDict` with `train` and `test`, or `train` alone with `test_fraction=0`; `label` is a `ClassLabel` with the concepts, `image_id` is
-        qtawesome's name of the icon, as "fa6s.house".
+        A `DatasetDict` with `train` and `test`, or `train` alone with `test_fraction=0`; `label` is a `ClassLabel` with
+        the concepts, `image_id` is qtawesome's name of the icon, such as "fa6s.house".
 
     Raises:
         ModuleNotFoundError: qtawesome is not installed.

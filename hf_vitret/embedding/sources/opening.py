@@ -34,9 +34,9 @@ def open_source(
 
     Args:
         images: One of: a folder with images at any depth, or with Parquet files of encoded images, or with tar
-            archives (WebDataset); a pattern of such files as `photos/**/*.jpg`; a CSV, TSV or Parquet file with a
-            column of paths, relative to the file; a Parquet file with a column of encoded images; a tar archive; or
-            the id of a data set on the Hub, which is streamed.
+            archives (WebDataset); a pattern of such files as `photos/**/*.jpg`; a CSV, TSV, JSON Lines or Parquet file
+            with a column of paths, relative to the file; a Parquet file with a column of encoded images; a tar archive;
+            or the id of a data set on the Hub, which is streamed.
         shard_size: Images of a folder, or rows of a table, in one shard of embeddings. A tar archive, a Parquet file
             of images, and each file of a data set on the Hub is one shard, whatever its size.
         image_column: Column of the images or paths. `None`: `image`, `path` or `file_name`, the first that is there.

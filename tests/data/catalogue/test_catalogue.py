@@ -1,6 +1,7 @@
 """The user's own images in each form they come in, and each way in which they are wrong."""
 
 import csv
+import json
 import logging
 
 import numpy as np
@@ -289,6 +290,46 @@ def test_missing_columns_list_those_there_are(write_csv):
         load(table, image_column="file")
 
 
+def write_jsonl(table, rows):
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return table
+
+
+def test_jsonl(tmp_path, write_images):
+    write_images(tmp_path, FILES)
+    rows = [{"image": file, "label": file.split("/")[0], "price": row} for row, file in enumerate(FILES)]
+    dataset = load(write_jsonl(tmp_path / "table.jsonl", rows))
+    assert labels_by_id(dataset) == expected_halves({row["image"]: row["label"] for row in rows})
+    assert np.asarray(dataset["test"][0]["image"]).shape == (8, 8, 3)
+
+
+def test_jsonl_with_numbers_for_classes_and_ids_of_its_own(tmp_path, write_images):
+    write_images(tmp_path, FILES)
+    number_of = {"cup": 10, "fan": 9, "mug": -1, "sofa": 7}
+    rows = [{"image_id": row, "photo": file, "kind": number_of[file.split("/")[0]]} for row, file in enumerate(FILES)]
+    dataset = load(write_jsonl(tmp_path / "table.jsonl", rows), image_column="photo", label_column="kind")
+    assert dataset["train"].features["label"].names == ["-1", "7", "9", "10"]
+    assert labels_by_id(dataset) == expected_halves({str(row["image_id"]): str(row["kind"]) for row in rows})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"image": "cup/0.jpg"}, {"image": "cup/1.jpg", "label": "cup"}], r"column 'label' is null in 1 rows: 0"),
+        ([{"image": "cup/0.jpg", "label": 0.5}], r"column 'label' is float64; expected text, whole numbers"),
+        ([{"image": "cup/0.jpg", "label": 1}, {"image": "cup/1.jpg", "label": "cup"}], "line 2: column 'label' is"),
+        ([{"image": "cup/0.jpg", "label": 1}, {"label": 1}], r"the image path is missing in rows 1;"),
+        ([{"image": "cup/9.jpg", "label": 1}], r"1 of 1 images are not there: cup/9.jpg. Paths are taken relative"),
+        ([{"image": ["cup/0.jpg"], "label": 1}], r"column 'image' is .*; expected Image"),
+        ([{"image": "cup/0.jpg", "klass": 1}], r"no column 'label'; it has image, klass. Name the label column"),
+    ],
+)
+def test_jsonl_that_is_wrong(tmp_path, write_images, rows, message):
+    write_images(tmp_path, FILES)
+    with pytest.raises(ValueError, match=message):
+        load(write_jsonl(tmp_path / "table.jsonl", rows))
+
+
 @pytest.mark.parametrize("form", ["paths", "bytes", "struct", "image"])
 def test_parquet(tmp_path, write_images, draw, form):
     labels = [name.split("/")[0] for name in FILES]
@@ -311,7 +352,7 @@ def test_parquet(tmp_path, write_images, draw, form):
 
 def test_a_file_that_is_no_table(tmp_path, write_images):
     write_images(tmp_path, ["cup.jpg"])
-    with pytest.raises(ValueError, match=r"expected a folder, or a table \(.csv, .tsv, .parquet\); got '.jpg'"):
+    with pytest.raises(ValueError, match=r"expected a folder, or a table \(.csv, .tsv, .jsonl, .parquet\); got '.jpg'"):
         load(tmp_path / "cup.jpg")
 
 
