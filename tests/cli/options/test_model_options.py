@@ -94,7 +94,7 @@ def test_then_its_folder(loaded: list[Any], tmp_path: Path) -> None:
         (
             identity(None),
             "/nowhere/at all",
-            "^expected --model: the model of the index, user/model, .* /nowhere/at all",
+            "^expected --model: the model of the index, user/model, .* /nowhere/at",
         ),
     ],
 )

@@ -27,7 +27,7 @@ def test_a_size_is_read(text: str, num_bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["2", "2.5", "", "GiB", "-1GiB", "1e3MB", "2 GiB 3 MB", "2GX", "0MB", "0.1B", "1,5GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ArgumentTypeError, match="^expected a size .*; got "):
+    with pytest.raises(ArgumentTypeError, match=r"^expected a size .*; got "):
         size(text)
 
 

@@ -65,7 +65,7 @@ def test_what_does_not_go_together_is_refused(line: list[str], others: dict[str,
 
 
 def test_an_index_without_rates_says_how_it_gets_them() -> None:
-    with pytest.raises(ValueError, match="expected an index with match rates.* --calibration .*--min_score"):
+    with pytest.raises(ValueError, match=r"expected an index with match rates.* --calibration .*--min_score"):
         lowest_score(read("--false_match_rate", "0.01"), index(None))
 
 
