@@ -241,6 +241,30 @@ def test_a_whole_folder_without_bad_images_is_what_leaving_them_out_makes(prepar
     assert prepare_dataset(make_dataset(), prepared, **SETTINGS, on_bad_image="skip") == prepared
 
 
+def test_only_skip_may_follow_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = make_split("train", NUM_TRAIN, Value("int64"))
+    rows = split.cast_column("image", datasets.Image(decode=False)).to_list()
+    rows[301]["image"]["bytes"] = b"gone"
+    source = {"train": datasets.Dataset.from_list(rows, features=split.features)}
+    error, skip = ({**SETTINGS, "on_bad_image": way} for way in ("error", "skip"))
+    with pytest.raises(ValueError, match="1 images cannot be read: row 301"):
+        prepare_dataset(source, tmp_path / "out", **error)
+    with pytest.raises(ValueError, match="prepared with other settings: short_side 16, now 17. Repeat"):
+        prepare_dataset(source, tmp_path / "out", **{**skip, "short_side": 17})
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "write_manifest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_dataset(source, tmp_path / "out", **skip)
+    with pytest.raises(ValueError, match="other settings: on_bad_image 'skip', now 'error'. Repeat"):
+        prepare_dataset(source, tmp_path / "out", **error)  # the begun folder has left an image out
+    prepare_dataset(source, tmp_path / "out", **skip)
+    assert [one["row"] for one in read_manifest(tmp_path / "out")["splits"]["train"]["skipped"]] == [301]
+
+
 # --- what it refuses
 
 
