@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="sentence_transformers: a second copy of the weights, and no code of the checkpoint's; default: where its "
         "own modules can do what the model does",
     )
-    how.add_argument("--dynamic_size", action="store_true", help="onnx: images of any size")
+    how.add_argument("--dynamic_size", action="store_true", default=None, help="onnx: images of any size")
     how.add_argument("--title", help="space: its title; default: what the data set is called")
     how.add_argument("--repository", metavar="USER/NAME", help="space: where the checkpoint is on the Hub")
     how.add_argument("--model_revision", help="space: its commit or tag there; default: main")
@@ -107,8 +107,12 @@ def _check(options: Namespace) -> ChosenData | None:
     needed |= dict.fromkeys(OF_SPACE, ("space",))
     needed |= {"device": ("onnx", "int8")}
     for name, kinds in needed.items():
-        if getattr(options, name) not in (None, False) and not any(getattr(options, kind) for kind in kinds):
+        if getattr(options, name) is not None and not any(getattr(options, kind) for kind in kinds):
             raise ValueError(f"expected --{kinds[0]} with --{name}, which is a setting of it; give both, or neither")
+    if options.model_revision is not None and options.repository is None:
+        raise ValueError("expected --repository with --model_revision, which is a setting of it; give both, or neither")
+    if options.num_images is not None and options.num_images < 1:
+        raise ValueError(f"expected --num_images of 1 or more; got {options.num_images}")
     given = [name for name in DataOptions.__dataclass_fields__ if getattr(options, name) is not None]
     if options.data is None:
         if options.space or given:
@@ -135,7 +139,7 @@ def _export_graphs(
     from ...inference.load_model import load_model
 
     model: Any = load_model(folder, device=options.device)
-    path = export_onnx(model, folder / "onnx", dynamic_size=options.dynamic_size, quantize_int8=options.int8)
+    path = export_onnx(model, folder / "onnx", dynamic_size=bool(options.dynamic_size), quantize_int8=options.int8)
     names = [path, *([path.with_name(INT8_NAME)] if options.int8 else [])]
     lines += [("Wrote", str(name)) for name in names]
     facts["files"] += [str(name) for name in names]

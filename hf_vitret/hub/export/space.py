@@ -69,7 +69,8 @@ def write_space(
     check_is_checkpoint(Path(folder))
     if not 1 <= len(dataset) <= MAX_INDEXED:
         raise ValueError(
-            f"expected 1 to {MAX_INDEXED} images to search; got {len(dataset)}. Pass a part with dataset.select(...)"
+            f"expected 1 to {MAX_INDEXED} images to search; got {len(dataset)}. Pass a part, with "
+            "dataset.select(...) or by --num_images of hf-vitret export"
         )
     space = Path(folder) / SPACE_FOLDER
     space.mkdir(exist_ok=True)
