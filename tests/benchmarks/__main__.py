@@ -6,8 +6,8 @@ a table, and `ratios.png` its ratios. A benchmark that is not run again keeps wh
 `python -m tests.benchmarks.claims`, what models score after the paper's and other recipes, takes hours and is not among
 them.
 
-Usage: python -m tests.benchmarks [loss_step "evaluation --rivals" ...] [--output_dir outputs/benchmarks]
-       [--report_only]
+Usage: python -m tests.benchmarks [training.loss_step "evaluation.evaluation --rivals" ...] [--report_only]
+       [--output_dir outputs/benchmarks]
 """
 
 import argparse
@@ -22,36 +22,36 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .environment import ROOT, environment
-from .figures import FIGURES_FILE
-from .report import draw_ratios, tables, write_aside
+from .harness.environment import ROOT, environment
+from .harness.figures import FIGURES_FILE
+from .harness.report import draw_ratios, tables, write_aside
 
 BENCHMARKS = {
-    "import_time": [],
-    "loss_step": [],
-    "evaluation": ["--full"],
-    "sharded_evaluation": [],
-    "search": [],
-    "index_build": [],
-    "serve_load": [],
-    "serve_malformed": [],
-    "embed_throughput": [],
-    "embed_kills": [],
-    "revisited": [],
-    "post_processing": [],
-    "training_rivals": [],
-    "step_memory": [],
-    "image_pipeline": [],
-    "data_wait": [],
-    "resident_memory": [],
-    "doctor": [],
-    "distributed_gradient": [],
-    "gradient_caching": [],
-    "kill_and_resume": [],
-    "push_speed": [],
-    "load_time": [],
-    "onnx_speed": [],
-    "dinov2_small": [],
+    "models.import_time": [],
+    "training.loss_step": [],
+    "evaluation.evaluation": ["--full"],
+    "evaluation.sharded_evaluation": [],
+    "search.search": [],
+    "search.index_build": [],
+    "search.serve_load": [],
+    "search.serve_malformed": [],
+    "search.embed_throughput": [],
+    "search.embed_kills": [],
+    "evaluation.revisited": [],
+    "search.post_processing": [],
+    "training.training_rivals": [],
+    "training.step_memory": [],
+    "data.image_pipeline": [],
+    "data.data_wait": [],
+    "data.resident_memory": [],
+    "data.doctor": [],
+    "training.distributed_gradient": [],
+    "training.gradient_caching": [],
+    "training.kill_and_resume": [],
+    "models.push_speed": [],
+    "models.load_time": [],
+    "models.onnx_speed": [],
+    "models.dinov2_small": [],
 }
 
 

@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..environment import ROOT, environment
-from ..report import write_aside
+from ..harness.environment import ROOT, environment
+from ..harness.report import write_aside
 from .perform import is_made, perform_all, read_facts
 from .plots import draw_dimensions, draw_lengths, draw_spreads, paper_studies
 from .run import Run

@@ -14,7 +14,7 @@ from hf_vitret.data.images import read_image
 from hf_vitret.data.schema import column_values
 from hf_vitret.training.batches.transforms import TrainTransform
 
-from ..development_data import EMOJI
+from ..harness.development_data import EMOJI
 
 
 @functools.cache

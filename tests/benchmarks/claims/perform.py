@@ -21,9 +21,9 @@ from hf_vitret import ViTRetModel, embed_images, measure_spread, short_vectors
 from hf_vitret.data.schema import column_values
 from hf_vitret.evaluation.evaluator import RetrievalEvaluator
 
-from ..development_data import WEIGHTS
-from ..environment import environment
-from ..report import write_aside
+from ..harness.development_data import WEIGHTS
+from ..harness.environment import environment
+from ..harness.report import write_aside
 from .images import load, some_classes
 from .rivals import RIVALS, RivalSetting
 from .run import OURS, Run

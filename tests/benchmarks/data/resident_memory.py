@@ -5,7 +5,7 @@ The loader is `RetrievalTrainer`'s own, without workers. Linux only: `RssAnon` i
 `VmRSS` counts the pages of mapped Parquet or Arrow files too, which belong to the kernel's cache and go when memory is
 short.
 
-Usage: python -m tests.benchmarks.resident_memory [--images 20000]
+Usage: python -m tests.benchmarks.data.resident_memory [--images 20000]
 """
 
 import argparse
@@ -21,8 +21,8 @@ from transformers import ViTConfig
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.preparation.prepare import prepare_dataset
 
-from .figures import Figure, record
-from .resident import resident
+from ..harness.figures import Figure, record
+from ..harness.resident import resident
 
 EPOCHS, EVERY, BATCH = 3, 1_000, 64
 IMAGES_PER_CLASS = 10

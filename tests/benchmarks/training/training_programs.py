@@ -17,8 +17,8 @@ from transformers import AutoModel, PreTrainedModel, TrainerCallback
 from hf_vitret import RetrievalLoss, RetrievalTrainer, RetrievalTrainingArguments, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.schema import column_values
 
-from .development_data import DATA, EMOJI, WEIGHTS
-from .turns import WARM_UP, Turn
+from ..harness.development_data import DATA, EMOJI, WEIGHTS
+from ..harness.turns import WARM_UP, Turn
 
 BATCH, IMAGES_PER_CLASS, SIDE, RESIZED = 64, 4, 98, 112
 LEARNING_RATE, WEIGHT_DECAY = 3e-5, 5e-4

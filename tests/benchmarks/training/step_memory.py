@@ -12,7 +12,7 @@ is the largest resident size during the measured steps (VmHWM, reset before them
 all that the trainer and the loss keep, and the gradients and activations of both. The memory's own rows and labels are
 subtracted. glibc is told to give freed memory back at once, else the figures depend on what it holds on to.
 
-Usage: python -m tests.benchmarks.step_memory [--sides 98 224] [--repeats 3] [--threads 2] [--attention eager]
+Usage: python -m tests.benchmarks.training.step_memory [--sides 98 224] [--repeats 3] [--threads 2] [--attention eager]
        [--float32]
 """
 
@@ -35,8 +35,8 @@ from transformers import Dinov2Config, TrainerCallback
 
 from hf_vitret import RetrievalLoss, RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel
 
-from .figures import Figure, record
-from .resident import MIB, reset_peak, resident
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, reset_peak, resident
 
 BATCH, CLASSES, IMAGES_PER_CLASS = 64, 32, 4
 MEMORY, DIM, MEMORY_CLASSES = 59_551, 384, 11_318  # Stanford Online Products, as in the paper

@@ -7,7 +7,7 @@
 All in one process, in turn, round by round: a machine whose speed drifts is the same for each. Last, that the loop's
 vectors are those of the bare backbone (least cosine).
 
-Usage: python -m tests.benchmarks.embed_throughput [--images 256] [--rounds 3] [--batch_size 32] [--dtype auto]
+Usage: python -m tests.benchmarks.search.embed_throughput [--images 256] [--rounds 3] [--batch_size 32] [--dtype auto]
 """
 
 import argparse
@@ -30,8 +30,8 @@ from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.write_embeddings import write_embeddings
 from hf_vitret.hub.export.sentence_transformers_files import write_sentence_transformers
 
-from .development_data import WEIGHTS
-from .figures import Figure, record
+from ..harness.development_data import WEIGHTS
+from ..harness.figures import Figure, record
 
 TARGET = 0.95
 BARE, OURS = "bare forward", "hf-vitret embed"

@@ -11,7 +11,7 @@ function; a third way, its backend to positions, takes the same entry, and is wh
 take turns, search by search, each at another place in the queries: one who asks what was asked a moment ago finds the
 vectors in the processor's caches, which is no search that a user makes.
 
-Usage: python -m tests.benchmarks.index_build [--vectors 1000000] [--kinds auto ivfpq] [--threads 2]
+Usage: python -m tests.benchmarks.search.index_build [--vectors 1000000] [--kinds auto ivfpq] [--threads 2]
 """
 
 import argparse
@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import Figure, record
-from .resident import resident
+from ..harness.figures import Figure, record
+from ..harness.resident import resident
 
 DIM, K = 128, 10
 PER_SHARD, PER_CLUSTER, SPREAD = 50_000, 50, 0.9
@@ -150,7 +150,7 @@ def main() -> None:
         np.save(folder / "exact.npy", exact_ids(source, queries).astype("U32"))
         print(f"{options.vectors:,} x {DIM} in {num_clusters:,} clusters, {options.threads} threads\n")
         for kind in options.kinds:
-            command = [sys.executable, "-m", "tests.benchmarks.index_build", "--threads", str(options.threads)]
+            command = [sys.executable, "-m", "tests.benchmarks.search.index_build", "--threads", str(options.threads)]
             run = subprocess.run(
                 [*command, "--build", str(source), str(folder / kind), kind], check=True, capture_output=True, text=True
             )

@@ -1,6 +1,6 @@
 """The doctor on 20,000 JPEG images of about 400 pixels: seconds, peak memory, and whether it finds what was planted.
 
-    python -m tests.benchmarks.doctor [--num_images 20000]
+    python -m tests.benchmarks.data.doctor [--num_images 20000]
 
 Bar: under 3 minutes and under 1 GB on 2 cores. The images are drawn first, which takes longer and is not measured. The
 doctor runs as a process of its own, with its files read from a warm cache; its memory is the peak of the resident set
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 MAX_SECONDS, MAX_MIB = 180, 1_000
 PER_CLASS = 5
@@ -31,7 +31,7 @@ NUM_BLANK = 200  # one file under as many names: twenty thousand pairs
 RUN = """
 import sys
 from hf_vitret.cli.main import main
-from tests.benchmarks.resident import MIB, resident
+from tests.benchmarks.harness.resident import MIB, resident
 status = main(sys.argv[1:])
 print("VmHWM, MiB", resident("VmHWM") / MIB)
 sys.exit(status)
@@ -126,7 +126,7 @@ def main() -> None:
         files = [path for path in folder.rglob("*") if path.is_file()]
         kib = sum(path.stat().st_size for path in files) / len(files) / 1_024
         print(f"{len(files):,} images, {kib:.0f} KiB each, {len(planted):,} defects planted; {os.cpu_count()} cores")
-        command = ["doctor", "catalogue", "--data_dir", str(folder), "--output_dir", str(output)]
+        command = ["doctor", str(folder), "--output_dir", str(output)]
         environment = {**os.environ, "HF_DATASETS_CACHE": f"{temporary}/cache", "HF_DATASETS_OFFLINE": "1"}
         start = time.perf_counter()
         result = subprocess.run(

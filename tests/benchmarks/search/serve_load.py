@@ -5,7 +5,7 @@ at once each upload one after another over a connection of their own; an answer 
 image itself. Clients and server share the CPUs. Memory is the server's resident size (Linux only): after a first 5 % of
 the searches, at the half and at the end; the second half may add 5 %.
 
-Usage: python -m tests.benchmarks.serve_load [--searches 2000] [--clients 32] [--image_size 224] [--tiny]
+Usage: python -m tests.benchmarks.search.serve_load [--searches 2000] [--clients 32] [--image_size 224] [--tiny]
 """
 
 import argparse
@@ -25,9 +25,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from .development_data import WEIGHTS
-from .figures import Figure, record
-from .resident import MIB, resident
+from ..harness.development_data import WEIGHTS
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, resident
 
 NUM_IMAGES, SIDE = 64, 448
 MOST_GROWTH = 1.05
@@ -69,7 +69,7 @@ def write_index(folder: Path, image_size: int, is_tiny: bool) -> None:
 @contextmanager
 def running_server(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
     """Run the command, and return the address and the number of its process; it must end well."""
-    command = [sys.executable, "-m", "hf_vitret.cli.main", "serve", str(folder / "index")]
+    command = [sys.executable, "-m", "hf_vitret", "serve", str(folder / "index")]
     command += ["--model", str(folder / "model"), "--image_dir", str(folder / "photos"), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -3,7 +3,7 @@
 60,502 x 384 embeddings of 11,316 classes, leave-one-out: R@1, 10, 100 and 1000, MAP@R and R-precision, as
 `RetrievalTrainer` computes them; the processes meet over gloo. In turn, and the metrics must be equal to the last bit.
 
-Usage: python -m tests.benchmarks.sharded_evaluation [--items 60502] [--repeats 2]
+Usage: python -m tests.benchmarks.evaluation.sharded_evaluation [--items 60502] [--repeats 2]
 """
 
 import argparse
@@ -23,8 +23,8 @@ from datasets import Dataset
 from hf_vitret import RetrievalEvaluator
 from hf_vitret.training.distributed.sharded_evaluation import ShardedEmbeddings, Shares
 
+from ..harness.figures import Figure, record
 from .evaluation import SOP_CLASSES, SOP_SIZE, SPREADS, unit_embeddings
-from .figures import Figure, record
 
 BAR = 1.7
 
@@ -60,7 +60,9 @@ def run(num_processes: int, num_items: int, distribution: str) -> dict:
             command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={num_processes}", "-m"]
         options = ["--items", str(num_items), "--distribution", distribution, "--result", str(result)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run([*command, "tests.benchmarks.sharded_evaluation", *options], env=environment, check=True)
+        subprocess.run(
+            [*command, "tests.benchmarks.evaluation.sharded_evaluation", *options], env=environment, check=True
+        )
         return json.loads(result.read_text())
 
 

@@ -1,6 +1,6 @@
 """Time and memory of one step against a full cross-batch memory: bare products, ours, and the other ways.
 
-Run from the project root: ``python -m tests.benchmarks.loss_step [--threads 2] [--repeats 21]``.
+Run from the project root: ``python -m tests.benchmarks.training.loss_step [--threads 2] [--repeats 21]``.
 
 Batch 64, memory 59,551 x 384 (the paper's for Stanford Online Products), float32, forward and backward. The
 bare products are the two no implementation can do without, ``64x384 @ 384x59551`` and
@@ -27,8 +27,8 @@ from torch import Tensor
 
 from hf_vitret.losses import ContrastiveLoss
 
-from .figures import Figure, record
-from .resident import reset_peak, resident
+from ..harness.figures import Figure, record
+from ..harness.resident import reset_peak, resident
 
 BATCH, MEMORY, DIM, CLASSES = 64, 59_551, 384, 11_318
 MARGIN = 0.5

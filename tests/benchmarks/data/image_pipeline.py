@@ -12,7 +12,7 @@ gives a batch of eight, in turn with the others, in this process, held to one co
 
 Linux only (a process is held to a core by `sched_setaffinity`).
 
-Usage: python -m tests.benchmarks.image_pipeline [--repeats 30]
+Usage: python -m tests.benchmarks.data.image_pipeline [--repeats 30]
 """
 
 import argparse
@@ -36,7 +36,7 @@ from hf_vitret.data.preparation.prepare import prepare_dataset
 from hf_vitret.training.batches.training_images import Draw, TrainingImages, collate
 from hf_vitret.training.batches.transforms import TrainTransform
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 SIZE, QUALITY, NUM_IMAGES, WARM_UP = (1366, 1024), 85, 8, 3
 RESIZED, CROP = 256, 224

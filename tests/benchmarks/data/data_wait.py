@@ -4,7 +4,7 @@ A ViT-S/16 with random weights at 224 px in float32, batches of 32, on two cores
 on a CPU: from JPEG photographs of 1,366 x 1,024 pixels, from the same with one worker, and from the Parquet that
 `prepare` makes of them at a short side of 256.
 
-Usage: python -m tests.benchmarks.data_wait [--steps 5]
+Usage: python -m tests.benchmarks.data.data_wait [--steps 5]
 """
 
 import argparse
@@ -19,7 +19,7 @@ from transformers import ViTConfig
 from hf_vitret import RetrievalTrainer, RetrievalTrainingArguments, ViTRetConfig, ViTRetModel, load_retrieval_dataset
 from hf_vitret.data.preparation.prepare import prepare_dataset
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 from .image_pipeline import CROP, RESIZED, photograph, retrieval_dataset
 
 BAR = 0.03

@@ -9,7 +9,7 @@ Diffusion costs what its walks reach. `diffusion, clusters` walks on those lists
 one graph` every item's last neighbour is a random one: the walk reaches all items, which is the worst that can come,
 and the queries are fewer (`--walks`).
 
-    python -m tests.benchmarks.post_processing [--gallery 1000000] [--queries 300] [--walks 32]
+    python -m tests.benchmarks.search.post_processing [--gallery 1000000] [--queries 300] [--walks 32]
 
 Every case runs in a process of its own. Its memory is the peak of the resident set during the call (VmHWM, reset just
 before it: Linux only) less the resident set at its start: embeddings and lists do not count, results do. Two threads.
@@ -27,8 +27,8 @@ from hf_vitret.search.reranking.diffusion import Diffusion
 from hf_vitret.search.reranking.query_expansion import augment_database, expand_queries
 from hf_vitret.search.reranking.reciprocal_reranking import rerank_reciprocal
 
-from .figures import Figure, record
-from .resident import MIB, reset_peak, resident
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, reset_peak, resident
 
 DIM, CLUSTER, K = 128, 1_000, 50
 EXPANSION, AUGMENTATION, RERANKED = 50, 10, 100

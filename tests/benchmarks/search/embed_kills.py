@@ -4,7 +4,7 @@ The folder is killed again and again until it was killed as often as asked for; 
 compared with one that was never stopped, and a new one is begun. Archives, a table and a folder of images take turns,
 as do the ways to store vectors; in every third round of them two processes share the work, killed together.
 
-Usage: python -m tests.benchmarks.embed_kills [--kills 20] [--seed 0]
+Usage: python -m tests.benchmarks.search.embed_kills [--kills 20] [--seed 0]
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from hf_vitret import ViTRetConfig, ViTRetModel
 from tests.embedding.photographs import all_bytes, write_photos
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 BACKBONE = {
     "model_type": "vit",
@@ -51,8 +51,8 @@ def write_inputs(folder: Path) -> dict[str, str]:
 
 
 def start(inputs: Path, images: str, output_dir: Path, processes: int) -> list[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "hf_vitret.cli.main", "embed", inputs / "model", inputs / images]
-    command += ["--output_dir", output_dir, "--shard_size", str(SHARD_SIZE), "--batch_size", "16", "--json"]
+    command = [sys.executable, "-m", "hf_vitret", "embed", inputs / images, "--model", inputs / "model"]
+    command += ["--output_dir", output_dir, "--images_per_shard", str(SHARD_SIZE), "--batch_size", "16", "--json"]
     command += ["--file_format", "npy"] if images == "tars" else []
     command += ["--stored_dtype", "int8"] if images == "table.csv" else []
     started = []

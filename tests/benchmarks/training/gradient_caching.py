@@ -5,7 +5,7 @@ dropout and drop-path on. All-reduces: DDP on two processes (gloo), counted by a
 resident peak of a step of the trainer's own (memory of 59,551, KoLeo, AdamW, bf16 where the CPU is fast in it), each in
 a fresh process, for the effective batch in micro-batches and for the micro-batch alone.
 
-Usage: python -m tests.benchmarks.gradient_caching [--batch 1024] [--micro_batch 32] [--rounds 3]
+Usage: python -m tests.benchmarks.training.gradient_caching [--batch 1024] [--micro_batch 32] [--rounds 3]
 """
 
 import argparse
@@ -32,9 +32,9 @@ from hf_vitret.training.steps.gradient_caching import CachedBatch
 from tests.training.distributed.all_reduce_run import Counter
 from tests.training.distributed.forked import Run, launch
 
-from .development_data import DATA, EMOJI, WEIGHTS
-from .figures import Figure, record
-from .resident import MIB, reset_peak, resident
+from ..harness.development_data import DATA, EMOJI, WEIGHTS
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, reset_peak, resident
 
 SIDE, DIM, MEMORY = 98, 384, 59_551
 ERROR_BAR, MEMORY_BAR = 1e-5, 1.15
@@ -86,7 +86,7 @@ def count_all_reduces(folder: str, batch: int, micro_batch: int) -> None:
 def all_reduces(batch: int, micro_batch: int) -> int:
     """Count on two processes."""
     with tempfile.TemporaryDirectory() as folder:
-        launch(Run("tests.benchmarks.gradient_caching:count_all_reduces", [folder, batch, micro_batch], 2))
+        launch(Run("tests.benchmarks.training.gradient_caching:count_all_reduces", [folder, batch, micro_batch], 2))
         return int(json.loads((Path(folder) / "counts-0.json").read_text())[0])
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     }
     for _ in range(options.rounds):
         for batch, found in peaks.items():
-            command = [sys.executable, "-m", "tests.benchmarks.gradient_caching", "--measure", str(batch)]
+            command = [sys.executable, "-m", "tests.benchmarks.training.gradient_caching", "--measure", str(batch)]
             command += ["--micro_batch", str(options.micro_batch)]
             result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
             found.append(float(result.stdout.splitlines()[-1]))

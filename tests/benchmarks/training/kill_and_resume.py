@@ -5,7 +5,7 @@ writing or removing a checkpoint. What is compared: every weight, the memory wit
 and every number that was logged. The runs have dropout and drop-path, augmentation, a memory that wraps, a momentum
 encoder, workers, gradient caching or accumulation, one process or two (tests/training/checkpoints/resume_run.py).
 
-Usage: python -m tests.benchmarks.kill_and_resume [--kills 20] [--seed 0]
+Usage: python -m tests.benchmarks.training.kill_and_resume [--kills 20] [--seed 0]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.training.checkpoints import resume_run
 from tests.training.checkpoints.test_resume import RUN, VARIANTS
 from tests.training.distributed.forked import Run, launch
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 
 def digests(folder: Path) -> list[Any]:

@@ -1,8 +1,8 @@
 """Time `publish_checkpoint` against a bare `upload_folder` of the same files, to the Hub stand-in, in turn.
 
-Run it with `python -m tests.benchmarks.push_speed`. The checkpoint is a DeiT-S with random weights, some 90 MB. Both
-make the repository and upload everything: the storage is emptied before each push. What a release is checked for, the
-tag and the questions that make a push safe to repeat are part of the first.
+Run it with `python -m tests.benchmarks.models.push_speed`. The checkpoint is a DeiT-S with random weights, some 90 MB.
+Both make the repository and upload everything: the storage is emptied before each push. The checks of a release, its
+tag and the requests that make a push safe to repeat are part of the first.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.hub_stand_in.stand_in import running_hub
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 LIMIT = 1.3
 CLIENT = """

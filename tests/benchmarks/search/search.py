@@ -4,7 +4,7 @@
 compute in float32, so that two items whose scores differ by less than its rounding may stand in either order: those
 are counted, and compared by their exact scores.
 
-Usage: python -m tests.benchmarks.search [--queries 10000] [--gallery 1000000] [--repeats 2]
+Usage: python -m tests.benchmarks.search.search [--queries 10000] [--gallery 1000000] [--repeats 2]
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 
 from hf_vitret import nearest_neighbors
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 DIM, K = 128, 100
 BAR = 1.5

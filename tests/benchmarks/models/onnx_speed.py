@@ -3,7 +3,7 @@
 All of them embed the same uint8 images of 224 px, with as many threads, in turn: a machine whose speed drifts is the
 same for each. Beside the speed, what the graphs cost: the cosine of their embeddings to torch's, and the bytes.
 
-Usage: python -m tests.benchmarks.onnx_speed
+Usage: python -m tests.benchmarks.models.onnx_speed
 """
 
 import argparse
@@ -20,8 +20,8 @@ from hf_vitret import ViTRetConfig, ViTRetModel
 from hf_vitret.hub.export.onnx_encoder import OnnxEncoder
 from hf_vitret.hub.export.onnx_graph import INT8_NAME, export_onnx
 
-from .development_data import WEIGHTS
-from .figures import Figure, record
+from ..harness.development_data import WEIGHTS
+from ..harness.figures import Figure, record
 
 BATCHES = (1, 32)
 TORCH = "torch float32"

@@ -3,7 +3,7 @@
 Files that are cut short, changed, of other formats, of random bytes or of a size that would not fit into memory; and
 bodies that are no forms. The server is a process of its own, of a tiny model; its resident size is Linux only.
 
-Usage: python -m tests.benchmarks.serve_malformed [--uploads 200] [--seed 0]
+Usage: python -m tests.benchmarks.search.serve_malformed [--uploads 200] [--seed 0]
 """
 
 import argparse
@@ -17,8 +17,8 @@ import httpx
 
 from tests.workflows.serving.malformed import malformed_uploads, multipart_bodies
 
-from .figures import Figure, record
-from .resident import MIB, resident
+from ..harness.figures import Figure, record
+from ..harness.resident import MIB, resident
 from .serve_load import running_server, write_index
 
 

@@ -7,7 +7,7 @@ direct one with `numpy.isin` for the `numpy.in1d` that NumPy 2.4 no longer has.
 
 Then from embeddings, with the million distractors in chunks, against a product and a sort of the whole.
 
-Usage: python -m tests.benchmarks.revisited [--distractors 1000000] [--repeats 3]
+Usage: python -m tests.benchmarks.evaluation.revisited [--distractors 1000000] [--repeats 3]
 """
 
 import argparse
@@ -22,7 +22,7 @@ from hf_vitret.data.landmarks.revisited_ground_truth import RevisitedGroundTruth
 from hf_vitret.evaluation.revisited.labelled_images import LEVELS
 from hf_vitret.evaluation.revisited.metrics import revisited_metrics, revisited_metrics_of_ranking
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 NUM_QUERIES, NUM_GALLERY, DIM = 70, 4_993, 128
 KS = (1, 5, 10)

@@ -9,7 +9,7 @@ landscape makes of it over many: the weights are drawn large, for embeddings tha
 are, and the learning rate is small. (Two processes, ten steps, at rates of 1e-4, 1e-3 and 1e-2: largest error of the
 gradient 3e-7, 4e-6 and 2e-2, in each case 2e-7 in the first step.)
 
-Usage: python -m tests.benchmarks.distributed_gradient [--steps 20] [--worlds 2 4]
+Usage: python -m tests.benchmarks.training.distributed_gradient [--steps 20] [--worlds 2 4]
 """
 
 import argparse
@@ -29,8 +29,8 @@ from transformers import TrainerCallback, ViTConfig
 from hf_vitret import RetrievalLoss, RetrievalTrainer, ViTRetConfig, ViTRetModel
 from hf_vitret.losses import CrossBatchMemory
 
-from ..training import runs
-from .figures import Figure, record
+from ...training import runs
+from ..harness.figures import Figure, record
 
 GLOBAL_BATCH, IMAGES_PER_CLASS, CLASSES = 64, 4, 24
 MEMORY = 150  # no multiple of the batch: the third step wraps

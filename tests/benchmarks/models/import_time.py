@@ -3,7 +3,7 @@
 `AutoModel` beside our import brings our model class, and with it what every model of transformers needs: what the first
 `from_pretrained` would load a moment later.
 
-Run it with `python -m tests.benchmarks.import_time`.
+Run it with `python -m tests.benchmarks.models.import_time`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from .figures import Figure, record
+from ..harness.figures import Figure, record
 
 # Each with its peer: what every configuration, and every model, of transformers' kind loads.
 STATEMENTS = {

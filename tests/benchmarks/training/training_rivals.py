@@ -22,7 +22,7 @@ What each does in a step, beside forward and backward of the backbone and AdamW:
 Each is checked while it warms up: what the backbone gets (shape, autocast), and that all its weights change. The peak
 is the largest resident size of its process (Linux only), which has imported all of the libraries, as the others have.
 
-Usage: python -m tests.benchmarks.training_rivals [--steps 25] [--workers 0] [--threads 2] [--attention eager]
+Usage: python -m tests.benchmarks.training.training_rivals [--steps 25] [--workers 0] [--threads 2] [--attention eager]
        [--float32]
 """
 
@@ -41,9 +41,10 @@ from sentence_transformers.sentence_transformer.training_args import BatchSample
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from .development_data import WEIGHTS
-from .encoded_images import EncodedImages
-from .figures import Figure, record
+from ..harness.development_data import WEIGHTS
+from ..harness.encoded_images import EncodedImages
+from ..harness.figures import Figure, record
+from ..harness.turns import Turn, take_turns
 from .training_programs import (
     BATCH,
     IMAGES_PER_CLASS,
@@ -61,7 +62,6 @@ from .training_programs import (
     run_settings,
     train_images,
 )
-from .turns import Turn, take_turns
 
 OURS, BARE = "RetrievalTrainer", "bare loop"
 BARE_BAR = 0.95

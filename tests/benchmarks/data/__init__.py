@@ -1,0 +1,1 @@
+"""Benchmarks of images, their checks and their loading."""

@@ -1,0 +1,1 @@
+"""Benchmarks of importing, loading, exporting and publishing models."""

@@ -1,0 +1,1 @@
+"""Benchmarks of embedding, indexing, searching and serving."""
