@@ -1,1 +1,1 @@
-"""A model, from its name to its vectors."""
+"""Load a model from a folder or the Hub, and embed images with it."""

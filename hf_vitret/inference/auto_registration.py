@@ -1,8 +1,8 @@
-"""Make `AutoConfig` and `AutoModel` know the model, without loading either before somebody asks for it.
+"""Register the model with `AutoConfig` and `AutoModel`, without importing them earlier than the user does.
 
-`AutoModel.register` needs the model class, and with it all of `transformers.modeling_utils`: that alone takes
-longer than `import transformers; import torch` together. So the registration waits, by an import hook, until
-transformers' own auto modules are loaded; where they are loaded already, it happens at once.
+`AutoModel.register` needs the model class, and with it all of `transformers.modeling_utils`, whose import takes longer
+than `import transformers; import torch` together. An import hook therefore delays the registration until the auto
+modules of transformers are imported. If they are imported already, the registration happens at once.
 """
 
 import importlib
@@ -36,8 +36,9 @@ def _register_model() -> None:
     ViTRetModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
 
 
-# What happens once a module has been loaded. Two steps, because our modules import transformers' auto modules
-# themselves: whichever comes first brings the other, and the registration waits for ours to be whole.
+# Function to call after each module is imported. There are two steps because the modules of this package import the
+# auto modules of transformers themselves: importing one imports the other, and the registration must wait until the
+# module of this package is complete.
 _AFTER: dict[str, Callable[[], object]] = {
     "transformers.models.auto.configuration_auto": partial(importlib.import_module, _CONFIGURATION),
     "transformers.models.auto.modeling_auto": partial(importlib.import_module, _MODELING),
@@ -47,7 +48,7 @@ _AFTER: dict[str, Callable[[], object]] = {
 
 
 class _ThenCall(Loader):
-    """Load a module as its own loader does, then call a function."""
+    """Load a module with its own loader, then call a function."""
 
     def __init__(self, loader: Loader, function: Callable[[], object]) -> None:
         self.loader = loader
@@ -57,7 +58,7 @@ class _ThenCall(Loader):
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # What the module keeps is its own loader: inspect and pickle look there for the source.
+        # The module keeps its own loader, because `inspect` and `pickle` use it to find the source.
         module.__loader__ = self.loader
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
@@ -66,7 +67,7 @@ class _ThenCall(Loader):
 
 
 class _ThenRegister(MetaPathFinder):
-    """Attach the next step to the modules that registration waits for."""
+    """Call the function of `_AFTER` after the import of each module in it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -80,7 +81,7 @@ class _ThenRegister(MetaPathFinder):
 
 
 def install() -> None:
-    """Register at once what transformers has loaded already, and the rest as soon as it is loaded."""
+    """Register the classes whose modules are imported already, and each other class when its module is imported."""
     sys.meta_path.insert(0, _ThenRegister())
     for name in [name for name in _AFTER if name in sys.modules]:
         _AFTER[name]()

@@ -1,4 +1,4 @@
-"""The last block of a vision transformer, computed for the class token alone where only that one is pooled."""
+"""`class_token_only`: compute the last block of a vision transformer only for the class token, if only it is pooled."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-# By type of backbone, the names inside a block of what comes after the tokens have met in attention: the projection
-# of attention's output, and the norm in front of the MLP. In all of these blocks attention and MLP each add to the
-# tokens what they make of the normalised tokens, and the class token is the first.
+# For each type of backbone, the names in a block of the modules after attention: the projection of the output of
+# attention, and the norm before the MLP. In all of these blocks attention and MLP are residual branches with a norm
+# before them, and the class token is the first token.
 _BLOCK_PARTS = {
     "clip_vision_model": ("self_attn.out_proj", "layer_norm2"),
     "deit": ("attention.o_proj", "layernorm_after"),
@@ -24,16 +24,17 @@ _BLOCK_PARTS = {
 
 @contextmanager
 def class_token_only(*models: nn.Module) -> Iterator[None]:
-    """Let the last block of a backbone compute its class token alone, while the context lasts.
+    """Return a context in which the last block of a backbone computes only the class token.
 
-    Behind the last attention no token looks at another one again, so whoever pools the class token has no use for the
-    rest: three quarters of the last block's work, and its activations. The embeddings and all gradients stay what
-    they are (up to rounding). `last_hidden_state` has one token.
+    After the last attention, a token does not depend on other tokens. If the class token is pooled, the other tokens
+    are not needed: they take three quarters of the work of the last block, and the memory of its activations. The
+    embeddings and all gradients stay the same, up to rounding. `last_hidden_state` has one token.
 
-    Nothing changes for other poolings, and for backbones that are not known to be built so.
+    Models with other pooling, and backbones whose blocks are not in `_BLOCK_PARTS`, do not change.
 
     Args:
-        *models: Each a `ViTRetModel`, also with LoRA adapters. Its last block gets hooks, removed at the end.
+        *models: Each a `ViTRetModel`, also with LoRA adapters. Hooks are added to its last block, and removed at the
+            end.
     """
     handles = [handle for model in models for handle in _slice_last_block(model)]
     try:
@@ -51,8 +52,8 @@ def _slice_last_block(model: nn.Module) -> list[RemovableHandle]:
     projection_name, norm_name = _BLOCK_PARTS[backbone_type]
     block = [module for module in model.modules() if norm_name in module._modules][-1]
     parts = dict(block.named_modules())
-    # Elsewhere the residual stream keeps all tokens, and what comes out of these two is added to each of them; only
-    # the sum at the first token means something, and only that one leaves the block.
+    # The residual stream still has all tokens, and the output of these modules for the first token is added to each of
+    # them by broadcasting. Only the sum of the first token is correct, and only this token leaves the block.
     sliced = [parts[name] for name in (projection_name, norm_name) if name in parts]
     handles = [module.register_forward_pre_hook(_first_token_in) for module in sliced]
     return [*handles, block.register_forward_hook(_first_token_out)]
@@ -64,6 +65,6 @@ def _first_token_in(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[
 
 
 def _first_token_out(module: nn.Module, args: Any, output: torch.Tensor | tuple[Any, ...]) -> Any:
-    if isinstance(output, tuple):  # with the attention weights behind it, as older releases of transformers have it
+    if isinstance(output, tuple):  # older releases of transformers also return the attention weights
         return output[0][:, :1], *output[1:]
     return output[:, :1]

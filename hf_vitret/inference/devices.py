@@ -1,4 +1,4 @@
-"""The device that a model runs on, from its name."""
+"""`choose_device`: the device on which a model runs, from its name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import torch
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """Return the device of a name, or the accelerator of this machine, or the CPU where it has none.
+    """Return the device with a name.
 
     Args:
-        name: As torch spells it: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`. `None`: the accelerator where there is one.
+        name: Name of the device in torch: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`. `None`: the accelerator of this
+            machine, or the CPU if it has none.
 
     Raises:
-        ValueError: It is no name of a device, or of one that this machine lacks; the message lists those that it has.
+        ValueError: This machine has no such device; the message lists the devices that it has.
     """
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name is None:

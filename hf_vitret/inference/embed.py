@@ -1,4 +1,4 @@
-"""Images to vectors: a model run over a data set."""
+"""`embed_images`: embed the images of a data set, or PIL images, in memory."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Preprocess:
-    """Collate images into one uint8 batch: resized and cropped as the model's image processor says."""
+    """Collate images into one uint8 batch, resized and cropped by the model's image processor."""
 
     def __init__(self, image_processor: Any) -> None:
         self.image_processor = image_processor
@@ -39,24 +39,25 @@ def embed_images(
     progress: bool = True,
     description: str = "Embedding",
 ) -> torch.Tensor:
-    """Embed images with a retrieval model, on the device where the model is.
+    """Embed images with a retrieval model, on the device of the model.
 
     Args:
-        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. Its mode (train or eval) is restored.
+        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. It is in evaluation mode during the call only.
         images: A data set with an `image` column, or PIL images of any size and mode.
-        batch_size: Images a step.
-        num_workers: Processes that decode; 0 decodes in this one.
-        dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast.
-        normalize: False gives the vectors before the L2 norm, projected where the model has a projection: what a `PCA`
-            is fitted on. Normalised, they are the embeddings.
-        progress: Whether to show a bar.
-        description: Text in front of the bar.
+        batch_size: Number of images that are embedded at once.
+        num_workers: Number of processes that decode images; 0 decodes in this process.
+        dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast. `None`: the dtype of the weights.
+        normalize: False returns the vectors before L2 normalisation, after the projection if the model has one: the
+            input on which a `PCA` is fitted.
+        progress: Whether to show a progress bar.
+        description: Label of the progress bar.
 
     Returns:
-        `(len(images), dim)` float32 on the CPU, unit L2 norm unless not normalised, in the order of the images.
+        `(len(images), dim)` float32 on the CPU, in the order of the images; of unit L2 norm unless `normalize` is
+        False.
 
     Raises:
-        TypeError: Vectors before the norm are asked of a model that does not give them.
+        TypeError: `normalize` is False and the model does not return vectors before L2 normalisation.
         ValueError: There are no images, or an embedding is not finite; the message names the first rows.
     """
     if len(images) == 0:
@@ -70,7 +71,7 @@ def embed_images(
         num_workers=num_workers,
         collate_fn=_Preprocess(model.image_processor),
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # a loader draws a seed: not from the state that training goes on with
+        generator=torch.Generator(),  # a loader draws a seed, which must not come from the random state of training
     )
     autocast = nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
     batches = []
@@ -82,6 +83,6 @@ def embed_images(
                 vectors = vectors_of(model, pixels, normalize=normalize)  # (B, D)
             batches.append(vectors.float().cpu())
             bar.update(len(pixels))
-    embeddings = torch.cat(batches)  # (N, D), outside of inference mode: an ordinary tensor, fit for training on
+    embeddings = torch.cat(batches)  # (N, D), outside inference mode, so that training can use this tensor
     check_finite(embeddings)
     return embeddings

@@ -1,4 +1,4 @@
-"""A model run for its vectors alone: in evaluation mode, without what is not pooled, and checked."""
+"""The parts that every function that embeds images shares: evaluation mode, pixels, vectors and their checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .class_token import class_token_only
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode, its class token alone computed where that is enough, while the context lasts."""
+    """Return a context in which a model is in evaluation mode, and `class_token_only` if the class token is pooled."""
     was_training = model.training
     model.train(False)
     try:
@@ -25,22 +25,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def check_has_pooled(model: nn.Module) -> None:
-    """Require a model that gives what comes before its norm.
+    """Check that a model can return its vectors before L2 normalisation.
 
     Raises:
-        TypeError: It does not.
+        TypeError: It cannot.
     """
     if not hasattr(model, "pool_images"):
         raise TypeError(
-            f"expected a ViTRetModel, whose pool_images gives what comes before the norm; got {type(model).__name__}: "
-            "embed with normalize=True, or wrap the backbone by ViTRetModel.from_backbone"
+            "expected a ViTRetModel, whose pool_images returns vectors before L2 normalisation; got "
+            f"{type(model).__name__}: embed with normalize=True, or load the backbone with ViTRetModel.from_backbone"
         )
 
 
 def pixels_of(image_processor: Any, images: Any) -> torch.Tensor:
-    """Resize and crop RGB images, one or several, as an image processor says: `(B, 3, H, W)` uint8.
+    """Resize and crop one or more RGB images with an image processor, to `(B, 3, H, W)` uint8.
 
-    Normalisation is left to the model: a byte a value travels to the device, not four.
+    The model normalises the pixels, so that one byte per value is copied to the device, and not four.
     """
     pixels: torch.Tensor = image_processor(images, do_rescale=False, do_normalize=False, return_tensors="pt")[
         "pixel_values"
@@ -49,7 +49,7 @@ def pixels_of(image_processor: Any, images: Any) -> torch.Tensor:
 
 
 def vectors_of(model: Any, pixels: torch.Tensor, *, normalize: bool) -> torch.Tensor:
-    """Embed a batch of pixels, or do all of it but the norm, by the names that checkpoints with older code have too."""
+    """Embed a batch of pixels, with or without the L2 norm, by attributes that the code in old checkpoints has too."""
     if normalize:
         embeddings: torch.Tensor = model(pixels).embeddings  # (B, D)
         return embeddings
@@ -60,10 +60,10 @@ def vectors_of(model: Any, pixels: torch.Tensor, *, normalize: bool) -> torch.Te
 
 
 def check_finite(embeddings: torch.Tensor) -> None:
-    """Require finite rows, `(N, dim)` float.
+    """Check that all embeddings, `(N, dim)` float, are finite.
 
     Raises:
-        ValueError: Some are not; the message names the first.
+        ValueError: Some are not; the message names the first rows.
     """
     broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if broken:

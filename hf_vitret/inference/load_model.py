@@ -1,4 +1,4 @@
-"""A model to search with, from whatever a name stands for: a trained checkpoint, or a backbone off the shelf."""
+"""`load_model`: a retrieval model from a trained checkpoint or from a pretrained backbone."""
 
 from __future__ import annotations
 
@@ -25,25 +25,29 @@ def load_model(
     resize_mode: str | None = None,
     device: str | None = None,
 ) -> ViTRetModel:
-    """Load a ViTRet checkpoint, or put a retrieval head without weights on a backbone, ready to embed.
+    """Load a ViTRet checkpoint, or a pretrained backbone with a pooling that has no weights, ready to embed.
 
     Args:
-        source: Folder or Hub id of a ViTRet checkpoint, or of a vision backbone (the paper's IRT_O); or the output folder
-            of a training run, whose `final` is taken.
+        source: Folder or Hub id of a ViTRet checkpoint, or of a vision backbone (the paper's IRT_O); or the output
+            folder of a training run, whose folder `final` is loaded.
         revision: Branch, tag or commit on the Hub.
-        pooling: Of a plain backbone: how tokens become one vector; a checkpoint keeps its own.
-        image_size: Side in pixels of the image that the model sees. None: the checkpoint's, or that of the backbone's
-            image processor. Position embeddings are interpolated.
-        resize_size: Side before the centre crop. None: 256/224 of `image_size` where that is given, else the model's.
-        resize_mode: `"shortest_edge"` or `"square"`. None: the model's.
-        device: Where the model is put, as torch spells it: `"cpu"`, `"cuda:1"`. None: an accelerator where there is one.
+        pooling: How the tokens of a backbone become one vector: `"cls"`, `"mean"`, `"max"` or `"gem"`. A checkpoint
+            keeps its own pooling.
+        image_size: Side in pixels of the square input image. None: that of the checkpoint, or of the backbone's image
+            processor. Position embeddings are interpolated.
+        resize_size: Side in pixels to which an image is resized before the centre crop. None: 256/224 of `image_size`
+            if that is given, else that of the model.
+        resize_mode: `"shortest_edge"` or `"square"`. None: that of the model.
+        device: Device of the model: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`. None: the accelerator of this machine, or
+            the CPU if it has none.
 
     Returns:
-        The model in evaluation mode, float32.
+        The model in evaluation mode, with float32 weights.
 
     Raises:
-        ValueError: A setting is outside its domain; or the checkpoint names files or code outside itself, needs code
-            of its own, or has its weights as pickles alone: it is refused, and nothing of it is run.
+        ValueError: A setting is outside its domain, this machine has no such device, or the checkpoint is refused, and
+            none of its code is run: it names files or code outside itself, needs code of its own, or has its weights
+            only as pickles.
         OSError: There is no such model.
     """
     target = choose_device(device)
@@ -51,7 +55,7 @@ def load_model(
     try:
         check_self_contained(source, revision)
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except OSError as error:  # transformers does not always say which model it was after
+    except OSError as error:  # transformers does not always name the model
         raise OSError(f"expected a model in {source}, a folder or an id on the Hub: {error}") from error
     if config.model_type == ViTRetConfig.model_type:
         model = ViTRetModel.from_pretrained(source, revision=revision or "main", dtype=torch.float32)
@@ -65,7 +69,7 @@ def load_model(
 
 
 def model_name(source: str | PathLike[str]) -> str:
-    """Name a model in a report: its id on the Hub; of a folder the last two parts, the rest is its maker's business.
+    """Return the name of a model for a report: its id on the Hub, or the last two parts of its path.
 
     Example:
         >>> model_name("facebook/dinov2-small"), model_name("no/such/folder/final")
@@ -78,7 +82,7 @@ def model_name(source: str | PathLike[str]) -> str:
 def _set_image_size(
     config: ViTRetConfig, image_size: int | None, resize_size: int | None, resize_mode: str | None
 ) -> None:
-    """Change what the image processor does, which is derived from these fields."""
+    """Change the fields of the configuration from which the image processor is derived."""
     if image_size is None and resize_size is None:
         image_size, resize_size = config.image_size, config.resize_size
     checked = ViTRetConfig(

@@ -1,4 +1,4 @@
-"""Images to vectors at any size: squares or the image's own shape, at one scale or the mean of several."""
+"""`embed_multi_scale`: embed whole images at any size, as squares or in their own shape, at one or several scales."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 RESIZES = ("square", "aspect")
-# Images of other shapes that wait for their like, in batches; then the most frequent shape goes ahead with fewer.
+# Number of batches of images that wait for others of their shape. Above it, the most frequent shape is embedded as a
+# smaller batch.
 _MAX_WAITING = 8
 
-# Arrays: as tensors of a worker process each would take a file descriptor, of which there are often 1,024.
+# Arrays, because each tensor of a worker process takes a file descriptor, and a process often has no more than 1,024.
 Scales: TypeAlias = "list[np.ndarray[Any, np.dtype[np.uint8]]]"
 """One image at each scale, `(3, height, width)` uint8."""
 
@@ -42,44 +43,46 @@ def embed_multi_scale(
     progress: bool = True,
     description: str = "Embedding",
 ) -> torch.Tensor:
-    """Embed whole images, nothing cropped away, on the device where the model is.
+    """Embed whole images, without a crop, on the device of the model.
 
-    `square` squeezes an image to `image_size` x `image_size`, as the paper does for particular objects. `aspect` makes
-    its longer side that long, enlarged where it is smaller, and keeps its shape up to the backbone's patches. Sides are
-    rounded to whole patches; position embeddings are interpolated where the backbone can. With `keep_scale` a query
-    that was cropped is as large as it is in its whole image, whose longer side is fitted.
+    `"square"` resizes an image to `image_size` x `image_size`, as the paper does for particular objects. `"aspect"`
+    resizes its longer side to `image_size`, also if the image is smaller, and keeps its proportions. Sides are rounded
+    to whole patches, and position embeddings are interpolated if the backbone supports it. With `keep_scale`, a query
+    that was cropped from a larger image keeps the scale that it has when the longer side of the whole image is resized.
 
-    Of several scales the unit vectors are averaged, and the mean is normalised. Each scale is resized from the original
-    image. Images of one shape are embedded together, whatever their order.
+    With several scales, the unit vectors are averaged, and the mean is normalised. Each scale is resized from the
+    original image. Images of the same shape are embedded together, whatever their order.
 
     Args:
-        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. Its mode (train or eval) is restored.
+        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. It is in evaluation mode during the call only.
         images: A data set with an `image` column, or PIL images of any size and mode.
         scales: Multiples of `image_size`, each above 0.
-        image_size: Pixels of a side, or of the longer one. None: the model's.
+        image_size: Side of the square in pixels, or the longer side with `"aspect"`. None: that of the model.
         resize: `"square"` or `"aspect"`.
-        keep_scale: With `aspect`: fit a row's `full_size`, width and height in pixels before it was cropped.
-        batch_size: Images a step.
-        num_workers: Processes that decode; 0 decodes in this one.
-        dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast.
-        normalize: False gives the vectors before the L2 norm, of one scale: what `PCA` and `LearnedWhitening` are
-            fitted on, to go into the model.
-        progress: Whether to show a bar.
-        description: Text in front of the bar.
+        keep_scale: With `"aspect"`: scale an image by the longer side of its `full_size`, a column with the width and
+            height in pixels before the crop.
+        batch_size: Number of images that are embedded at once.
+        num_workers: Number of processes that decode images; 0 decodes in this process.
+        dtype: `torch.bfloat16` or `torch.float16` runs the model under autocast. `None`: the dtype of the weights.
+        normalize: False returns the vectors before L2 normalisation, at one scale: the input on which a `PCA` or a
+            `LearnedWhitening` is fitted that becomes a part of the model.
+        progress: Whether to show a progress bar.
+        description: Label of the progress bar.
 
     Returns:
-        `(len(images), dim)` float32 on the CPU, unit L2 norm unless not normalised, in the order of the images.
+        `(len(images), dim)` float32 on the CPU, in the order of the images; of unit L2 norm unless `normalize` is
+        False.
 
     Raises:
-        TypeError: Vectors before the norm are asked of a model that does not give them.
-        ValueError: There are no images, a setting is outside its domain, a row has no `full_size` to keep the scale
-            of, or an embedding is not finite; the message names the first rows.
+        TypeError: `normalize` is False and the model does not return vectors before L2 normalisation.
+        ValueError: There are no images, a setting is outside its domain, `keep_scale` is set and a row has no
+            `full_size`, or an embedding is not finite; the message names the first rows.
 
     Reference:
-        Squares: El-Nouby et al., arXiv 2102.05644, section 4.1. `keep_scale`: the authors' code of the following; it
-        never enlarges. Scales: Radenovic et al., arXiv 1711.02512, section 5.2,
-        and `extract_ms` in its code with `msp` 1, which is what that code takes for all but GeM without whitening;
-        there the pixels of the first scale are interpolated for the others.
+        Squares: El-Nouby et al., arXiv 2102.05644, section 4.1. Scales: Radenovic et al., arXiv 1711.02512, section
+        5.2, and `extract_ms` in the authors' code with `msp` 1, the value that this code uses for all models but GeM
+        without whitening. `keep_scale`: the same code. Deviations: that code never enlarges an image, and it
+        interpolates the pixels of the first scale for the other scales.
     """
     if len(images) == 0:
         raise ValueError("expected at least one image to embed; got none")
@@ -106,7 +109,7 @@ def embed_multi_scale(
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=_Resize(model.image_processor, sides, patch_side(model), resize, keep_scale),
-        generator=torch.Generator(),  # a loader draws a seed: not from the state that training goes on with
+        generator=torch.Generator(),  # a loader draws a seed, which must not come from the random state of training
     )
     embeddings = torch.empty(0)
     bar = tqdm(total=len(images), desc=description, unit="img", disable=not progress, leave=False)
@@ -123,7 +126,7 @@ def embed_multi_scale(
 
 
 def patch_side(model: nn.Module) -> int:
-    """Return the pixels that the sides of an image are a multiple of: 1 for a backbone without patches."""
+    """Return the side of a patch in pixels, of which the sides of an image are multiples; 1 without patches."""
     config: Any = model.config
     return int(getattr(config.backbone_config, "patch_size", 1))
 
@@ -131,15 +134,15 @@ def patch_side(model: nn.Module) -> int:
 def fitted_size(
     height: int, width: int, side: float, patch: int, resize: str, longer: int | None = None
 ) -> tuple[int, int]:
-    """Return the height and width in pixels that an image is resized to, whole patches each.
+    """Return the height and width in pixels to which an image is resized, each a multiple of the patch.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        side: Wanted of both sides, or of the longer one.
-        patch: Pixels of a patch's side.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        side: Target in pixels for both sides, or for the longer side with `"aspect"`.
+        patch: Side of a patch in pixels.
         resize: `"square"` or `"aspect"`.
-        longer: Pixels that become `side`, with `"aspect"`. None: the longer side's.
+        longer: With `"aspect"`: the number of pixels that becomes `side`. None: the longer side of the image.
 
     Example:
         >>> fitted_size(768, 1024, 384, 16, "square"), fitted_size(768, 1024, 384, 16, "aspect")
@@ -154,7 +157,7 @@ def fitted_size(
 
 
 class _Resize:
-    """Read rows as uint8 pixels at each scale, by the model's image processor without its crop."""
+    """Convert rows to uint8 pixels at each scale, with the model's image processor but without its crop."""
 
     def __init__(self, image_processor: Any, sides: list[float], patch: int, resize: str, keep_scale: bool) -> None:
         self._image_processor = image_processor
@@ -176,7 +179,7 @@ class _Resize:
         return [self._resized(image, *size) for size in sizes]
 
     def _resized(self, image: Image.Image, height: int, width: int) -> Any:
-        # Normalisation is left to the model: a byte a value travels to the device, not four.
+        # The model normalises the pixels, so that one byte per value is copied to the device, and not four.
         pixels = self._image_processor(
             image,
             size={"height": height, "width": width},
@@ -189,7 +192,7 @@ class _Resize:
 
 
 def _equal_shapes(loader: Iterable[list[Scales]], batch_size: int) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-    """Yield rows and their pixels, `(B, 3, H, W)` uint8 at each scale, a batch at a time where as many are alike."""
+    """Yield batches of images of the same shape: their rows, and `(B, 3, H, W)` uint8 pixels at each scale."""
     waiting: dict[Any, list[tuple[int, Scales]]] = defaultdict(list)
     row = num_waiting = 0
     for images in loader:
@@ -212,7 +215,7 @@ def _stacked(some: list[tuple[int, Scales]]) -> tuple[list[int], list[torch.Tens
 
 
 def _embed_scales(model: nn.Module, pixels: list[torch.Tensor], normalize: bool) -> torch.Tensor:
-    """Embed a batch at each scale and average, `(B, dim)` float32."""
+    """Embed a batch at each scale and return the normalised mean, `(B, dim)` float32."""
     vectors = [vectors_of(model, each, normalize=normalize).float() for each in pixels]
     if len(vectors) == 1:
         return vectors[0]

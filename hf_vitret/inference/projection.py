@@ -1,4 +1,4 @@
-"""A PCA or a whitening put into a model: the vectors that its checkpoint gives are the shorter ones."""
+"""`with_projection`: make a PCA or a whitening a layer of the model, which then returns shorter embeddings."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from torch import nn
 
 @torch.no_grad()
 def with_projection(model: nn.Module, mean: torch.Tensor, matrix: torch.Tensor) -> nn.Module:
-    """Return a copy of a model that centres and projects before its norm: embeddings are `normalize(A (x - mean))`.
+    """Return a copy of a model that centres and projects its vectors: embeddings are `normalize(A (x - mean))`.
 
-    The projection is the model's own layer, so that `save_pretrained`, `push_to_hub`, `from_pretrained` and `AutoModel`
-    keep it like any weight. Where the model has one already, the two become one.
+    The projection is a layer of the model, so that `save_pretrained`, `push_to_hub`, `from_pretrained` and `AutoModel`
+    treat it like any other weight. If the model has a projection already, the two are combined into one layer.
 
         with_projection(model, pca.mean, pca.components[:128])
         with_projection(model, whitening.mean, whitening.components[:128])
 
     Args:
-        model: A `ViTRetModel`, also one loaded with `trust_remote_code`; it is left as it is.
-        mean: `(width,)` float, width the dimension of the model's embeddings before.
-        matrix: `(dim, width)` float.
+        model: A `ViTRetModel`, also one loaded with `trust_remote_code`. It does not change.
+        mean: `(width,)` float; width is the dimension of the model's embeddings.
+        matrix: `(dim, width)` float; dim is the dimension of the new embeddings.
 
     Returns:
-        A model of the same class, device and mode, `config.embedding_dim` the new dimension. Its layer is of the type
-        of the model's weights: in float32 the embeddings are those of the separate steps to about 1e-6.
+        A model of the same class, on the same device and in the same mode, whose `config.embedding_dim` is dim. The
+        layer has the dtype of the model's weights. In float32 the embeddings differ from those of the separate steps by
+        about 1e-6.
 
     Raises:
         TypeError: The model is not a `ViTRetModel`.
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not match.
     """
     if not hasattr(model, "pool_images") or not hasattr(model, "projection"):
         raise TypeError(
-            f"expected a ViTRetModel, whose projection can be set; got {type(model).__name__}: wrap the backbone by "
+            f"expected a ViTRetModel, whose projection can be set; got {type(model).__name__}: load the backbone with "
             "ViTRetModel.from_backbone"
         )
     config: Any = model.config
     if matrix.ndim != 2 or tuple(mean.shape) != (matrix.shape[1],) or matrix.shape[1] != config.output_dim:
         width = config.output_dim
         raise ValueError(
-            f"expected mean ({width},) and matrix (dim, {width}), as the model's embeddings before; got "
+            f"expected mean ({width},) and matrix (dim, {width}), the width of the model's embeddings; got "
             f"{tuple(mean.shape)} and {tuple(matrix.shape)}: fit on embed_images(model, ..., normalize=False)"
         )
     parameter = next(model.parameters())

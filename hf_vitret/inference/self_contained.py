@@ -1,4 +1,4 @@
-"""What a checkpoint may refer to: its own files, and nothing beside them. Nothing of it is run or unpickled here."""
+"""`check_self_contained`: refuse a checkpoint that names files or code outside itself, without running any of it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from os import PathLike
 
 CONFIG, WEIGHTS_INDEX, MODULES = "config.json", "model.safetensors.index.json", "modules.json"
-SENTENCE_TRANSFORMERS = "sentence_transformers."  # the only package whose modules a modules.json may name
-_CLASS = re.compile(r"\w+\.\w+")  # "file.Class", as transformers writes the code of a checkpoint
+SENTENCE_TRANSFORMERS = "sentence_transformers."  # the only package whose classes modules.json may name
+_CLASS = re.compile(r"\w+\.\w+")  # "file.Class", as transformers names a class in the code of a checkpoint
 
 
 def check_self_contained(source: str | PathLike[str], revision: str | None = None, token: str | None = None) -> None:
-    """Check that a checkpoint's own files name nothing outside it.
+    """Check that the files of a checkpoint name nothing outside the checkpoint.
 
-    A configuration can have code taken from another repository (`auto_map`: "other/repo--file.Class") or name a folder
-    of this machine, an index of weights can name files outside the folder, and so can the list of modules of
-    sentence-transformers. Whoever loads such a checkpoint loads more than was looked at.
+    A configuration can load code from another repository (`auto_map`: "other/repo--file.Class") or name a folder on
+    this machine. An index of weights, and the list of modules of sentence-transformers, can name files outside the
+    folder. Such a checkpoint loads more than what a user who reads its files sees.
 
     Args:
         source: Folder or Hub id.
         revision: Branch, tag or commit on the Hub.
-        token: A token of the Hub that may read it; default: that of `hf auth login` or HF_TOKEN.
+        token: Hub token that can read the checkpoint. None: that of `hf auth login` or HF_TOKEN.
 
     Raises:
-        ValueError: It names something outside, or one of these files is not what it should be.
+        ValueError: The checkpoint names something outside, or one of these files is malformed.
         OSError: There is no such checkpoint.
     """
     for name, check in ((CONFIG, _check_config), (WEIGHTS_INDEX, _check_index), (MODULES, _check_modules)):
@@ -39,7 +39,7 @@ def check_self_contained(source: str | PathLike[str], revision: str | None = Non
 
 
 def _read_json(source: str | PathLike[str], name: str, revision: str | None, token: str | None) -> Any:
-    """Read one file of a checkpoint; None where it has none of this name."""
+    """Read one file of a checkpoint; None if there is no such file."""
     from transformers.utils.hub import cached_file
 
     path = cached_file(
@@ -54,12 +54,12 @@ def _read_json(source: str | PathLike[str], name: str, revision: str | None, tok
         return None
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this kind
+    except ValueError as error:  # the base class of UnicodeDecodeError and JSONDecodeError
         raise ValueError(f"expected JSON in {name} of {source}: {error}") from error
 
 
 def _check_config(config: Any, where: str, source: str) -> None:
-    """Check where a configuration has its code from, and what it was made of."""
+    """Check the code that a configuration names, and the names of the models that it was made from."""
     if not isinstance(config, dict):
         raise ValueError(f"expected an object in {where}; got {type(config).__name__}")
     for name, value in _named(config, "auto_map"):
@@ -67,24 +67,24 @@ def _check_config(config: Any, where: str, source: str) -> None:
             for code in entry if isinstance(entry, list) else [entry]:
                 own = code.removeprefix(f"{source}--") if isinstance(code, str) else code
                 if own is not None and not (isinstance(own, str) and _CLASS.fullmatch(own)):
-                    raise ValueError(_refusal(f"{name} {code!r}", where, "code of its own, as 'file.Class'"))
+                    raise ValueError(_refusal(f"{name} {code!r}", where, "code of its own, written 'file.Class'"))
     for name, value in _named(config, "_name_or_path"):
         if isinstance(value, str) and _leaves(value):
             raise ValueError(_refusal(f"{name} {value!r}", where, "the id of a model on the Hub, or nothing"))
 
 
 def _check_index(index: Any, where: str, _: str) -> None:
-    """Check that the weights lie in the folder itself."""
+    """Check that all files of weights are in the folder itself."""
     shards = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(shards, dict):
-        raise ValueError(f"expected a weight_map in {where}, from weights to files; there is none")
+        raise ValueError(f"expected a weight_map in {where}, from weights to files; it has none")
     for shard in {str(shard) for shard in shards.values()}:
         if _leaves(shard) or not shard.endswith(".safetensors"):
-            raise ValueError(_refusal(f"weights in {shard!r}", where, "files of safetensors beside it"))
+            raise ValueError(_refusal(f"weights in {shard!r}", where, "safetensors files in its own folder"))
 
 
 def _check_modules(modules: Any, where: str, _: str) -> None:
-    """Check the list by which sentence-transformers puts a model together."""
+    """Check the list of modules from which sentence-transformers builds a model."""
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise ValueError(f"expected a list of modules in {where}")
     for module in modules:
@@ -92,11 +92,11 @@ def _check_modules(modules: Any, where: str, _: str) -> None:
         if not kind.startswith(SENTENCE_TRANSFORMERS):
             raise ValueError(_refusal(f"a module of type {kind!r}", where, f"types of {SENTENCE_TRANSFORMERS[:-1]}"))
         if _leaves(path):
-            raise ValueError(_refusal(f"a module in {path!r}", where, "folders beside it"))
+            raise ValueError(_refusal(f"a module in {path!r}", where, "folders in its own folder"))
 
 
 def _named(config: Mapping[str, Any], field: str, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return a field wherever it is in a configuration and in those inside it, with its full name."""
+    """Return all values of a field in a configuration and in the configurations inside it, with their full names."""
     found = [(prefix + field, config[field])] if field in config else []
     for name, value in config.items():
         if isinstance(value, dict) and name != field:
@@ -105,7 +105,7 @@ def _named(config: Mapping[str, Any], field: str, prefix: str = "") -> list[tupl
 
 
 def _leaves(path: str) -> bool:
-    """Tell whether a path is one of the machine, or leads out of the folder that it is read in.
+    """Return whether a path is absolute, or leads out of the folder relative to which it is read.
 
     Example:
         >>> [_leaves(path) for path in ("model-00001-of-00002.safetensors", "facebook/deit", "", "1_Pooling")]
@@ -121,5 +121,5 @@ def _leaves(path: str) -> bool:
 def _refusal(found: str, where: str, expected: str) -> str:
     return (
         f"refused, and nothing was run: {where} names something outside the checkpoint. Expected {expected}; got "
-        f"{found}. Load it only if you trust whoever made it, after taking the entry out of the file"
+        f"{found}. If you trust its author, remove the entry from the file and load it again"
     )

@@ -184,5 +184,5 @@ def test_a_model_that_hides_what_comes_before_the_norm(tiny_model: nn.Module, im
             super().__init__()
             self.inside, self.image_processor = nn.Linear(1, 1), tiny_model.image_processor
 
-    with pytest.raises(TypeError, match="whose pool_images gives what comes before the norm; got Plain"):
+    with pytest.raises(TypeError, match="whose pool_images returns vectors before L2 normalisation; got Plain"):
         embed_images(Plain(), images, normalize=False, progress=False)

@@ -176,7 +176,7 @@ def test_what_has_no_vectors_before_the_norm_is_named(tiny_model, images) -> Non
     class Plain(nn.Module):
         pass
 
-    with pytest.raises(TypeError, match="whose pool_images gives what comes before the norm; got Plain"):
+    with pytest.raises(TypeError, match="whose pool_images returns vectors before L2 normalisation; got Plain"):
         embed_multi_scale(Plain(), images, normalize=False, progress=False)
 
 

@@ -56,7 +56,7 @@ def test_weights_that_lie_elsewhere(folder: Path, shard: str) -> None:
     assert load_model(folder).num_parameters() > 0
     index["weight_map"][next(iter(names))] = shard
     path.write_text(json.dumps(index))
-    with pytest.raises(ValueError, match="files of safetensors beside it; got weights in"):
+    with pytest.raises(ValueError, match="safetensors files in its own folder; got weights in"):
         load_model(folder)
 
 
