@@ -1,1 +1,1 @@
-"""Images of any number to folders of embeddings, and the manifest by which an index knows whose they are."""
+"""Embed any number of images to a folder of embeddings, whose manifest names the model that made them."""

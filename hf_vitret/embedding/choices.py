@@ -1,8 +1,8 @@
-"""What can be chosen by name, in a file that loads nothing: the command line shows it in its help."""
+"""Settings that have a fixed set of names, in a module that imports nothing, for the help of the command line."""
 
-# In which type a model computes; the first is the faster of the next two on the device.
+# Data types in which a model computes; "auto" is the faster of float32 and bfloat16 on the device.
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16", "float16")
-# How vectors are stored.
+# Data types in which vectors are stored.
 STORED_DTYPES = ("float32", "float16", "int8")
 FILE_FORMATS = ("parquet", "npy")
-SHARD_SIZE = 4096  # images of a folder, or rows of a table, in one shard
+SHARD_SIZE = 4096  # number of images of a folder, or rows of a table, in one shard

@@ -1,4 +1,4 @@
-"""A model loaded onto one device among several."""
+"""`load_on`: load a model to one of several devices."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def load_on(source: str, device: torch.device, **options: Any) -> ViTRetModel:
-    """Load a model as `load_model` does, onto a device; no other one is touched.
+    """Load a model with `load_model` to a device, without memory on any other accelerator.
 
     Args:
-        source: Folder or id on the Hub.
-        device: As `own_device` gives it.
-        **options: Of `load_model`.
+        source: Folder or Hub id of the model.
+        device: The device.
+        **options: Further arguments of `load_model`.
     """
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         model = load_model(source, **options)

@@ -1,4 +1,4 @@
-"""What a folder of embeddings says of itself, in `manifest.json`, written last: once it is there all is there."""
+"""The manifest of a folder of embeddings, `manifest.json`, which is written last: with it the folder is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 MANIFEST_NAME = "manifest.json"
-# Raise it when folders written before cannot be read any more.
+# Increase it if this code can no longer read folders that earlier code wrote.
 FORMAT_VERSION = 1
 
 
@@ -23,11 +23,11 @@ class ShardFacts:
     """One shard of a folder of embeddings.
 
     Attributes:
-        name: Of its file.
-        num_rows: Images in it.
-        sha256: Of that file, in hexadecimal.
-        source: The part of the input that it was made from.
-        ids_sha256: Of the file with its ids, where that is one of its own (beside a `.npy`).
+        name: Name of its file.
+        num_rows: Number of images in it.
+        sha256: SHA-256 of this file, in hexadecimal.
+        source: Name of the part of the input from which it was made.
+        ids_sha256: SHA-256 of the file with its ids, which a `.npy` file has; else `None`.
     """
 
     name: str
@@ -42,15 +42,17 @@ class EmbeddingManifest:
     """The facts of a folder of embeddings.
 
     Attributes:
-        model: Which model made them.
+        model: The model that made the embeddings.
         dim: Length of a vector.
-        dtype: How they are stored: `"float32"`, `"float16"` or `"int8"`.
-        scale: What an int8 value is multiplied by to give the float, one number for all shards; else `None`.
-        normalized: Whether they have unit L2 norm (up to their rounding).
-        num_images: Rows of all shards together.
-        num_bad_images: Images that could not be read: listed in `bad_images.json`, and in no shard.
-        shards: In the order of the input.
-        columns: Names of the columns beside `image_id`, `path` and `embedding`, taken along from the input.
+        dtype: Data type in which the vectors are stored: `"float32"`, `"float16"` or `"int8"`.
+        scale: Factor from an int8 value to the float, the same for all shards; `None` for other types.
+        normalized: Whether the vectors have unit L2 norm, up to the rounding of their type.
+        num_images: Number of images in all shards.
+        num_bad_images: Number of images that could not be read. They are listed in `bad_images.json` and are in no
+            shard.
+        shards: The shards, in the order of the input.
+        columns: Names of the metadata columns that were copied from the input, without `image_id`, `path` and
+            `embedding`.
     """
 
     model: ModelIdentity
@@ -67,15 +69,18 @@ class EmbeddingManifest:
     def load(cls, folder: str | PathLike[str]) -> EmbeddingManifest:
         """Read the manifest of a folder.
 
+        Args:
+            folder: The folder of embeddings.
+
         Raises:
-            FileNotFoundError: The folder is no whole folder of embeddings.
-            ValueError: It was written by another version, or is damaged.
+            FileNotFoundError: The folder is not a folder of embeddings, or is not finished.
+            ValueError: Another version of this package wrote the manifest, or it is damaged.
         """
         path = Path(folder) / MANIFEST_NAME
         if not path.is_file():
             raise FileNotFoundError(
                 f"{folder} is not a folder of embeddings, or not finished: expected {MANIFEST_NAME} in it. Write one "
-                "with hf-vitret embed; the same command goes on with what an interrupted one left"
+                "with hf-vitret embed; after an interruption, the same command continues"
             )
         try:
             fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -96,6 +101,6 @@ class EmbeddingManifest:
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): embed again") from error
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write it into a folder, whole or not at all; the same facts give the same bytes."""
+        """Write the manifest into a folder, completely or not at all. The same facts give the same bytes."""
         content = {"format_version": FORMAT_VERSION, **asdict(self)}
         write_json(Path(folder) / MANIFEST_NAME, content)

@@ -1,4 +1,4 @@
-"""Which model made the embeddings: vectors of another model, revision or processor are not comparable to them."""
+"""`ModelIdentity`: identifies the model that made embeddings, because those of different models are not comparable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-# Fields that differ between copies of one model: where it was loaded from, by which release, in which type.
+# Fields that differ between copies of the same model: its source, the release that wrote it, and its dtype.
 VOLATILE_FIELDS = frozenset(
     {
         "_attn_implementation",
@@ -35,14 +35,15 @@ VOLATILE_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model it is: by name for people, by checksums of what decides its embeddings for programs.
+    """The name of a model, and checksums of everything that its embeddings depend on.
 
     Attributes:
-        name: Id on the Hub, or the last part of the folder's path; empty for a model that was never stored.
+        name: Id on the Hub, or the last part of the folder's path; empty for a model that was never saved.
         revision: Commit on the Hub; `None` for a folder.
-        weights_sha256: Of all weights as float32, by name: the same for a checkpoint stored in halves and loaded.
-        config_sha256: Of the configuration, without what differs between copies.
-        processor_sha256: Of the image processor's settings.
+        weights_sha256: SHA-256 of all weights as float32, by name: the same for a checkpoint in half precision and for
+            the model loaded from it.
+        config_sha256: SHA-256 of the configuration, without fields that differ between copies of the same model.
+        processor_sha256: SHA-256 of the settings of the image processor.
     """
 
     name: str
@@ -63,16 +64,17 @@ class ModelIdentity:
         """Identify a model.
 
         Args:
-            model: A `ViTRetModel`, or another module with a `config`; or what `load_model` takes, a folder or an id on
-                the Hub.
+            model: A `ViTRetModel`, or another module with a `config`; or a folder or Hub id that `load_model` loads.
             processor: Its image processor. `None`: `model.image_processor`.
-            name: What people call it: a folder's path, of which only the last part is kept, or an id on the Hub.
-                `None`: where it was loaded from.
-            revision: Branch, tag or commit on the Hub, where `model` is an id on it. The commit that it stands for is
-                noted.
+            name: Name of the model: an id on the Hub, or the path of a folder, of which only the last part is kept.
+                `None`: the folder or id from which it was loaded.
+            revision: Branch, tag or commit on the Hub, if `model` is an id. The identity has its commit.
+
+        Returns:
+            The identity.
 
         Raises:
-            ValueError: There is no image processor; or as `load_model`.
+            ValueError: The model has no image processor, or its checkpoint is refused.
             OSError: There is no such model.
         """
         if not isinstance(model, nn.Module):
@@ -82,8 +84,8 @@ class ModelIdentity:
         processor = getattr(model, "image_processor", None) if processor is None else processor
         if processor is None:
             raise ValueError(
-                f"expected a model with an image_processor, as a ViTRetModel has; got {type(model).__name__} without "
-                "one: pass processor=..., or wrap the backbone by ViTRetModel.from_backbone"
+                f"expected a model with an image_processor, like a ViTRetModel; got {type(model).__name__} without "
+                "one: pass processor=..., or load the backbone with ViTRetModel.from_backbone"
             )
         loaded_from, commit = _origin(model)
         config = getattr(model, "config", None)
@@ -96,9 +98,13 @@ class ModelIdentity:
         )
 
     def difference(self, other: ModelIdentity) -> list[str]:
-        """Say in words what makes another model another one; empty where both give the same embeddings.
+        """Describe the differences from another model; empty if both give the same embeddings.
 
-        Names and revisions count for nothing where weights, configuration and processor are the same.
+        Models with the same weights, configuration and image processor give the same embeddings. A different name or
+        revision then is not a difference.
+
+        Args:
+            other: The identity of the other model.
         """
         parts = {"weights": "weights_sha256", "configuration": "config_sha256", "image processor": "processor_sha256"}
         found = [
@@ -114,18 +120,18 @@ class ModelIdentity:
 
 
 def model_folder(model: nn.Module, name: str | None = None) -> Path | None:
-    """Return the folder of this machine that a model was loaded from; `None` for one of the Hub or one never stored.
+    """Return the folder on this machine from which a model was loaded; `None` if it is on the Hub or was never saved.
 
     Args:
         model: A `ViTRetModel`, or another module with a `config`.
-        name: What it was loaded by; `None`: what its configuration notes.
+        name: Folder or Hub id from which it was loaded. `None`: the one in its configuration.
     """
     loaded_from = _origin(model)[0] if name is None else name
     return Path(loaded_from) if loaded_from and Path(loaded_from).is_dir() else None
 
 
 def _origin(model: nn.Module) -> tuple[str, str | None]:
-    """Return where a model was loaded from, and the commit, both by transformers' own notes in its configuration."""
+    """Return the folder or Hub id and the commit of a model, which transformers notes in the configuration."""
     config: Any = getattr(model, "config", None)
     backbone_config: Any = getattr(config, "backbone_config", None)
     for noted in (config, backbone_config):
@@ -135,7 +141,7 @@ def _origin(model: nn.Module) -> tuple[str, str | None]:
 
 
 def _short_name(name: str) -> str:
-    """Return an id on the Hub as it is, and of a folder the last part: the rest is its maker's business."""
+    """Return an id on the Hub unchanged, and the last part of the path of a folder, because the rest is private."""
     path = Path(name)
     return path.resolve().name if name and (path.exists() or path.is_absolute()) else name
 

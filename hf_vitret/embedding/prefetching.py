@@ -1,4 +1,4 @@
-"""Batches of pixels that threads read, decode and stack while the model works on those before."""
+"""`prefetch_batches`: threads read, decode and stack batches of pixels while the model embeds earlier batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..data.in_order import default_threads
 if TYPE_CHECKING:
     from .sources.source import SourceRow, SourceShard
 
-BATCHES_AHEAD = 3  # one is decoded, one is stacked or waits, one is being read
+BATCHES_AHEAD = 3  # one is being read, one is being decoded, and one is being stacked or waits
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class BadImage:
     """An image that could not be read.
 
     Attributes:
-        image_id: Its name.
-        path: Where it is, relative to the source's top.
-        error: What was wrong.
+        image_id: Its id.
+        path: Its path, relative to the root folder of the source.
+        error: The reason.
     """
 
     image_id: str
@@ -40,9 +40,9 @@ class PixelBatch:
 
     Attributes:
         shard: Number of the shard.
-        rows: Those whose images could be read.
-        pixels: `(len(rows), 3, height, width)` uint8; `None` where no image could be read.
-        bad: The others.
+        rows: The rows whose images could be read.
+        pixels: `(len(rows), 3, height, width)` uint8; `None` if no image could be read.
+        bad: The images that could not be read.
     """
 
     shard: int
@@ -63,26 +63,31 @@ def prefetch_batches(
     num_threads: int | None = None,
     pin_memory: bool = False,
 ) -> Iterator[PixelBatch]:
-    """Yield the batches of all shards, in order. A batch is of one shard, and of the same rows in every run.
+    """Yield the batches of all shards, in order. A batch has rows of one shard, and the same rows in every run.
 
     Args:
-        shards: Number and content; the next one is begun while the last batches of one are still used.
-        read_pixels: Decodes the image of a row; raises `ValueError` where it cannot be read. Threads call it.
-        batch_size: Rows of a shard in one batch: only its last has fewer. Bad ones are then taken out, and not made
-            up for. A shard without rows gives one empty batch.
-        num_threads: That decode; default: one per CPU, 16 at most. One more reads, and one stacks.
-        pin_memory: Whether the pixels are put where an accelerator can fetch them by itself.
+        shards: Number and content of each shard. The next shard is started while the last batches of one are in use.
+        read_pixels: Function that decodes the image of a row, and raises `ValueError` if it cannot be read. Several
+            threads call it at once.
+        batch_size: Number of rows in a batch. The last batch of a shard can have fewer, and a batch with bad images
+            has fewer pixels. A shard without rows gives one empty batch.
+        num_threads: Number of threads that decode. `None`: one per CPU, at most 16. One more thread reads, and one
+            stacks.
+        pin_memory: Whether the pixels are in pinned memory, from which an accelerator copies without the CPU.
+
+    Yields:
+        The batches.
 
     Raises:
-        Exception: What reading a shard raises.
+        Exception: An error while a shard is read.
     """
 
     def decode(row: SourceRow) -> Decoded:
         try:
             return read_pixels(row)
         except ValueError as error:
-            place = (row.stored or {}).get("path")  # on this machine, which is nobody else's business
-            reason = str(error).replace(place, row.path) if place else str(error)
+            path = (row.stored or {}).get("path")  # the absolute path is private
+            reason = str(error).replace(path, row.path) if path else str(error)
             return BadImage(row.image_id, row.path, reason)
 
     def windows() -> Iterator[_Window]:
@@ -98,7 +103,7 @@ def prefetch_batches(
     upcoming = windows()
 
     def stack_next() -> Future[PixelBatch] | None:
-        window = next(upcoming, None)  # a stream of rows is read by one thread, one row after the other
+        window = next(upcoming, None)  # only one thread may read from a stream of rows
         return None if window is None else stacker.submit(_stack, *window, pin_memory)
 
     waiting = deque(reader.submit(stack_next) for _ in range(BATCHES_AHEAD))

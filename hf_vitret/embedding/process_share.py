@@ -1,4 +1,4 @@
-"""Which of several processes this one is, by what a launcher has set, and which device is its own."""
+"""The rank of this process among those that a launcher started, and its device."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import torch
 
 
 def own_rank(rank: int | None = None, world_size: int | None = None) -> tuple[int, int]:
-    """Return this process's number and the number of processes; default: `RANK` and `WORLD_SIZE`, as launchers set.
+    """Return the rank of this process and the number of processes.
+
+    Args:
+        rank: Rank of this process, from 0. `None`: the environment variable `RANK`, which launchers set, or 0.
+        world_size: Number of processes. `None`: the environment variable `WORLD_SIZE`, or 1.
 
     Raises:
-        ValueError: One of the two is missing, or the rank is outside of its range.
+        ValueError: Only one of the two is given, or the rank is outside its range.
     """
     if (rank is None) != (world_size is None):
         raise ValueError(f"expected rank and world_size together, or neither; got {rank} and {world_size}")
@@ -23,12 +27,12 @@ def own_rank(rank: int | None = None, world_size: int | None = None) -> tuple[in
 
 
 def own_device(rank: int | None = None, *, fallback: int = 0) -> torch.device:
-    """Return the accelerator of a process, the CPU where there is none.
+    """Return the accelerator of this process, or the CPU if there is no accelerator.
 
     Args:
-        rank: Number of the process on this machine, taken modulo the number of accelerators. `None`: `LOCAL_RANK`, as
-            launchers set it. What is out of sight (`CUDA_VISIBLE_DEVICES`) is not counted.
-        fallback: The number where there is neither.
+        rank: Rank of the process on this machine, modulo the number of visible accelerators. `None`: the environment
+            variable `LOCAL_RANK`, which launchers set.
+        fallback: The rank if `rank` is `None` and `LOCAL_RANK` is not set.
     """
     if not torch.accelerator.is_available():
         return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What a folder of embeddings is made with, in `settings.json`, written first: a run goes on only with the same."""
+"""The settings of a folder of embeddings, `settings.json`, written first: a run continues only with the same ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS_NAME = "settings.json"
-# Raise it when the same settings would give other files: folders begun before are then refused.
+# Increase it if the same settings give other files. Folders that earlier code started are then refused.
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All that the bytes of a folder depend on, beside the machine's arithmetic.
+    """Everything that the bytes of a folder depend on, except the arithmetic of the machine.
 
     Attributes:
-        model: Which one.
-        options: Of `write_embeddings`, by name.
-        input_name: What was embedded, for people.
-        input_fingerprint: Checksum of the list of what is embedded.
-        num_shards: Of the input.
+        model: Identity of the model.
+        options: Options of `write_embeddings`, by name.
+        input_name: Name of the input, for messages.
+        input_fingerprint: Checksum of the list of images.
+        num_shards: Number of shards of the input.
     """
 
     model: ModelIdentity
@@ -38,7 +38,7 @@ class RunSettings:
     num_shards: int
 
     def difference(self, other: RunSettings) -> list[str]:
-        """Say in words what differs from other settings, `self` being what was there before."""
+        """Describe the differences between these settings, which were there before, and other settings."""
         found = [f"the model: {part}" for part in self.model.difference(other.model)]
         found += [
             f"{name}: {self.options.get(name)!r}, now {value!r}"
@@ -48,17 +48,17 @@ class RunSettings:
         if self.input_fingerprint != other.input_fingerprint:
             found.append(
                 f"the input: {self.input_name!r} in {self.num_shards} shards, now {other.input_name!r} in "
-                f"{other.num_shards}: names, sizes, columns or the shard size are others"
+                f"{other.num_shards}: names, sizes, columns or the shard size differ"
             )
         return found
 
 
 def begin_folder(folder: Path, settings: RunSettings) -> None:
-    """Make the folder, or check that the one that is there was made with the same settings.
+    """Create the folder, or check that the existing folder was made with the same settings.
 
     Raises:
-        ValueError: It was made with others; the message says which.
-        FileExistsError: Something else is there.
+        ValueError: It was made with other settings; the message names them.
+        FileExistsError: There is something else at this path.
     """
     noted = folder / SETTINGS_NAME
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def begin_folder(folder: Path, settings: RunSettings) -> None:
             return
         others = not folder.is_dir() or [path for path in folder.iterdir() if not path.name.startswith(PARTIAL_PREFIX)]
         if folder.exists() and others:
-            raise FileExistsError(f"{folder} is there and is no folder of embeddings; name another output_dir")
+            raise FileExistsError(f"{folder} exists and is no folder of embeddings; name another output_dir")
         folder.mkdir(exist_ok=True)
         content = {"format": FORMAT, **asdict(settings)}
         write_json(noted, content)
@@ -76,7 +76,7 @@ def begin_folder(folder: Path, settings: RunSettings) -> None:
 
 def _check_same(folder: Path, noted: dict[str, Any], settings: RunSettings) -> None:
     if noted.pop("format", None) != FORMAT:
-        found = ["the format: another release of hf_vitret"]
+        found = ["the format: another release of hf_vitret wrote it"]
     else:
         found = RunSettings(**{**noted, "model": ModelIdentity(**noted["model"])}).difference(settings)
     if found:

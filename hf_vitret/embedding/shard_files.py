@@ -1,4 +1,4 @@
-"""Write one shard of embeddings: its file has its name once all of it is on the disk, with its bad images inside."""
+"""Write a shard of embeddings. Its file gets its name when it is complete, and also holds the list of bad images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .sources.source import SourceRow
 
-BAD_IMAGES_KEY = "bad_images"  # of the Parquet file's own notes, as JSON
+BAD_IMAGES_KEY = "bad_images"  # in the metadata of the Parquet file, as JSON
 
 
 def shard_path(folder: Path, number: int, file_format: str) -> Path:
@@ -31,13 +31,13 @@ def shard_path(folder: Path, number: int, file_format: str) -> Path:
 
 
 class ShardWriter:
-    """Takes rows and vectors, and holds few of them.
+    """Writes rows and vectors in groups, so that few of them are in memory.
 
     Args:
-        writer: Of the Parquet file.
+        writer: Writer of the Parquet file.
         dim: Length of a vector.
-        dtype: In which they are stored.
-        apart: Where the vectors are kept that go to a file of their own; `None`: they go into the Parquet file.
+        dtype: Data type in which the vectors are stored.
+        apart: List that collects the vectors for a separate file; `None`: they are written to the Parquet file.
     """
 
     def __init__(self, writer: pa.parquet.ParquetWriter, dim: int, dtype: str, apart: list[np.ndarray] | None) -> None:
@@ -47,7 +47,7 @@ class ShardWriter:
         self._bad: list[BadImage] = []
 
     def write(self, rows: Sequence[SourceRow], embeddings: np.ndarray, bad: Sequence[BadImage]) -> None:
-        """Take rows, their `(len(rows), dim)` float32 embeddings, and what could not be read among them."""
+        """Write rows, their embeddings, `(len(rows), dim)` float32, and the images that could not be read."""
         self._rows += rows
         self._stored.append(to_stored(embeddings, self._dtype))
         self._bad += bad
@@ -55,7 +55,7 @@ class ShardWriter:
             self._write_group()
 
     def finish(self) -> None:
-        """Write what is held."""
+        """Write the last rows and the list of bad images."""
         self._write_group()
         notes = json.dumps([asdict(one) for one in self._bad], ensure_ascii=False)
         self._writer.add_key_value_metadata({BAD_IMAGES_KEY: notes})
@@ -83,13 +83,13 @@ class ShardWriter:
 
 @contextmanager
 def open_shard(path: Path, columns: pa.Schema, dim: int, dtype: str) -> Iterator[ShardWriter]:
-    """Give a writer of one shard, whose files get their names once the block has ended well.
+    """Return a context with a writer of one shard, whose files get their names when the context ends without an error.
 
     Args:
-        path: As `shard_path` gives it; what ends in `.npy` is held in memory until its end.
-        columns: Of the source, beside ids and paths.
+        path: Path of the shard, from `shard_path`. The vectors of a `.npy` file are in memory until the end.
+        columns: Metadata columns of the source, without ids and paths.
         dim: Length of a vector.
-        dtype: In which they are stored.
+        dtype: Data type in which the vectors are stored.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -101,7 +101,7 @@ def open_shard(path: Path, columns: pa.Schema, dim: int, dtype: str) -> Iterator
         value = pa.from_numpy_dtype(np.dtype(dtype))
         fields.append(pa.field(EMBEDDING_COLUMN, pa.list_(pa.field("element", value, nullable=False), dim)))
     schema = pa.schema([*fields, *columns])
-    # Vectors do not compress, and no two are the same; ids, paths and classes do.
+    # Vectors do not compress, and all are different; ids, paths and classes compress well.
     texts = [field.name for field in schema if field.name != EMBEDDING_COLUMN]
     compression: Any = dict.fromkeys(texts, "zstd") | (
         {f"{EMBEDDING_COLUMN}.list.element": "none"} if apart is None else {}
@@ -113,13 +113,13 @@ def open_shard(path: Path, columns: pa.Schema, dim: int, dtype: str) -> Iterator
         shard = ShardWriter(writer, dim, dtype, apart)
         yield shard
         shard.finish()
-    if apart is not None:  # last: a reader that sees the vectors finds their ids too
+    if apart is not None:  # last, so that a reader that finds the vectors also finds their ids
         with whole_file(path) as partial, partial.open("wb") as stream:
             np.save(stream, np.concatenate(apart), allow_pickle=False)
 
 
 def read_notes(path: Path) -> tuple[int, list[BadImage]]:
-    """Return how many rows a finished shard has, and its bad images."""
+    """Return the number of rows of a finished shard, and its bad images."""
     import pyarrow.parquet as pq
 
     metadata = pq.read_metadata(path if path.suffix == ".parquet" else ids_path(path))

@@ -1,4 +1,4 @@
-"""Read a folder of embeddings, a part of a shard at a time: no more is in memory, however many there are."""
+"""`EmbeddingFolder`: read a folder of embeddings of any size, with a few thousand rows in memory at a time."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ID_COLUMN, PATH_COLUMN, EMBEDDING_COLUMN = "image_id", "path", "embedding"
-# Rows that a reader and a writer hold at once: 6 MB of float32 at 384 dimensions.
+# Number of rows that a reader or a writer has in memory: 6 MB of float32 at 384 dimensions.
 ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class EmbeddingShard:
-    """Rows of a folder of embeddings: a shard, or as much of it as is read at once.
+    """Rows of a folder of embeddings: a shard, or the part of it that is read at once.
 
     Attributes:
-        name: File of the shard.
-        embeddings: `(rows, dim)` float32, whatever they are stored as.
-        table: `image_id`, `path` and the columns taken along from the input, row by row as the embeddings.
+        name: Name of the file of the shard.
+        embeddings: `(rows, dim)` float32, for every stored data type.
+        table: `image_id`, `path` and the metadata columns, one row per embedding.
     """
 
     name: str
@@ -46,18 +46,18 @@ class EmbeddingShard:
 
 
 class EmbeddingFolder:
-    """A folder that `write_embeddings` or `hf-vitret embed` has written.
+    """A folder of embeddings that `write_embeddings` or `hf-vitret embed` wrote.
 
     Args:
-        folder: Its path.
+        folder: Path of the folder.
 
     Attributes:
-        folder: The same.
-        manifest: What it says of itself.
+        folder: Path of the folder.
+        manifest: Its manifest, which names the model, the data type and the shards.
 
     Raises:
-        FileNotFoundError: It is none, or is not finished.
-        ValueError: It was written by another version, or is damaged.
+        FileNotFoundError: The folder is not a folder of embeddings, or is not finished.
+        ValueError: Another version of this package wrote the folder, or its manifest is damaged.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
@@ -66,7 +66,7 @@ class EmbeddingFolder:
 
     @property
     def num_images(self) -> int:
-        """Rows of all shards together."""
+        """Number of images in all shards."""
         return self.manifest.num_images
 
     @property
@@ -76,19 +76,22 @@ class EmbeddingFolder:
 
     @property
     def locations(self) -> dict[str, str]:
-        """Absolute paths of the `"model"` and the `"images"` when these were embedded; without what was not here.
+        """Absolute paths of the folders of the `"model"` and the `"images"`, if they were on this machine.
 
         Raises:
-            ValueError: The file with them is damaged.
+            ValueError: `locations.json` is damaged.
         """
         return read_locations(self.folder)
 
     def shards(self) -> Iterator[EmbeddingShard]:
-        """Yield all rows in order, at most `ROWS_AT_ONCE` at a time; never an empty part.
+        """Yield all rows in order, 1 to `ROWS_AT_ONCE` at a time.
+
+        Yields:
+            A shard or a part of a shard.
 
         Raises:
-            FileNotFoundError: A shard is not there.
-            ValueError: A shard has another number of rows, or other columns, than the manifest says.
+            FileNotFoundError: The file of a shard is missing.
+            ValueError: The number of rows or the columns of a shard are not those in the manifest.
         """
         for facts in self.manifest.shards:
             num_rows = 0
@@ -102,10 +105,10 @@ class EmbeddingFolder:
                 raise ValueError(_changed(self.folder / facts.name))
 
     def check_files(self) -> None:
-        """Check that each shard is there, and is what it was when it was written; reads all of them.
+        """Check that the checksum of each shard is that in the manifest, which reads all files.
 
         Raises:
-            FileNotFoundError: A shard is not there.
+            FileNotFoundError: The file of a shard is missing.
             ValueError: A shard has changed.
         """
         for facts in self.manifest.shards:
@@ -118,7 +121,7 @@ class EmbeddingFolder:
     def _path(self, facts: ShardFacts) -> Path:
         path = self.folder / facts.name
         if path.parent != self.folder or not path.is_file():
-            raise FileNotFoundError(f"{path} is not there, but is in the manifest: copy it, or embed again")
+            raise FileNotFoundError(f"{path} is missing, and the manifest names it: copy it again, or embed again")
         return path
 
     def _read(self, facts: ShardFacts) -> Iterator[EmbeddingShard]:
@@ -142,7 +145,7 @@ class EmbeddingFolder:
 
 
 def ids_path(embeddings: Path) -> Path:
-    """Return where the ids of an `embeddings-00000.npy` are: `ids-00000.parquet`, beside it."""
+    """Return the file with the ids of an `embeddings-00000.npy`: `ids-00000.parquet` in the same folder."""
     return embeddings.with_name(embeddings.name.replace("embeddings", "ids", 1)).with_suffix(".parquet")
 
 
@@ -154,4 +157,4 @@ def _row_groups(file: pa.parquet.ParquetFile) -> Iterator[pa.Table]:
 
 
 def _changed(path: Path) -> str:
-    return f"{path} is not what it was when it was written: copy it again from where it came from, or embed again"
+    return f"{path} is not what it was when it was written: copy it again from its source, or embed again"

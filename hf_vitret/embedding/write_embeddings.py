@@ -1,4 +1,4 @@
-"""Images of any number to a folder of embeddings, by one process or many, each of which may be killed at any time."""
+"""`write_embeddings`: embed any number of images to a folder, by one or more processes that can be stopped any time."""
 
 from __future__ import annotations
 
@@ -53,45 +53,46 @@ def write_embeddings(
     model_name: str | None = None,
     progress: bool = True,
 ) -> EmbeddingManifest | None:
-    """Embed images, one file of vectors for each shard of the input, and say in a manifest what the folder holds.
+    """Embed images to a folder, with one file of vectors for each shard of the input, and a manifest.
 
-    Interrupted, it is called again with the same arguments: finished shards are kept, and the result is the same byte
-    for byte on the same kind of machine. Several processes (`accelerate launch`, or one on each machine with `rank`
-    and `world_size`) share the shards out and never wait for one another; who finishes last writes the manifest.
+    After an interruption, call it again with the same arguments: finished shards are kept, and the result has the same
+    bytes on the same kind of machine. Several processes (`accelerate launch`, or one on each machine with `rank` and
+    `world_size`) divide the shards and do not wait for each other; the process that finishes last writes the manifest.
 
     Args:
-        model: A `ViTRetModel`, or what `load_model` takes: a folder, or an id on the Hub.
-        images: A source from `open_source`, or what that takes: a folder, a pattern, a table of paths, Parquet files
-            or tar archives of images, a data set of the Hub.
-        output_dir: The folder to make: `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json`,
+        model: A `ViTRetModel`, or the folder or Hub id of a checkpoint or of a vision backbone.
+        images: A source from `open_source`; or a folder, a pattern, a table of paths, Parquet files or tar archives of
+            images, or the id of a data set on the Hub.
+        output_dir: The folder to write, with `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json`,
             `locations.json` and `manifest.json`. `EmbeddingFolder` reads it.
-        batch_size: Images a step.
-        stored_dtype: `"float32"`, `"float16"`, or `"int8"`: of unit vectors, 127 times the value.
-        file_format: `"parquet"`; or `"npy"`: vectors alone in `embeddings-00000.npy`, ids in `ids-00000.parquet`.
-        normalize: False stores the vectors before the L2 norm.
-        dtype: In which the model computes: `"auto"` (bfloat16 where that is faster), `"float32"`, `"bfloat16"` or
-            `"float16"`.
-        num_threads: Threads that decode; default: one per CPU, 16 at most.
-        rank: Number of this process, from 0. `None`: that of the launcher, if there is one.
-        world_size: Number of processes.
-        model_name: Folder or id on the Hub of a model that was loaded already: what the manifest calls it, and where a
-            search looks for it. `None`: where it was loaded from.
-        progress: Whether to show a bar.
+        batch_size: Number of images that are embedded at once.
+        stored_dtype: Data type in which the vectors are stored: `"float32"`, `"float16"`, or `"int8"`, which is 127
+            times the component of a unit vector, rounded.
+        file_format: `"parquet"`; or `"npy"`: vectors in `embeddings-00000.npy`, and ids in `ids-00000.parquet`.
+        normalize: False stores the vectors before L2 normalisation.
+        dtype: Data type in which the model computes: `"auto"` (bfloat16 if it is faster than float32 on the device),
+            `"float32"`, `"bfloat16"` or `"float16"`.
+        num_threads: Number of threads that decode images. `None`: one per CPU, at most 16.
+        rank: Rank of this process, from 0. `None`: that of the launcher, or 0.
+        world_size: Number of processes. `None`: that of the launcher, or 1.
+        model_name: Folder or Hub id from which `model` was loaded, for the manifest and for later searches. `None`: the
+            one in its configuration.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The manifest; `None` where shards of other processes are still missing.
+        The manifest; `None` if shards of other processes are still missing.
 
     Raises:
-        FileNotFoundError: The input is not there.
-        FileExistsError: Something else is at `output_dir`.
+        FileNotFoundError: There is no such input.
+        FileExistsError: There is something else at `output_dir`.
         OSError: There is no such model.
-        TypeError: Vectors before the norm are asked of a model that does not give them.
-        ValueError: A setting is outside its domain; `output_dir` was made with another model, other settings or from
-            another input (the message says which); an archive or table is damaged; an embedding is not finite.
+        TypeError: `normalize` is False and the model does not return vectors before L2 normalisation.
+        ValueError: A setting is outside its domain, `output_dir` was made with another model, other settings or another
+            input (the message says which), an archive or a table is damaged, or an embedding is not finite.
     """
     check_stored_dtype(stored_dtype, normalize=normalize)
     if file_format not in FILE_FORMATS:
-        raise ValueError(f"file_format is one of {', '.join(FILE_FORMATS)}; got {file_format!r}")
+        raise ValueError(f"expected a file_format of {', '.join(FILE_FORMATS)}; got {file_format!r}")
     if batch_size < 1:
         raise ValueError(f"expected a batch_size of at least 1 image; got {batch_size}")
     rank, world_size = own_rank(rank, world_size)
@@ -134,7 +135,7 @@ def _embed_shards(
     num_threads: int | None,
     progress: bool,
 ) -> None:
-    """Embed shards of a source, and put each in its place when it is whole."""
+    """Embed shards of a source. Each gets its file name when it is complete."""
     from tqdm.auto import tqdm
 
     sizes = [source.shards[number].num_rows for number in numbers]
@@ -150,7 +151,7 @@ def _embed_shards(
     with bar, encoder.evaluating():
         for number, parts in groupby(_embedded(encoder, batches), key=lambda part: part[0].shard):
             with one_process(paths[number]):
-                if paths[number].exists():  # another process was given the same share, and was faster
+                if paths[number].exists():  # another process with the same rank was faster
                     continue
                 with open_shard(paths[number], source.columns, encoder.dim, options["stored_dtype"]) as shard:
                     for batch, embeddings in parts:
@@ -159,7 +160,7 @@ def _embed_shards(
 
 
 def _embedded(encoder: ImageEncoder, batches: Iterator[PixelBatch]) -> Iterator[tuple[PixelBatch, np.ndarray]]:
-    """Yield each batch with its embeddings, `(rows, dim)` float32, one batch behind what the device works on."""
+    """Yield each batch with its embeddings, `(rows, dim)` float32, while the device works on the next batch."""
     waiting = None
     for batch in batches:
         launched = (batch, None if batch.pixels is None else encoder.encode(batch.pixels))
@@ -179,7 +180,7 @@ def _fetch(encoder: ImageEncoder, batch: PixelBatch, embeddings: Any) -> tuple[P
 
 
 def _finish(folder: Path, paths: list[Path], source: ImageSource, settings: RunSettings) -> EmbeddingManifest | None:
-    """Write the manifest, if all shards are there; the same one, whoever writes it."""
+    """Write the manifest if all shards are complete. Every process writes the same manifest."""
     if not all(path.exists() for path in paths):
         return None
     with one_process(folder / MANIFEST_NAME):
@@ -210,7 +211,7 @@ def _finish(folder: Path, paths: list[Path], source: ImageSource, settings: RunS
         )
         write_json(folder / BAD_IMAGES_NAME, bad)
         manifest.save(folder)
-        for lock in folder.glob("embeddings-*.lock"):  # of processes that were killed
-            with suppress(PermissionError):  # Windows removes no file that is open
+        for lock in folder.glob("embeddings-*.lock"):  # left by processes that were killed
+            with suppress(PermissionError):  # Windows does not remove an open file
                 lock.unlink(missing_ok=True)
         return manifest

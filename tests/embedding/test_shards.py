@@ -63,9 +63,9 @@ def test_rows_come_back_in_small_parts(tmp_path, monkeypatch, dtype, error, file
 def test_int8_is_the_nearest_of_255_steps():
     values = np.array([[-1, -0.5, 0, 0.499 / 127, 0.501 / 127, 1]], np.float32)
     assert to_stored(values, "int8").tolist() == [[-127, -64, 0, 0, 1, 127]]  # half a step goes to the even one
-    with pytest.raises(ValueError, match="int8 has one scale for components from -1 to 1: normalize"):
+    with pytest.raises(ValueError, match="int8 has one scale, for components from -1 to 1; got vectors"):
         check_stored_dtype("int8", normalize=False)
-    with pytest.raises(ValueError, match="dtype is one of float32, float16, int8; got 'int4'"):
+    with pytest.raises(ValueError, match="expected a stored dtype of float32, float16, int8; got 'int4'"):
         check_stored_dtype("int4", normalize=True)
 
 
@@ -106,12 +106,12 @@ def test_a_shard_that_is_missing_changed_or_elsewhere(folder):
     with pytest.raises(ValueError, match="is not what it was when it was written"):
         EmbeddingFolder(folder).check_files()
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="is not there, but is in the manifest"):
+    with pytest.raises(FileNotFoundError, match="is missing, and the manifest names it"):
         read_all(folder)
     text = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(text.replace("embeddings-00000", "../embeddings-00000"))
     (folder.parent / path.name).write_bytes(content)
-    with pytest.raises(FileNotFoundError, match="is not there, but is in the manifest"):
+    with pytest.raises(FileNotFoundError, match="is missing, and the manifest names it"):
         read_all(folder)
 
 

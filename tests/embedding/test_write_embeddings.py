@@ -257,7 +257,7 @@ def test_other_readers_can_read_it(tiny_model, photos, tmp_path):
     [
         ({"batch_size": 0}, "expected a batch_size of at least 1 image; got 0"),
         ({"shard_size": 0}, "shard_size is a number of images, at least 1; got 0"),
-        ({"file_format": "csv"}, "file_format is one of parquet, npy; got 'csv'"),
+        ({"file_format": "csv"}, "expected a file_format of parquet, npy; got 'csv'"),
         ({"stored_dtype": "int8", "normalize": False}, "int8 has one scale"),
         ({"dtype": "float8"}, "expected a dtype of auto, float32, bfloat16, float16; got 'float8'"),
     ],
