@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
-from ...data.demo.scenes.writing import write_places
+from ...data.demo.scenes.writing import DATASET_NAME, write_scenes
 from ...data.landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
 from ...evaluation.post_processing import POST_PROCESSINGS
 from ...files.atomic_folders import whole_folder
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .run_report import FinishedRun
 
 REVISITED = ("roxford5k", "rparis6k")
-SCENES = "places"  # the name of the small set in the file names of the revisited format
 SCORES_NAME, WHITENED_FOLDER = "revisited.json", "whitened"
 
 
@@ -62,7 +61,7 @@ def make_scenes(folder: Path, say: Callable[[str], None] = print) -> None:
     if state.is_main_process and not folder.exists():
         say(f"Making scenes in {folder} ...")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_places(folder)
+        write_scenes(folder)
     state.wait_for_everyone()
 
 
@@ -96,7 +95,7 @@ def finetune_on_landmarks(
     """
     dataset = load_sfm120k(data_dir, check_counts=not options.demo)
     pairs = load_sfm120k_pairs(data_dir)["train"]
-    names = (SCENES,) if options.demo else REVISITED if options.revisited_dir is not None else ()
+    names = (DATASET_NAME,) if options.demo else REVISITED if options.revisited_dir is not None else ()
     settings: dict[str, Any] = {
         "batch_size": args.per_device_eval_batch_size,
         "num_workers": args.dataloader_num_workers,

@@ -32,7 +32,7 @@ def write(path: Path, content: object) -> None:
     path.write_bytes(pickle.dumps(content, protocol=2))
 
 
-@pytest.mark.parametrize("name", ["rparis6k", "places"])
+@pytest.mark.parametrize("name", ["rparis6k", "scenes"])
 def test_ground_truth_of_a_revisited_set(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     write(tmp_path / f"gnd_{name}.pkl", TRUTH)
     (tmp_path / f"gnd_{name}.json").write_text("an older one")

@@ -158,7 +158,7 @@ def test_images_that_are_missing_or_broken(folder: Path) -> None:
     ("name", "kind", "message"),
     [
         ("roxford5k", FileNotFoundError, r"gnd_roxford5k\.pkl is not at data_dir=.*\n.*oxbuild_images-v1\.tgz"),
-        ("places", FileNotFoundError, r"gnd_places\.pkl is not at data_dir=.*: pass the folder"),
+        ("scenes", FileNotFoundError, r"gnd_scenes\.pkl is not at data_dir=.*: pass the folder"),
         ("../x", ValueError, "expected a name of letters, digits and underscores"),
     ],
 )

@@ -249,7 +249,7 @@ def test_only_skip_may_follow_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     error, skip = ({**SETTINGS, "on_bad_image": way} for way in ("error", "skip"))
     with pytest.raises(ValueError, match="1 images cannot be read: row 301"):
         prepare_dataset(source, tmp_path / "out", **error)
-    with pytest.raises(ValueError, match="prepared with other settings: short_side 16, now 17. Repeat"):
+    with pytest.raises(ValueError, match=r"prepared with other settings: short_side 16, now 17\. Repeat"):
         prepare_dataset(source, tmp_path / "out", **{**skip, "short_side": 17})
 
     def interrupt(*_):
@@ -259,7 +259,7 @@ def test_only_skip_may_follow_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         patched.setattr(prepare, "write_manifest", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(source, tmp_path / "out", **skip)
-    with pytest.raises(ValueError, match="other settings: on_bad_image 'skip', now 'error'. Repeat"):
+    with pytest.raises(ValueError, match=r"other settings: on_bad_image 'skip', now 'error'\. Repeat"):
         prepare_dataset(source, tmp_path / "out", **error)  # the begun folder has left an image out
     prepare_dataset(source, tmp_path / "out", **skip)
     assert [one["row"] for one in read_manifest(tmp_path / "out")["splits"]["train"]["skipped"]] == [301]

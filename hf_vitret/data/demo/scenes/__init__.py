@@ -1,1 +1,1 @@
-"""A small data set of places in the official formats, made of photographs that installed packages ship."""
+"""A small landmark data set in the official formats, rendered from photographs that installed packages ship."""

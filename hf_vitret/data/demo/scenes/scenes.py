@@ -1,4 +1,4 @@
-"""Places in photographs: rectangles that do not overlap, with something in them to be recognised."""
+"""Choose scenes: square parts of photographs that have enough contrast to be recognised."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-SIDES = (96, 176)  # pixels; the photographs are some 400 to 1,000 wide
-MIDDLE = 0.42  # of a scene's side: the object that a query asks for
-# Least standard deviation of the luminance, of 255, in a scene's middle: a piece of sky has less.
+SIDES = (96, 176)  # smallest and largest side of a scene in pixels; the photographs are about 400 to 1,000 pixels wide
+MIDDLE = 0.42  # share of a scene's side that its central object takes: this is what a query asks for
+# Smallest standard deviation of the luminance (0 to 255) in the middle of a scene. A part of a clear sky has less.
 MIN_CONTRAST = 14
 MAX_TRIES = 20_000
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A square part of a photograph, which plays a place; all views of the place stay inside it.
+    """A square part of a photograph that stands for a landmark; all views of the landmark stay inside the square.
 
     Attributes:
-        photograph: Its name.
-        left: In pixels.
-        top: In pixels.
-        side: Of the square, in pixels.
+        photograph: Name of the photograph.
+        left: Left edge in pixels of the photograph.
+        top: Top edge in pixels of the photograph.
+        side: Side of the square in pixels.
     """
 
     photograph: str
@@ -45,16 +45,19 @@ class Scene:
 def choose_scenes(
     photographs: Mapping[str, Image.Image], number: int, rng: np.random.Generator, *, apart: bool = True
 ) -> list[Scene]:
-    """Choose scenes with contrast, at random places and of random size.
+    """Choose scenes of random position and size whose middle has enough contrast.
 
     Args:
-        photographs: By name; one is chosen as often as its area says.
-        number: How many.
-        rng: Where the chance comes from.
-        apart: Whether no two may overlap.
+        photographs: Name to image. Each is chosen with a probability in proportion to its area.
+        number: How many scenes to choose.
+        rng: Generator of the random numbers.
+        apart: Whether no two scenes may overlap.
+
+    Returns:
+        `number` scenes, in the order in which they were drawn.
 
     Raises:
-        ValueError: There is no room for so many.
+        ValueError: `MAX_TRIES` draws did not find `number` scenes.
     """
     names = list(photographs)
     grey = {name: np.asarray(image.convert("L"), dtype=np.float32) for name, image in photographs.items()}

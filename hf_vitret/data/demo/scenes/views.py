@@ -1,4 +1,4 @@
-"""Views of a scene: another standpoint, another light, something in front of it."""
+"""Render views of a scene: from another camera position, in another light, partly covered."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     Photographs = Mapping[str, Image.Image]
 
 ASPECT = 3 / 4
-# How far a view of strength 1 may go; the amounts are drawn up to strength times these.
-MAX_ZOOM = 2.2  # times, either way
-MAX_SHIFT = 0.30  # of the scene's side
+# Largest changes at strength 1. A view of a lower strength draws its changes up to that share of these.
+MAX_ZOOM = 2.2  # factor, larger or smaller
+MAX_SHIFT = 0.30  # share of the scene's side
 MAX_ROTATION_DEGREES = 30
-MAX_PERSPECTIVE = 0.16  # of the view's short side, each corner
-MAX_OCCLUSION = 0.75  # of the view's sides
-COVERED = 0.62  # of the scene's side, by the short side of a view that is not zoomed
+MAX_PERSPECTIVE = 0.16  # share of the view's short side by which each corner moves
+MAX_OCCLUSION = 0.75  # share of the view's sides that an object in front covers
+COVERED = 0.62  # share of the scene's side that the short side of a view shows without zoom
 
 
 def render_view(
@@ -33,15 +33,15 @@ def render_view(
     """Render one view of a scene.
 
     Args:
-        photographs: Those of the split; others than the scene's lend what stands in front of it.
-        scene: What is seen; the view shows nothing outside it.
-        size: Long side of the view in pixels; the other one is three quarters of it.
-        strength: In [0, 1], how far from the plain view.
-        rng: Where the chance comes from.
-        is_query: Upright, with nothing in front.
+        photographs: The photographs of the split. An object in front of the scene is a part of another one of them.
+        scene: The scene to show. The view shows nothing outside its square.
+        size: Long side of the view in pixels; the short side is three quarters of it.
+        strength: How much the view may differ from the plain view, in [0, 1].
+        rng: Generator of the random numbers.
+        is_query: Whether the view is a query: not rotated, and nothing covers the scene.
 
     Returns:
-        The image, RGB, and what it shows.
+        The RGB image, and the part of the photograph that it shows.
     """
     width, height = (size, round(size * ASPECT)) if rng.random() < 0.5 else (round(size * ASPECT), size)
     seen = _aim(scene, (width, height), strength, rng, is_level=is_query)
@@ -56,7 +56,7 @@ def render_view(
 
 
 def _aim(scene: Scene, size: tuple[int, int], strength: float, rng: np.random.Generator, *, is_level: bool) -> Any:
-    """Return the four points of the photograph that the corners of the view show, (4, 2)."""
+    """Return the points of the photograph that the corners of the view show, `(4, 2)` float64."""
     width, height = size
     zoom = MAX_ZOOM ** (strength * rng.uniform(-1, 1))
     turn = np.deg2rad(0 if is_level else MAX_ROTATION_DEGREES * strength * rng.uniform(-1, 1))
@@ -74,7 +74,10 @@ def _aim(scene: Scene, size: tuple[int, int], strength: float, rng: np.random.Ge
 
 
 def _warp(photograph: Image.Image, matrix: Any, size: tuple[int, int], seen: Any) -> Image.Image:
-    """Show a part of a photograph as a view; where that shrinks it, out of a smaller copy, which is smooth."""
+    """Resample a part of a photograph into a view.
+
+    Where the view is smaller than the part, the photograph is averaged down first: the transform itself would alias.
+    """
     per_pixel = float(np.linalg.norm(seen - np.roll(seen, 1, axis=0), axis=1).mean() / np.mean(size))
     factor = max(1, int(per_pixel))
     coefficients = (np.diag([1 / factor, 1 / factor, 1]) @ matrix).ravel()[:8]
@@ -85,7 +88,7 @@ def _warp(photograph: Image.Image, matrix: Any, size: tuple[int, int], seen: Any
 
 
 def _occluder(size: tuple[int, int], strength: float, rng: np.random.Generator) -> Image.Image:
-    """Return the mask of something that stands in front: a turned block or an oval, 255 where it is."""
+    """Return the mask of an object in front, a rotated rectangle or an ellipse: 255 inside it, 0 elsewhere."""
     width, height = size
     reach = MAX_OCCLUSION * strength * rng.uniform(0.4, 1, 2) * np.array(size) / 2
     centre = rng.uniform(0.1, 0.9, 2) * np.array([width, height])
@@ -103,7 +106,7 @@ def _occluder(size: tuple[int, int], strength: float, rng: np.random.Generator) 
 def _other_matter(
     photographs: Photographs, scene: Scene, size: tuple[int, int], rng: np.random.Generator
 ) -> Image.Image:
-    """Return a piece of another photograph."""
+    """Return a part of another photograph, the texture of an object in front."""
     names = [name for name in photographs if name != scene.photograph]
     other = photographs[names[int(rng.integers(len(names)))]]
     left, top = (int(rng.integers(max(1, full - part))) for full, part in zip(other.size, size))
@@ -111,7 +114,7 @@ def _other_matter(
 
 
 def _light(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    """Change the light: brightness with a slope, contrast, gamma, tint; and blur and noise of the camera."""
+    """Change gamma, contrast, brightness (with a gradient) and tint, and add the blur and noise of a camera."""
     if rng.random() < 0.6:
         image = image.filter(ImageFilter.GaussianBlur(1.4 * strength * float(rng.random())))
     values = np.asarray(image, dtype=np.float32) / 255
@@ -127,7 +130,7 @@ def _light(image: Image.Image, strength: float, rng: np.random.Generator) -> Ima
 
 
 def object_box(view: View, scene: Scene) -> tuple[float, float, float, float]:
-    """Return the box of a view that holds the middle of its scene: left, top, right, bottom in tenths of pixels."""
+    """Return the box around the middle of a scene in a view: left, top, right, bottom in pixels, to one decimal."""
     rim = (1 - MIDDLE) / 2 * scene.side
     part = (scene.left + rim, scene.top + rim, scene.left + scene.side - rim, scene.top + scene.side - rim)
     outline = apply_homography(np.linalg.inv(view.to_photograph), corners(part))

@@ -1,4 +1,4 @@
-"""Write the places: training images as SfM-120k has them, queries and gallery as ROxford5k has them."""
+"""Write the scenes: training images in the format of SfM-120k, queries and gallery in that of ROxford5k."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-
-SPLITS = ("train", "val", "test")  # their places in the seeds
+DATASET_NAME = "scenes"  # in the names of the files: gnd_scenes.pkl
+SPLITS = ("train", "val", "test")  # the position of a split is part of its seed
 QUERY_STRENGTH = 0.15
-QUERY_ENLARGED = 1.5  # a query's image, of which a part is cut out, is larger than the others by this
-# What makes a gallery image easy, hard or junk: the share of the query's box that it shows, and its side there, of the
-# side in the query. What shows none of it is another place.
+QUERY_ENLARGED = 1.5  # factor by which an image of a query, from which a box is cropped, is larger than the others
+# Easy and hard gallery images of a query, by the smallest share of the query's box that the image shows, and the
+# smallest and largest scale of the box against the query. An image that shows less of the box is junk; one that shows
+# nothing of it is a wrong answer.
 EASY_SHARE, EASY_SCALES = 0.75, (0.4, 1.5)
 HARD_SHARE, HARD_SCALES = 0.30, (0.2, 4.0)
-# A pair for training: the share of the anchor that the positive shows, and the scales.
+# Training pairs: the smallest share of the anchor that the positive shows, and the smallest and largest scale.
 PAIR_SHARE, PAIR_SCALES = 0.35, (0.4, 2.5)
 POSITIVES_PER_IMAGE = 2
 
 
-def write_places(
+def write_scenes(
     folder: str | PathLike[str],
     *,
     seed: int = 0,
@@ -45,53 +46,59 @@ def write_places(
     num_distractors: int = 300,
     size: int = 128,
 ) -> Path:
-    """Write a small data set of places: real photographs, seen from many standpoints.
+    """Write a small landmark data set, rendered from photographs.
 
-    Scenes are squares of photographs that scikit-image and scikit-learn ship (`PHOTOGRAPHS`, with their licences);
-    those of training, validation and test are of different photographs, and no two overlap. A view of a scene is a
-    perspective of it, with its own crop and zoom, light, noise, and in part something in front. Distractors are views
-    of other squares of the test photographs, which may overlap the scenes: they are judged as all others are, by how
-    much of the query's box is to be seen in them, which the geometry tells exactly. The same arguments give the same
-    bytes (with the same versions of Pillow and numpy).
+    A scene is a square of a photograph that scikit-image or scikit-learn ships (`PHOTOGRAPHS` lists their licences).
+    Training, validation and test use different photographs, and no two scenes overlap. A view of a scene is a
+    perspective image of it with its own crop, zoom, light and noise; an object in front covers a part of some views.
+    Distractors are views of other squares of the test photographs. These squares may overlap the test scenes, because
+    every gallery image is judged by the share of the query's box that is visible in it, which the geometry gives
+    exactly. The same arguments give the same bytes with the same versions of Pillow and numpy.
 
     Args:
-        folder: To be made, or empty. Into it go `retrieval-SfM-120k.pkl` and `ims/`, `gnd_places.pkl` and `jpg/`.
-        seed: Seed of everything.
-        num_train_scenes: 3-D models of the training split.
-        num_val_scenes: 3-D models of the validation split.
-        num_queries: Scenes of the test photographs, each asked for once.
-        views_per_scene: Images of each scene, of growing strength; of those of the test a query is one more.
-        num_distractors: Gallery images of other squares.
-        size: Long side of the images in pixels.
+        folder: Folder to make; it may exist if it is empty. The function writes `retrieval-SfM-120k.pkl` and `ims/`
+            (training and validation), `gnd_scenes.pkl` and `jpg/` (test).
+        seed: Seed of all random numbers.
+        num_train_scenes: Number of scenes in the training split. They are the 3-D models of SfM-120k.
+        num_val_scenes: Number of scenes in the validation split.
+        num_queries: Number of scenes in the test split, with one query each.
+        views_per_scene: Number of images of each scene, of increasing strength. A query is one image more.
+        num_distractors: Number of gallery images of other squares.
+        size: Long side of the images in pixels; that of the queries is 1.5 times as long.
 
     Returns:
-        The folder, for `load_sfm120k(folder, check_counts=False)` and `load_revisited("places", folder,
+        The folder, for `load_sfm120k(folder, check_counts=False)` and `load_revisited("scenes", folder,
         check_counts=False)`.
 
     Raises:
         ModuleNotFoundError: scikit-image or scikit-learn is not installed (extra `demo`).
-        ValueError: The folder is not empty, or there are more scenes than the photographs have room for.
+        ValueError: The folder is not empty; a number is below its minimum; or the photographs have too little room for
+            so many scenes.
     """
     folder = Path(folder).expanduser()
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: give a folder to be made")
+        raise ValueError(f"expected a folder that does not exist or is empty; {folder} has files: name another folder")
     if min(num_train_scenes, num_val_scenes, num_queries) < 1 or views_per_scene < 4 or size < 32:
-        raise ValueError("expected a scene of each split, four views of each and a size of 32 pixels, or more")
+        raise ValueError(
+            "expected at least 1 scene in each split, 4 views of each scene and a size of 32 pixels; got "
+            f"num_train_scenes={num_train_scenes}, num_val_scenes={num_val_scenes}, num_queries={num_queries}, "
+            f"views_per_scene={views_per_scene}, size={size}"
+        )
     numbers = {"train": num_train_scenes, "val": num_val_scenes}
     with whole_folder(folder) as partial:
         lists = {
             split: _write_training(partial, split, numbers[split], views_per_scene, size, seed) for split in numbers
         }
-        first = num_train_scenes  # models are numbered through
+        first = num_train_scenes  # the validation models are numbered after the training models
         lists["val"]["cluster"] = [model + first for model in lists["val"]["cluster"]]
         _write_pickle(partial / f"{NAME}.pkl", lists)
         truth = _write_test(partial / "jpg", num_queries, views_per_scene, num_distractors, size, seed)
-        _write_pickle(partial / "gnd_places.pkl", truth)
+        _write_pickle(partial / f"gnd_{DATASET_NAME}.pkl", truth)
     return folder
 
 
 def _write_training(folder: Path, split: str, num_scenes: int, num_views: int, size: int, seed: int) -> dict[str, Any]:
-    """Write the images of one split; return its lists."""
+    """Write the images of a training or validation split, and return its lists for the pickle of SfM-120k."""
     from tqdm.auto import tqdm
 
     photographs = read_photographs(split)
@@ -115,7 +122,7 @@ def _write_training(folder: Path, split: str, num_scenes: int, num_views: int, s
 
 
 def _pairs(views: list[View], rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Choose for each view some of those that show much of the same."""
+    """Choose up to `POSITIVES_PER_IMAGE` positives for each view, from the views that show enough of it."""
     pairs = []
     for anchor, view in enumerate(views):
         whole = (0.0, 0.0, float(view.size[0]), float(view.size[1]))
@@ -132,7 +139,7 @@ def _pairs(views: list[View], rng: np.random.Generator) -> list[tuple[int, int]]
 def _write_test(
     folder: Path, num_queries: int, num_views: int, num_distractors: int, size: int, seed: int
 ) -> dict[str, Any]:
-    """Write queries and gallery; return the ground truth."""
+    """Write the images of queries and gallery, and return the ground truth for `gnd_scenes.pkl`."""
     from tqdm.auto import tqdm
 
     photographs = read_photographs("test")
@@ -149,11 +156,11 @@ def _write_test(
             gallery.append(render_view(photographs, scene, size, strength, rng, is_query=False))
     for scene in choose_scenes(photographs, num_distractors, rng, apart=False):
         gallery.append(render_view(photographs, scene, size, float(rng.random()), rng, is_query=False))
-    # Names and order tell nothing of the scenes.
-    names = [f"places_{number:06d}" for number in rng.permutation(len(queries) + len(gallery))]
+    # Names are in random order, so that neither a name nor a row of the gallery shows which scene an image has.
+    names = [f"{DATASET_NAME}_{number:06d}" for number in rng.permutation(len(queries) + len(gallery))]
     query_names, rest = names[: len(queries)], names[len(queries) :]
     order = np.argsort(rest)
-    gallery_names, gallery = [rest[place] for place in order], [gallery[place] for place in order]
+    gallery_names, gallery = [rest[position] for position in order], [gallery[position] for position in order]
     for name, (image, _) in zip(query_names + gallery_names, queries + gallery):
         _save(image, folder / f"{name}.jpg", rng)
     views = [view for _, view in gallery]
@@ -162,7 +169,7 @@ def _write_test(
 
 
 def _judge(query: View, box: tuple[float, float, float, float], gallery: list[View]) -> dict[str, Any]:
-    """Return the entry of one query: its box, and which rows of the gallery are easy, hard and junk."""
+    """Return the ground truth of one query: its box, and the rows of the gallery that are easy, hard and junk."""
     entry: dict[str, Any] = {"bbx": list(box), "easy": [], "hard": [], "junk": []}
     for row, view in enumerate(gallery):
         share, scale = visible_part(query, box, view)
@@ -181,5 +188,5 @@ def _save(image: Image.Image, path: Path, rng: np.random.Generator) -> None:
 
 
 def _write_pickle(path: Path, content: dict[str, Any]) -> None:
-    """Write as the official files are: protocol 2, lists of numbers and text."""
+    """Write a pickle like the official files: protocol 2, with lists of numbers and text."""
     path.write_bytes(pickle.dumps(content, protocol=2))

@@ -1,4 +1,4 @@
-"""The places: both official formats, judgements that the pixels bear out, the same bytes each time."""
+"""The scenes: both official formats, judgements that agree with the pixels, the same bytes each time."""
 
 import hashlib
 import importlib.util
@@ -11,7 +11,7 @@ import pytest
 from hf_vitret.data.demo.scenes import photographs
 from hf_vitret.data.demo.scenes.photographs import PHOTOGRAPHS, read_photographs
 from hf_vitret.data.demo.scenes.scenes import choose_scenes
-from hf_vitret.data.demo.scenes.writing import write_places
+from hf_vitret.data.demo.scenes.writing import write_scenes
 from hf_vitret.data.landmarks.revisited import load_revisited, load_revisited_ground_truth
 from hf_vitret.data.landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs
 
@@ -19,7 +19,7 @@ SMALL = {"num_train_scenes": 3, "num_val_scenes": 1, "num_queries": 4, "views_pe
 
 
 def write(folder: Path, **options: int) -> Path:
-    return write_places(folder, **{**SMALL, "size": 64, **options})
+    return write_scenes(folder, **{**SMALL, "size": 64, **options})
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -31,21 +31,21 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("places"))  # an empty folder is taken
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("scenes"))  # an empty folder is taken
 
 
-def test_training_images_and_pairs(places: Path) -> None:
-    images, pairs = load_sfm120k(places, check_counts=False), load_sfm120k_pairs(places)
+def test_training_images_and_pairs(scene_folder: Path) -> None:
+    images, pairs = load_sfm120k(scene_folder, check_counts=False), load_sfm120k_pairs(scene_folder)
     assert images["train"]["label"][:] == [1] * 6 + [2] * 6 + [3] * 6
     assert images["val"]["label"][:] == [4] * 6
     assert {image.size for image in images["val"]["image"]} <= {(64, 48), (48, 64)}
     assert len(set(pairs["train"]["anchor"][:])) > 9
 
 
-def test_queries_and_gallery(places: Path) -> None:
-    dataset = load_revisited("places", places, check_counts=False)
-    truth = load_revisited_ground_truth("places", places, check_counts=False)
+def test_queries_and_gallery(scene_folder: Path) -> None:
+    dataset = load_revisited("scenes", scene_folder, check_counts=False)
+    truth = load_revisited_ground_truth("scenes", scene_folder, check_counts=False)
     assert (len(dataset["query"]), len(dataset["gallery"])) == (4, 30)
     assert sorted(truth.gallery_ids) == list(truth.gallery_ids)
     for easy, hard, junk in zip(truth.easy, truth.hard, truth.junk):
@@ -58,18 +58,18 @@ def test_queries_and_gallery(places: Path) -> None:
         assert 0 <= top < bottom <= size[1]
 
 
-def test_the_pickles_are_as_python_2_wrote_them(places: Path) -> None:
-    for path in places.glob("*.pkl"):
+def test_the_pickles_are_as_python_2_wrote_them(scene_folder: Path) -> None:
+    for path in scene_folder.glob("*.pkl"):
         content = path.read_bytes()
         assert content[:2] == b"\x80\x02"
         assert b"numpy" not in content
         pickle.loads(content)
 
 
-def test_judgements_hold_for_the_pixels(places: Path) -> None:
-    """The nearest image in small, grey and blurred: mostly another place's for junk's worth, a plain view for easy."""
-    dataset = load_revisited("places", places, check_counts=False)
-    truth = load_revisited_ground_truth("places", places, check_counts=False)
+def test_judgements_hold_for_the_pixels(scene_folder: Path) -> None:
+    """By correlation of small grey images, the best match of a query is one of its easy or hard images."""
+    dataset = load_revisited("scenes", scene_folder, check_counts=False)
+    truth = load_revisited_ground_truth("scenes", scene_folder, check_counts=False)
     hits = 0
     for query, easy, hard in zip(dataset["query"], truth.easy, truth.hard):
         pattern = _normal(query["image"].convert("L").resize((12, 12)))
@@ -85,7 +85,7 @@ def _normal(image: object) -> np.ndarray:
 
 
 def _best_match(pattern: np.ndarray, image) -> float:
-    """Return the best correlation over places and a few sizes: what the crop looks like, wherever it is."""
+    """Return the best correlation of the crop with any part of the image, over a few sizes of the crop."""
     best = -1.0
     for side in (12, 16, 20, 26):
         small = image.resize((image.width * side // 64, image.height * side // 64))
@@ -99,21 +99,21 @@ def _best_match(pattern: np.ndarray, image) -> float:
     return best
 
 
-def test_the_same_seed_gives_the_same_bytes(places: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(scene_folder: Path, tmp_path: Path) -> None:
     again = write(tmp_path / "again")
-    assert digest(again) == digest(places)
+    assert digest(again) == digest(scene_folder)
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
     other = write(tmp_path / "other", seed=1)
-    assert digest(other)["gnd_places.pkl"] != digest(places)["gnd_places.pkl"]
+    assert digest(other)["gnd_scenes.pkl"] != digest(scene_folder)["gnd_scenes.pkl"]
 
 
 def test_scenes_lie_apart_inside_their_photographs() -> None:
     read = read_photographs("test")
     scenes = choose_scenes(read, 20, np.random.default_rng(0))
-    for place, scene in enumerate(scenes):
+    for row, scene in enumerate(scenes):
         assert scene.left + scene.side <= read[scene.photograph].width
         assert scene.top + scene.side <= read[scene.photograph].height
-        assert not any(map(scene.overlaps, scenes[:place]))
+        assert not any(map(scene.overlaps, scenes[:row]))
     assert {scene.photograph for scene in scenes} <= set(read)
 
 
@@ -125,12 +125,12 @@ def test_more_scenes_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> 
         choose_scenes(read_photographs("val"), 99, np.random.default_rng(0))
 
 
-def test_bad_arguments(places: Path) -> None:
-    with pytest.raises(ValueError, match="is not empty"):
-        write(places)
+def test_bad_arguments(scene_folder: Path) -> None:
+    with pytest.raises(ValueError, match="expected a folder that does not exist or is empty"):
+        write(scene_folder)
     for options in ({"num_queries": 0}, {"views_per_scene": 3}, {"size": 16}):
-        with pytest.raises(ValueError, match="expected a scene of each split"):
-            write(places / "deeper", **options)
+        with pytest.raises(ValueError, match="at least 1 scene in each split"):
+            write(scene_folder / "deeper", **options)
 
 
 def test_each_photograph_has_one_split_and_terms() -> None:
@@ -143,9 +143,9 @@ def test_a_package_that_is_not_there_names_the_extra(monkeypatch: pytest.MonkeyP
     found = importlib.util.find_spec
     monkeypatch.setattr(photographs, "find_spec", lambda name: None if name == "sklearn" else found(name))
     with pytest.raises(
-        ModuleNotFoundError, match=r"sklearn ships, which is not installed: pip install 'hf_vitret\[demo\]'"
+        ModuleNotFoundError, match=r"package sklearn, .* it is not installed: pip install 'hf_vitret\[demo\]'"
     ):
         read_photographs("train")
     monkeypatch.setattr(photographs, "find_spec", lambda name: found("json"))
-    with pytest.raises(FileNotFoundError, match="this version of skimage does not ship it"):
+    with pytest.raises(FileNotFoundError, match="the installed version of skimage does not ship"):
         read_photographs("val")
