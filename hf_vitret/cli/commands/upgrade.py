@@ -158,7 +158,10 @@ def _read_folders(options: Namespace, places: list[Path]) -> tuple[CommonImages,
     for each in folders:
         each.check_files()
         if not each.manifest.normalized:
-            raise ValueError(f"expected embeddings of unit L2 norm; {each.folder} has others: embed with --normalize")
+            raise ValueError(
+                f"expected embeddings of unit L2 norm; {each.folder} has others: embed again by hf-vitret embed "
+                "--normalize"
+            )
     models = [each.manifest.model for each in folders]
     if not models[0].difference(models[1]):
         raise ValueError(f"expected two models; both embeddings are those of {models[0].name}: no map is needed")

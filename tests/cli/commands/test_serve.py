@@ -208,7 +208,10 @@ def test_that_others_reach_it_is_said(
         ),
         (["index", "--model", "model", "--image_dir", "nowhere"], "nowhere is none"),
         (["index", "--model", "model", "--columns", "size"], "expected columns of the index, color, price, secret"),
-        (["index", "--model", "model", "--false_match_rate", "0.1"], "expected an index with match rates; this one has none"),
+        (
+            ["index", "--model", "model", "--false_match_rate", "0.1"],
+            "expected an index with match rates",
+        ),
         (["index", "--model", "model", "--timeout", "0"], "expected timeout above 0; got 0"),
         (["index", "--model", "model", "--host", "192.0.2.1"], "choose others with --host and --port"),
     ],
