@@ -90,7 +90,7 @@ def test_a_pattern_names_files_from_its_first_wildcard_on(tmp_path):
 def test_a_folder_of_several_kinds_is_asked_about(tmp_path):
     folder = write_photos(tmp_path / "photos", 2)
     write_tar(folder / "more.tar", [("1.png", encoded(noise(1)))])
-    with pytest.raises(ValueError, match=r"photos holds images of several kinds.*pattern, as 'photos"):
+    with pytest.raises(ValueError, match=r"expected images of one kind in photos.*pattern, such as 'photos"):
         open_source(folder)
     assert len(rows_of(open_source(f"{folder}/*.tar"))) == 1
 
@@ -158,20 +158,36 @@ def test_columns_travel_into_the_output(tiny_model, tmp_path, lines):
     assert shard.table.schema.field("when").type == pa.int64()
 
 
-def test_a_column_that_cannot_travel_is_told(tmp_path, lines, caplog):
+def test_a_row_of_a_table_may_have_an_id_and_no_image(tmp_path, tiny_model):
+    write_photos(tmp_path / "photos", 2)
+    paths = ["photos/0/00.png", None, "photos/0/01.png"]
+    pq.write_table(pa.table({"image_id": [*"abc"], "path": paths}), tmp_path / "p.parquet")
+    manifest = write_embeddings(tiny_model, tmp_path / "p.parquet", tmp_path / "E", progress=False)
+    assert (manifest.num_images, manifest.num_bad_images) == (2, 1)
+    (shard,) = EmbeddingFolder(tmp_path / "E").shards()
+    assert shard.ids == ["a", "c"]
+
+
+def test_a_column_that_is_not_copied_is_reported(tmp_path, lines, caplog):
     pq.write_table(pa.Table.from_pylist([{**line, "tags": ["x"]} for line in lines]), tmp_path / "p.parquet")
     with caplog.at_level(logging.WARNING):
         open_source(tmp_path / "p.parquet", image_column="file")
-    assert "these columns do not travel along: tags (list<" in caplog.text
+    assert "these columns are not copied, because they are nested or binary: tags (list<" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda line: {"photo": line["file"]}, "no column image or path or file_name; it has photo. Name the one of"),
-        (lambda line: {"path": "same.png"}, r"these are listed more than once: same.png; keep one row of each"),
-        (lambda line: {"path": None if line["sku"] == "8" else line["file"]}, "rows 2 name no image; fill them in"),
-        (lambda line: {"path": line["file"], "embedding": 1.0}, "has a column 'embedding', as the output will have"),
+        (
+            lambda line: {"photo": line["file"]},
+            "expected a column image or path or file_name; it has photo",
+        ),
+        (lambda line: {"path": "same.png"}, r"listed more than once: same.png; keep one row of each"),
+        (lambda line: {"path": None if line["sku"] == "8" else line["file"]}, "rows 2 name none: fill them in"),
+        (
+            lambda line: {"path": line["file"], "embedding": 1.0},
+            "has a column 'embedding', a name that the output",
+        ),
         (lambda line: {"path": line["file"], "image_id": 3}, "expected image_id to be text; it is int64"),
         (lambda line: {"path": 3}, "expected paths or encoded images in column 'path'; it is int64"),
     ],
@@ -275,9 +291,9 @@ def test_an_archive_that_is_damaged_or_unsafe(tiny_model, tmp_path, damage):
         ("nowhere", FileNotFoundError, "'nowhere' is no folder, file or pattern on this machine; and expected a data"),
         ("a/b/c/d", FileNotFoundError, "is no folder, file or pattern on this machine"),
         ("empty", ValueError, "expected images to embed in empty; found none"),
-        ("photos/**/*.jpg", FileNotFoundError, "no file is like"),
-        ("photos/notes.txt", ValueError, "1 of 1 files are no images by their names: notes.txt"),
-        ("broken.parquet", ValueError, "is no Parquet file, or is damaged"),
+        ("photos/**/*.jpg", FileNotFoundError, "expected files that match"),
+        ("photos/notes.txt", ValueError, "got notes.txt, 1 of 1 files: leave them out"),
+        ("broken.parquet", ValueError, "expected a Parquet file; broken.parquet is none, or is damaged"),
     ],
 )
 def test_inputs_that_are_none(tmp_path, monkeypatch, images, error, message):
@@ -317,7 +333,7 @@ def test_a_data_set_of_the_hub_is_streamed(hub: HubStandIn, tiny_model, tmp_path
     hub.run(PUSH, token=hub.token)
     tiny_model.save_pretrained(tmp_path / "model")
     said = hub.run(READ, tmp_path / "model", tmp_path / "E").stdout
-    assert "ada/photos: name one of its splits with split; it has train, test" in said
+    assert "ada/photos: expected a split of train, test; got None: name one with split" in said
     folder = EmbeddingFolder(tmp_path / "E")
     assert [(shard.source, shard.num_rows) for shard in folder.manifest.shards] == [
         ("train/00000", 3),

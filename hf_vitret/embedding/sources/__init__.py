@@ -1,1 +1,1 @@
-"""Where images to embed come from: files, tables, tar archives, data sets of the Hub; each cut into shards."""
+"""Sources of images to embed, divided into shards: files, tables, tar archives, and data sets of the Hub."""

@@ -1,4 +1,4 @@
-"""Columns of a table: which one holds the images, and which travel along."""
+"""The columns of a table: which one has the images, and which are copied as metadata."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ IMAGE_COLUMNS = ("image", "path", "file_name")
 
 
 def find_image_column(schema: pa.Schema, image_column: str | None, source: str) -> str:
-    """Return the column of the images or paths.
+    """Return the name of the column of images or paths.
 
     Raises:
-        ValueError: There is none of that name, or none of the usual names.
+        ValueError: There is no column of the given name, or of the usual names.
     """
     wanted = IMAGE_COLUMNS if image_column is None else (image_column,)
     found = [column for column in wanted if column in schema.names]
     if not found:
         raise ValueError(
-            f"{source}: no column {' or '.join(wanted)}; it has {', '.join(schema.names)}. Name the one of the images "
-            "with image_column"
+            f"{source}: expected a column {' or '.join(wanted)}; it has {', '.join(schema.names)}: name the column of "
+            "the images with image_column"
         )
     return found[0]
 
 
 def columns_along(schema: pa.Schema, image_column: str, source: str) -> pa.Schema:
-    """Return the columns that travel along: all but the image's, and but those that embeddings have of themselves.
+    """Return the metadata columns: all except the column of images and the columns that a folder of embeddings has.
 
-    Nested and binary ones are left out, with a note in the log: an output of vectors carries no second images.
+    Nested and binary columns are left out, with a warning in the log, because they could hold other images.
 
     Raises:
-        ValueError: A column has the name of the embeddings'; or `image_id` is no text.
+        ValueError: A column has the name of the column of embeddings, or `image_id` is not text.
     """
     import pyarrow as pa
 
     if EMBEDDING_COLUMN in schema.names:
         raise ValueError(
-            f"{source} has a column {EMBEDDING_COLUMN!r}, as the output will have: rename it, or leave it out"
+            f"{source} has a column {EMBEDDING_COLUMN!r}, a name that the output uses: rename it, or leave it out"
         )
     if ID_COLUMN in schema.names and not is_text(schema.field(ID_COLUMN).type):
         raise ValueError(
@@ -59,19 +59,19 @@ def columns_along(schema: pa.Schema, image_column: str, source: str) -> pa.Schem
         (kept if plain else left_out).append(pa.field(column.name, column.type))
     if left_out:
         names = ", ".join(f"{column.name} ({column.type})" for column in left_out)
-        logger.warning("%s: these columns do not travel along: %s", source, names)
+        logger.warning("%s: these columns are not copied, because they are nested or binary: %s", source, names)
     return pa.schema(kept)
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Say whether a column is of strings."""
+    """Return whether the type of a column is string."""
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Say whether a column is of encoded files, as they are or as `datasets` keeps images."""
+    """Return whether a column has encoded files, as bytes or as the struct in which `datasets` stores images."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):

@@ -1,4 +1,4 @@
-"""A data set of the Hub, streamed: each of its files is one shard, read by whoever embeds it and by nobody else."""
+"""`hub_source`: a data set of the Hub, streamed. Each of its files is a shard, which only one process reads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 def hub_source(
     dataset_name: str, image_column: str | None, split: str | None, config: str | None, revision: str | None
 ) -> ImageSource:
-    """Take the images of one split of a data set on the Hub, at the commit that the revision stands for now.
+    """Return a source of the images of one split of a data set on the Hub, at the current commit of the revision.
 
-    Images are called by the column `image_id`, else `<split>/<file>/<row>`.
+    The id of an image is in the column `image_id`, or else `<split>/<file>/<row>`.
 
     Raises:
         FileNotFoundError: There is neither such a path on this machine nor such a data set.
-        ValueError: The split or the column is not there, or is no `Image`.
+        ValueError: There is no such split or column, or the column is not of type `Image`.
     """
     from datasets import Image
 
     try:
         commit = find_commit(dataset_name, revision)
-    except (FileNotFoundError, ValueError) as error:  # ValueError: a text that can be no id
+    except (FileNotFoundError, ValueError) as error:  # ValueError: a string that cannot be an id
         raise FileNotFoundError(
             f"{dataset_name!r} is no folder, file or pattern on this machine; and {error}"
         ) from error
@@ -40,23 +40,23 @@ def hub_source(
     if split is None and len(splits) == 1:
         (split,) = splits
     if split not in splits:
-        raise ValueError(f"{dataset_name}: name one of its splits with split; it has {', '.join(splits)}")
+        raise ValueError(f"{dataset_name}: expected a split of {', '.join(splits)}; got {split}: name one with split")
     stream = splits[split]
     if stream.features is None:
         raise ValueError(
-            f"{dataset_name}: its files do not say of which types their columns are, and a stream is not searched for "
-            "it; download it, and embed the files"
+            f"{dataset_name}: expected files that declare the types of their columns, which a stream needs; these do "
+            "not: download the data set, and embed its files"
         )
     schema = stream.features.arrow_schema
     image_column = find_image_column(schema, image_column, dataset_name)
     if not isinstance(stream.features[image_column], Image):
         raise ValueError(
-            f"{dataset_name}: expected column {image_column!r} to be an Image; it is {stream.features[image_column]}. "
-            "Name the one of the images with image_column"
+            f"{dataset_name}: expected column {image_column!r} to be an Image; it is {stream.features[image_column]}: "
+            "name the column of the images with image_column"
         )
     columns = columns_along(schema, image_column, dataset_name)
     name = f"{name_source(dataset_name, config, commit)}, {split}"
-    # First of all: a remote stream decodes ahead in threads.
+    # Before any other operation, because a remote stream decodes ahead in threads.
     stream = stream.decode(False)
     extra = [column for column in (ID_COLUMN, PATH_COLUMN) if column in schema.names]
     stream = stream.select_columns([image_column, *extra, *columns.names])

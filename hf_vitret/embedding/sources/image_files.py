@@ -1,4 +1,4 @@
-"""Image files on this machine, so many to a shard."""
+"""`file_source`: image files on this machine, with a fixed number of files per shard."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ LABEL_COLUMN = "label"
 
 
 def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -> ImageSource:
-    """Take image files as they lie below a folder; `image_id` and `path` are their path in it.
+    """Return a source of image files below a root folder; `image_id` and `path` are their path in this folder.
 
-    Where an image lies in a folder of its own below that, the name of the folder that directly holds it travels along
-    as `label`, the class of a folder of class folders; it is null for an image at the top.
+    If an image is in a subfolder, the source has a column `label`: the name of the folder that directly contains the
+    image, as in a folder of class folders. It is null for an image in the root folder itself.
+
+    Args:
+        root: The root folder.
+        files: The image files, in order.
+        name: Name of the source.
+        shard_size: Number of images in a shard.
 
     Raises:
-        ValueError: A file has no name of an image.
+        ValueError: The name of a file does not have the suffix of an image.
     """
     import pyarrow as pa
 
     other = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
     if other:
         raise ValueError(
-            f"{name}: {len(other)} of {len(files)} files are no images by their names: {name_some(other)}; known are "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{name}: expected files with the suffix of an image, {', '.join(sorted(IMAGE_SUFFIXES))}; got "
+            f"{name_some(other)}, {len(other)} of {len(files)} files: leave them out"
         )
     parts = [files[first : first + shard_size] for first in range(0, len(files), shard_size)]
     starts = range(0, len(files), shard_size)
@@ -40,7 +46,7 @@ def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -
 
 
 def label_of(file: Path, root: Path) -> str | None:
-    """Return the name of the folder that directly holds a file, `None` where that is `root`."""
+    """Return the name of the folder that directly contains a file; `None` if that is `root`."""
     return None if file.parent == root else file.parent.name
 
 
@@ -57,5 +63,5 @@ def _shard(root: Path, files: Sequence[Path], name: str) -> SourceShard:
 
 
 def _size(file: Path) -> int:
-    """Return the bytes of a file, -1 of a link that leads nowhere: its image will be listed as a bad one."""
+    """Return the size of a file in bytes, or -1 for a broken link, whose image is then listed as a bad image."""
     return file.stat().st_size if file.exists() else -1

@@ -1,4 +1,4 @@
-"""What a name stands for: a folder, a pattern, a table, archives, or a data set of the Hub."""
+"""`open_source`: find the images that a folder, pattern, table, archive or id of a data set names."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def open_source(
     dataset_config: str | None = None,
     dataset_revision: str | None = None,
 ) -> ImageSource:
-    """Find images to embed, without decoding one.
+    """Find images to embed, without decoding any of them.
 
     Args:
         images: One of: a folder with images at any depth, or with Parquet files of encoded images, or with tar
-            archives (WebDataset); a pattern of such files as `photos/**/*.jpg`; a CSV, TSV, JSON Lines or Parquet file
-            with a column of paths, relative to the file; a Parquet file with a column of encoded images; a tar archive;
-            or the id of a data set on the Hub, which is streamed.
-        shard_size: Images of a folder, or rows of a table, in one shard of embeddings. A tar archive, a Parquet file
-            of images, and each file of a data set on the Hub is one shard, whatever its size.
-        image_column: Column of the images or paths. `None`: `image`, `path` or `file_name`, the first that is there.
-        split: Of a data set on the Hub. `None`: its only one.
-        dataset_config: Of a data set on the Hub, where it has several.
-        dataset_revision: Branch, tag or commit. `None`: the newest commit.
+            archives (WebDataset); a pattern of such files, such as `photos/**/*.jpg`; a CSV, TSV, JSON Lines or Parquet
+            file with a column of paths, relative to the file; a Parquet file with a column of encoded images; a tar
+            archive; or the id of a data set on the Hub, which is streamed.
+        shard_size: Number of images of a folder, or of rows of a table, in one shard of embeddings. A tar archive, a
+            Parquet file of images, and each file of a data set on the Hub is one shard of any size.
+        image_column: Column of the images or paths. `None`: the first that exists of `image`, `path` and `file_name`.
+        split: Split of a data set on the Hub. `None`: its only split.
+        dataset_config: Configuration of a data set on the Hub that has several.
+        dataset_revision: Branch, tag or commit on the Hub. `None`: the newest commit.
 
     Returns:
-        The source. All other columns of tables travel along; of WebDataset archives the `json`, `txt` and `cls` files
-        beside each image, as text.
+        The source. It has the other columns of a table as metadata, and the `json`, `txt` and `cls` files that belong
+        to the images of WebDataset archives, as text.
 
     Raises:
         FileNotFoundError: There is no such folder, file or data set.
@@ -64,7 +64,7 @@ def open_source(
         found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (patterns with roots)
         files = [file for file in found if file.is_file()]
         if not files:
-            raise FileNotFoundError(f"no file is like {text!r}: check the pattern, and put it in quotes")
+            raise FileNotFoundError(f"expected files that match {text!r}; found none: check the pattern, and quote it")
         return require_rows(_open_files(root, files, path.name, shard_size, image_column))
     return require_rows(hub_source(text, image_column, split, dataset_config, dataset_revision))
 
@@ -76,8 +76,8 @@ def _open_folder(folder: Path, shard_size: int, image_column: str | None) -> Ima
     has_images = any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
     if len(found) + has_images > 1:
         raise ValueError(
-            f"{name} holds images of several kinds: files, tar archives or Parquet files. Name those that are "
-            f"meant by a pattern, as '{name}/**/*.jpg'"
+            f"expected images of one kind in {name}; found several of these: image files, tar archives, Parquet files. "
+            f"Name one kind by a pattern, such as '{name}/**/*.jpg'"
         )
     for make, shards in found:
         return make(folder, shards, name, image_column)
@@ -92,7 +92,7 @@ def _open_files(root: Path, files: list[Path], name: str, shard_size: int, image
             return make(root, files, name, image_column)
     if files[0].suffix.lower() in TABLE_SUFFIXES:
         if len(files) > 1:
-            raise ValueError(f"{name}: expected one table of paths; got {len(files)}: embed them one by one")
+            raise ValueError(f"{name}: expected one table of paths; got {len(files)}: embed them one after another")
         return table_source(files[0], image_column, shard_size)
     return file_source(root, files, name, shard_size)
 
@@ -109,7 +109,7 @@ def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() == ".parquet"
 
 
-# By what a file is called: what makes a source of such files.
+# For each kind of shard: whether a file has the name of this kind, and the function that makes a source of such files.
 _KINDS_OF_SHARDS: list[tuple[Callable[[Path], bool], Callable[[Path, list[Path], str, str | None], ImageSource]]] = [
     (is_tar, _tars),
     (_is_parquet, _parquet),
@@ -121,7 +121,7 @@ def _is_hidden(file: Path, root: Path) -> bool:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """Return the folder in front of the first wildcard."""
+    """Return the folder before the first wildcard."""
     fixed = []
     for part in pattern.parts[:-1]:
         if glob.has_magic(part):

@@ -1,4 +1,4 @@
-"""Parquet files of encoded images, as `datasets` and `hf-vitret prepare` write them: one shard each."""
+"""`parquet_source`: Parquet files of encoded images, as `datasets` and `hf-vitret prepare` write them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-ROWS_READ_AT_ONCE = 64  # encoded images in memory, beside those that are being decoded
+ROWS_READ_AT_ONCE = 64  # number of encoded images in memory, without those that are being decoded
 
 
 def holds_images(file: Path, image_column: str | None) -> bool:
-    """Say whether a Parquet file holds encoded images, and not paths."""
+    """Return whether a Parquet file has encoded images, and not paths."""
     schema = _schema(file)
     return is_bytes(schema.field(find_image_column(schema, image_column, file.name)).type)
 
 
 def parquet_source(root: Path, files: Sequence[Path], name: str, image_column: str | None) -> ImageSource:
-    """Take the images of Parquet files; they are called by the column `image_id`, else `<file>/<row>`.
+    """Return a source of the images in Parquet files. Their ids are in the column `image_id`, or else `<file>/<row>`.
 
     Raises:
-        ValueError: A file is no Parquet file, has no encoded images, or not the columns of the first.
+        ValueError: A file is not a Parquet file, has no encoded images, or has other columns than the first.
     """
     first = _schema(files[0])
     image_column = find_image_column(first, image_column, files[0].name)
@@ -69,7 +69,7 @@ def _shard(root: Path, file: Path, image_column: str, columns: pa.Schema) -> Sou
 
 
 def _as_stored(value: Any) -> dict[str, Any] | None:
-    """Return an image as `read_image` takes it. A path alone leads nowhere: the file says nothing of where it is."""
+    """Return an image in the form that `read_image` takes; `None` for a path alone, which is relative to no folder."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -84,4 +84,4 @@ def _schema(file: Path) -> pa.Schema:
     try:
         return pq.read_schema(file)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{file} is no Parquet file, or is damaged: {error}") from error
+        raise ValueError(f"expected a Parquet file; {file} is none, or is damaged: {error}") from error

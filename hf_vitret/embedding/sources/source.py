@@ -1,4 +1,4 @@
-"""A source of images: shards that can each be read on their own, and again, in the same order."""
+"""`ImageSource`: images in shards, each of which can be read alone, several times, and in the same order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ RESERVED = (ID_COLUMN, PATH_COLUMN, EMBEDDING_COLUMN)
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One image, not read yet or not decoded yet.
+    """One image, not decoded and possibly not read.
 
     Attributes:
-        image_id: Unique in the source.
-        path: Relative to the source's top, with forward slashes; empty where it has none.
-        stored: As for `read_image`: `bytes` or else `path`; `None` where there is no image.
-        columns: What travels along, by name.
+        image_id: Id, unique in the source.
+        path: Path relative to the root folder of the source, with forward slashes; empty if there is none.
+        stored: A dict with the encoded image as `bytes`, or else its file as `path`; `None` if there is no image.
+        columns: Metadata by column.
     """
 
     image_id: str
@@ -35,13 +35,13 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class SourceShard:
-    """A part of a source, of which one shard of embeddings is made.
+    """A part of a source, from which one shard of embeddings is made.
 
     Attributes:
-        name: For people; no path of this machine.
-        content: What tells this part from one that has changed: sizes, paths, a commit.
-        read: Yields its rows in order, each time it is called.
-        num_rows: Number of rows, where that is known before reading.
+        name: Name for messages, without a path of this machine.
+        content: Description that changes if the content changes: sizes, paths, a commit.
+        read: Function that yields the rows in order each time it is called.
+        num_rows: Number of rows, if it is known before reading.
     """
 
     name: str
@@ -55,12 +55,12 @@ class ImageSource:
     """Images in shards.
 
     Attributes:
-        name: For people; no path of this machine.
-        shards: In order.
-        columns: Arrow schema of what travels along.
-        root: Folder of this machine that the rows' `path` is relative to; `None`: images are in archives, in Parquet
+        name: Name for messages, without a path of this machine.
+        shards: The shards, in order.
+        columns: Arrow schema of the metadata.
+        root: Folder on this machine relative to which the `path` of a row is; `None` for images in archives, in Parquet
             files or on the Hub.
-        files: Files of this machine that the images are read from, in order; empty for a data set of the Hub.
+        files: Files on this machine from which the images are read, in order; empty for a data set of the Hub.
     """
 
     name: str
@@ -71,7 +71,7 @@ class ImageSource:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the shards' names and contents, in hexadecimal, and of the columns' names and types."""
+        """SHA-256 of the names and contents of the shards and of the names and types of the columns, in hexadecimal."""
         digest = hashlib.sha256()
         for shard in self.shards:
             digest.update(f"{shard.name}\n{shard.content}\n".encode("utf-8", "surrogateescape"))
@@ -80,10 +80,10 @@ class ImageSource:
 
 
 def require_rows(source: ImageSource) -> ImageSource:
-    """Require at least one shard.
+    """Check that a source has at least one shard, and return it.
 
     Raises:
-        ValueError: There is none.
+        ValueError: It has none.
     """
     if not source.shards:
         raise ValueError(f"expected images to embed in {source.name}; found none")
@@ -91,5 +91,5 @@ def require_rows(source: ImageSource) -> ImageSource:
 
 
 def digest_of(text: str) -> str:
-    """Return the SHA-256 of a text, in hexadecimal: what is long is not kept for a comparison."""
+    """Return the SHA-256 of a string in hexadecimal, which is compared in place of a long string."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

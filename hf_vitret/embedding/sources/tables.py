@@ -1,4 +1,4 @@
-"""A CSV, TSV, JSON Lines or Parquet file of paths, so many rows to a shard; its other columns travel along."""
+"""`table_source`: a CSV, TSV, JSON Lines or Parquet file of paths, with a fixed number of rows per shard."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ __all__ = ["TABLE_SUFFIXES", "table_source"]
 
 
 def table_source(path: Path, image_column: str | None, shard_size: int) -> ImageSource:
-    """Take the images that a table lists, relative to the table's folder; all of a CSV is read as text.
+    """Return a source of the images that a table lists by paths relative to its folder. Other columns are metadata.
 
-    Images are called by the column `image_id`, else by their path. A path that leads nowhere is a bad image.
+    All columns of a CSV file are read as text. The id of an image is in the column `image_id`, or else is its path. A
+    path to which there is no file is a bad image.
+
+    Args:
+        path: The table.
+        image_column: Column of the paths. `None`: the first that exists of `image`, `path` and `file_name`.
+        shard_size: Number of rows in a shard.
 
     Raises:
-        ValueError: The file is no such table, the column is missing or no text, or names are missing or repeated.
+        ValueError: The file is not a table, the column is missing or not text, or ids are missing or repeated.
     """
     table = _read(path)
     image_column = find_image_column(table.schema, image_column, path.name)
@@ -41,7 +47,7 @@ def table_source(path: Path, image_column: str | None, shard_size: int) -> Image
     for first in range(0, len(table), shard_size):
         part = table.slice(first, shard_size)
         shards.append(_shard(path, part, image_column, columns, f"{path.name}[{first}:{first + len(part)}]"))
-    images = [path.parent / name for name in table[image_column].to_pylist()]
+    images = [path.parent / name for name in table[image_column].to_pylist() if name]
     return ImageSource(path.name, shards, columns, path.parent, (path, *images))
 
 
@@ -67,13 +73,17 @@ def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+        raise ValueError(f"expected a Parquet file; {path} is none, or is damaged: {error}") from error
 
 
 def _check_ids(ids: list[str | None], source: str) -> None:
     missing = [row for row, image_id in enumerate(ids) if not image_id]
     if missing:
-        raise ValueError(f"{source}: rows {name_some(missing)} name no image; fill them in or drop the rows")
+        raise ValueError(
+            f"{source}: expected an image in each row; rows {name_some(missing)} name none: fill them in, or drop them"
+        )
     repeated = [image_id for image_id, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise ValueError(f"{source}: these are listed more than once: {name_some(repeated)}; keep one row of each")
+        raise ValueError(
+            f"{source}: expected each image once; listed more than once: {name_some(repeated)}; keep one row of each"
+        )

@@ -1,4 +1,4 @@
-"""Tar archives of images, as WebDataset lays them out, read as streams: one shard each; nothing is extracted."""
+"""`tar_source`: tar archives of images in the layout of WebDataset, read as streams without extraction."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from ...data.untrusted.archives.members import Member
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-SIDECARS = ("json", "txt", "cls")  # what WebDataset keeps beside an image, as text
-# A stream takes no room on the disk: these stop an archive that is gzip's own zeros.
+SIDECARS = ("json", "txt", "cls")  # suffixes of the text files that belong to an image in WebDataset
+# A stream takes no space on the disk. These limits stop an archive that expands without end.
 MAX_MEMBERS, MAX_BYTES, MAX_MEMBER_BYTES = 10**8, 2**44, 2**28
-MAX_SAMPLE_FILES = 32  # in memory at once: one image and what is beside it are a handful
+MAX_SAMPLE_FILES = 32  # in memory at once; a sample has few files
 
 
 def is_tar(file: Path) -> bool:
-    """Say whether a file has the name of a tar archive."""
+    """Return whether a file has the name of a tar archive."""
     return file.name.lower().endswith(TAR_SUFFIXES)
 
 
 def tar_source(root: Path, files: Sequence[Path], name: str) -> ImageSource:
-    """Take the images of tar archives; they are called `<archive>/<member>`.
+    """Return a source of the images in tar archives, with the ids `<archive>/<member>`.
 
-    `a/7.json`, `a/7.txt` and `a/7.cls` travel along with `a/7.jpg` as columns of text: those that the first sample of
-    the first archive has.
+    The files `a/7.json`, `a/7.txt` and `a/7.cls` are text metadata of `a/7.jpg`. The columns are those that the first
+    sample of the first archive has.
 
     Raises:
         ValueError: The first archive is damaged or unsafe.
@@ -64,9 +64,9 @@ def _shard(root: Path, file: Path, columns: list[str]) -> SourceShard:
 
 
 def _samples(archive: Path) -> Iterator[list[tuple[Member, bytes]]]:
-    """Yield the files that share a name up to the first dot, which lie behind one another, with what is in them.
+    """Yield consecutive files whose names are the same up to the first dot, with their contents.
 
-    A file of more than `MAX_MEMBER_BYTES` is cut there: no decoder will take it for an image.
+    A file is cut at `MAX_MEMBER_BYTES`, so that no decoder takes a larger file for an image.
     """
     members = (
         (member, member.content.read(MAX_MEMBER_BYTES))
