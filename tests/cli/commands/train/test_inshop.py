@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from hf_vitret.cli.main import main
 from hf_vitret.data.benchmarks.inshop import OFFICIAL_COUNTS
+from hf_vitret.evaluation.reporting.report import EvaluationResult
+from tests.cli.commands.next_command import next_command
 from tests.training.runs import draw
 from tests.workflows.finetune import flow
 
@@ -34,8 +37,9 @@ def inshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_whole_run(inshop: Path, quick: list[str], run_recipe) -> None:
-    run_recipe("train_inshop", "--data_dir", str(inshop), "--output_dir", "out", *quick)
+def test_whole_run(inshop: Path, quick: list[str], run) -> None:
+    ended = run("train", "inshop", "--data_dir", inshop, "--output_dir", "out", *quick)
+    assert ended.status == 0, ended.err
     results = flow.results_of(Path("out/final"))
     assert results["title"] == "In-Shop Clothes Retrieval"
     sizes = {name: split["num_images"] for name, split in results["data"]["splits"].items()}
@@ -43,12 +47,14 @@ def test_whole_run(inshop: Path, quick: list[str], run_recipe) -> None:
     assert results["scores"]["after training"]["num_queries"] == 5
     assert results["training"]["memory_size"] == 9  # a fifth of 48
     assert results["training"]["memory_momentum"] == 0.999
+    assert main([*next_command(ended.out), "--output_dir", "evaluated"]) == 0
+    evaluated = EvaluationResult.load("evaluated/evaluation.json")
+    assert evaluated.metrics == pytest.approx(results["scores"]["after training"], abs=1e-12)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_part_of_the_data_is_refused(inshop: Path, quick: list[str], run_recipe, monkeypatch) -> None:
+def test_a_part_of_the_data_is_refused(inshop: Path, quick: list[str], run, monkeypatch) -> None:
     monkeypatch.setitem(OFFICIAL_COUNTS, "gallery", (12_612, 3_985))
-    with pytest.raises(
-        SystemExit, match=r"^error: .* expected 12,612 images of 3,985 classes in gallery, found 15 of 5"
-    ):
-        run_recipe("train_inshop", "--data_dir", str(inshop), "--output_dir", "out", *quick)
+    ended = run("train", "inshop", "--data_dir", inshop, "--output_dir", "out", *quick)
+    assert ended.status == 2
+    assert "expected 12,612 images of 3,985 classes in gallery, found 15 of 5" in ended.err

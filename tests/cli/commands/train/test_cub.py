@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hf_vitret.cli.main import main
 from hf_vitret.data.benchmarks.cub import OFFICIAL_COUNTS
+from hf_vitret.evaluation.reporting.report import EvaluationResult
+from tests.cli.commands.next_command import next_command
 from tests.training.runs import draw
 from tests.workflows.finetune import flow
 
@@ -39,8 +42,9 @@ def cub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "CUB_200_2011.tgz"
 
 
-def test_whole_run(cub: Path, quick: list[str], run_recipe) -> None:
-    run_recipe("train_cub", "--data_dir", str(cub), "--output_dir", "out", *quick)
+def test_whole_run(cub: Path, quick: list[str], run) -> None:
+    ended = run("train", "cub", "--data_dir", cub, "--output_dir", "out", *quick)
+    assert ended.status == 0, ended.err
     results = flow.results_of(Path("out/final"))
     assert results["title"] == "CUB-200-2011"
     assert {name: split["num_images"] for name, split in results["data"]["splits"].items()} == {"train": 16, "test": 16}
@@ -48,10 +52,15 @@ def test_whole_run(cub: Path, quick: list[str], run_recipe) -> None:
     assert results["scores"]["after training"]["num_queries"] == 16
     assert results["training"]["memory_size"] == 16  # the training set
     assert (cub.parent / "CUB_200_2011" / "images.txt").is_file()
+    assert main([*next_command(ended.out), "--output_dir", "evaluated"]) == 0
+    evaluated = EvaluationResult.load("evaluated/evaluation.json")
+    assert evaluated.metrics == pytest.approx(results["scores"]["after training"], abs=1e-12)
+    assert next_command(ended.out)[-6:] == ["--ks", "1", "2", "4", "8", "10"]
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_part_of_the_data_is_refused(cub: Path, quick: list[str], run_recipe, monkeypatch) -> None:
+def test_a_part_of_the_data_is_refused(cub: Path, quick: list[str], run, monkeypatch) -> None:
     monkeypatch.setitem(OFFICIAL_COUNTS, "test", (5_924, 100))
-    with pytest.raises(SystemExit, match=r"^error: .* expected 5,924 images of 100 classes in test, found 16 of 4"):
-        run_recipe("train_cub", "--data_dir", str(cub), "--output_dir", "out", *quick)
+    ended = run("train", "cub", "--data_dir", cub, "--output_dir", "out", *quick)
+    assert ended.status == 2
+    assert "expected 5,924 images of 100 classes in test, found 16 of 4" in ended.err
