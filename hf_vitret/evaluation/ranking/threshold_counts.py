@@ -11,7 +11,7 @@ from hf_vitret.evaluation.ranking.scored_tile import ScoredTile
 # If at most this share of the queries of a tile needs a closer look, their part of the tile is copied out first.
 FEW = 0.25
 # Costs in ns of three ways to count the scores above thresholds, from measurements on two cores with AVX-512. Comparing
-# a tile with one threshold takes 0.12 to 0.38 ns for each score of the tile; `_add_open` counts two comparisons for each
+# a tile with one threshold takes 0.12 to 0.38 ns for each score of the tile; `_add_open` counts two comparisons per
 # threshold. Picking out the 3 to 10% of the scores that reach the lowest threshold takes 85 to 240 ns for each of them,
 # and selecting as many best scores of each row 6 to 25 ns for each score of the tile: both with settling, sorting and
 # searching, which are half of it or more.
