@@ -14,9 +14,10 @@ from tests import ROOT
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "hf_vitret/hub/model_card_template.md", "hf_vitret/hub/dataset_card_template.md"),
-    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "model_cards").glob("*/README.md")),
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("model_cards/*/README.md")),
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")),
 ]
-MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hf_vitret").rglob("*.py"))
+MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("hf_vitret/**/*.py"))
 
 NAMED = re.compile(r"(?:hf-vitret|-m hf_vitret)\s+([a-z]\w*)")
 OPTION = re.compile(r"(?<![\w`.\-/])(--?[a-zA-Z][\w-]*)")
@@ -139,7 +140,8 @@ def test_the_search_finds_what_it_should(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "Give --calibration, what `hf-vitret evaluate\n--false_match_rates 0.1` wrote, to hf-vitret index -o x; or "
-        "give --min_score. hf-vitret is it.\n\n    hf-vitret embed a \\\n      --normalise\n    hf-vitret env  # --nothing\n"
+        "give --min_score. hf-vitret is it.\n\n"
+        "    hf-vitret embed a \\\n      --normalise\n    hf-vitret env  # --nothing\n"
     )
     found = [(name, OPTION.findall(rest)) for name, rest in named(str(page))]
     assert found == [

@@ -16,6 +16,7 @@ from hf_vitret.embedding.shards import EmbeddingFolder
 from tests import ROOT
 from tests.cli.commands.next_command import next_command
 from tests.embedding.photographs import all_bytes, encoded, noise, one_by_one, read_all, write_photos
+from tests.warm_process import run_warm
 
 LINE = "embed photos --model models/tiny --output_dir"
 
@@ -170,6 +171,29 @@ def test_an_interrupted_command_says_what_is_kept_and_goes_on(folder, monkeypatc
     assert embed("E", "--images_per_shard", "2") == 0
     assert len(opened) == 5  # of the four shards, two before and two after; and the one that was interrupted
     assert all_bytes(folder / "E") == all_bytes(folder / "whole")
+
+
+# A real Ctrl-C while the third shard is written, in a process of its own.
+INTERRUPTED = """
+import os, signal, sys
+from hf_vitret.cli.main import main
+from hf_vitret.embedding import write_embeddings as writing
+open_shard, opened = writing.open_shard, []
+def interrupted(*arguments):
+    opened.append(arguments)
+    if len(opened) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    return open_shard(*arguments)
+writing.open_shard = interrupted
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_ends_the_process_without_a_traceback(folder):
+    line = [*LINE.split(), "E", "--images_per_shard", "2"]
+    result = run_warm(INTERRUPTED, *line, folder=folder)
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr == "\ninterrupted: 2 finished shards are kept in E; the same command goes on\n"
 
 
 def test_two_processes_write_what_one_writes(folder):
