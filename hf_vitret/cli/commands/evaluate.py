@@ -124,18 +124,22 @@ def run(options: Namespace) -> int:
     if calibration:
         written.append(write_json(folder / RATES_NAME, calibration))
         content |= calibration
-    tables = [table for each in found for table in each.tables()]
+    tables, lines = [table for each in found for table in each.tables()], []
     if len(found) == 2:
         comparison = evaluation.compare(found[0], found[1])
         written.append(comparison.save(folder / COMPARISON_NAME))
         content["comparison"] = asdict(comparison)
         tables.append(comparison.table())
-    text = "\n\n".join(["", *tables, labelled(("Wrote", " and ".join(map(str, written))))])
-    output.result(text, {**content, "files": [str(path) for path in written]})
+        sizes = [f"{name} at {model.config.image_size} px" for name, model in models.items()]
+        lines.append(("Compared", " and ".join(sizes)))
+    lines.append(("Wrote", " and ".join(map(str, written))))
+    say()
+    output.result("\n\n".join([*tables, labelled(*lines)]), {**content, "files": [str(path) for path in written]})
     left_out = evaluation.unreadable
     if left_out:
         output.note("Left out", ", ".join(f"{count} of {name}" for name, count in left_out.items()) + " cannot be read")
-    output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", options.model])
+    of_model = [part for name, value in model_settings(options).items() for part in (f"--{name}", str(value))]
+    output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", options.model, *of_model])
     return LEFT_OUT if left_out else 0
 
 
@@ -146,6 +150,10 @@ def _prepare(options: Namespace, say: Any) -> tuple[dict[str, ViTRetModel], Mode
 
     names = EvaluationSettings.__dataclass_fields__
     settings = EvaluationSettings(**{name: getattr(options, name) for name in names})
+    if options.trusted_images and options.on_bad_image != "error":
+        raise ValueError(
+            "expected no --on_bad_image with --trusted_images, which looks for no bad image: leave one out"
+        )
     chosen = choose_data(options, options.data)
     models = _load_models(options)
     dataset, left_out = evaluated_data(
@@ -196,5 +204,5 @@ def _end_processes() -> None:
     state.destroy_process_group()
 
 
-def _silent(text: str) -> None:
+def _silent(text: str = "") -> None:
     """Print nothing: on all processes but the first."""
