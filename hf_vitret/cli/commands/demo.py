@@ -86,7 +86,8 @@ def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str
     answers = search_by_image(index, model, [query], K, identity=index.manifest.model)
     write_text(page, draw_page(answers, [str(query)], str(folder), note=f"{num_images:,} images"))
     text = f"{format_answers(answers)}\n\n{labelled(('Page', str(page)))}"
-    again = ["hf-vitret", "search", folder, query, "--model", Path(finished.folder), "--html", page]
+    again: list[str | Path] = ["hf-vitret", "search"]
+    again += [folder, query, "--model", Path(finished.folder), "--html", page]
     return {"answers": [asdict(answer) for answer in answers], "page": str(page)}, text, again
 
 
