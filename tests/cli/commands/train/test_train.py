@@ -11,9 +11,12 @@ from safetensors.torch import load_file
 from hf_vitret import RetrievalTrainer, ViTRetModel
 from hf_vitret.cli.main import main
 from hf_vitret.cli.options import launch_options
+from hf_vitret.cli.options.data_options import ChosenData
 from hf_vitret.evaluation.reporting.report import EvaluationResult
+from hf_vitret.workflows.finetune import demo_backbone
 from tests.cli.commands.next_command import next_command
 from tests.cli.commands.train.conftest import draw_photos
+from tests.training.runs import shapes_dataset
 from tests.workflows.finetune import flow
 
 WRITTEN = {"README.md", "config.json", "model.safetensors", "preprocessor_config.json", "results.json", "retrieval.png"}
@@ -213,6 +216,23 @@ def test_the_folder_of_a_run_is_a_model_to_train_further(work: Path, quick: list
     assert first.keys() == second.keys()
     assert all((first[name] == second[name]).all() for name in first)
     assert ViTRetModel.from_pretrained("more/final").config.image_size == 32
+
+
+def test_icons_take_the_demos_backbone(backbone: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_backbone, "dinov2_small", lambda say: say("Weights: here") or str(backbone))
+    monkeypatch.setattr(ChosenData, "load", lambda self: shapes_dataset())
+    line = ["--max_steps", "2", "--eval_steps", "2", "--save_steps", "2", "-b", "8", "--disable_tqdm", "true"]
+    ended = run("train", "icons", *line)
+    assert ended.status == 0, ended.err
+    assert ended.out.startswith("Weights: here\n")
+    card = Path("outputs/icons/final/README.md").read_text()
+    assert "base_model: facebook/dinov2-small" in card
+    assert "license: apache-2.0" in card
+    assert backbone.name not in card
+    model = ViTRetModel.from_pretrained("outputs/icons/final")
+    assert (model.config.image_size, model.config.resize_size) == (56, 64)
+    assert "model: facebook/dinov2-small" in Path("outputs/icons/run.yaml").read_text().splitlines()
+    assert next_command(ended.out)[:4] == ["evaluate", "icons", "--min_drawings", "3"]
 
 
 @pytest.mark.parametrize(
