@@ -1,7 +1,10 @@
 """Print versions, devices, threads and extras of this installation: what a bug report needs.
 
-hf-vitret env
-hf-vitret env --json
+  hf-vitret env
+  hf-vitret env --json
+
+Tokens and paths of data are not among it.
+Exit status: 0.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ def run(options: Namespace) -> int:
     facts = collect_facts()
     lines = [("hf_vitret", f"{facts['hf_vitret']}, Python {facts['python']}, {facts['platform']}")]
     lines += [(name, version or "missing") for name, version in facts["packages"].items()]
-    lines.append(("devices", ", ".join(facts["devices"])))
+    lines.append(("devices", ", ".join(facts["devices"]) + f"; CUDA of torch: {facts['cuda'] or 'none'}"))
     lines.append(("threads", f"{facts['threads']['torch']} of torch, {facts['threads']['cpus']} CPUs for this process"))
     lines += [(name, value) for name, value in facts["environment"].items()]
     width = max(len(name) for name, _ in lines) + 2
@@ -69,6 +72,7 @@ def collect_facts() -> dict[str, Any]:
         "executable": sys.executable,
         "packages": {name: _version(name) for name in _requirements(None)},
         "devices": devices,
+        "cuda": torch.version.cuda,
         "threads": {"torch": torch.get_num_threads(), "cpus": _num_cpus()},
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "extras": {
