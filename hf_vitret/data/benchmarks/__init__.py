@@ -1,1 +1,1 @@
-"""The category-level benchmarks of the field."""
+"""Public benchmarks whose images have a class label: SOP, In-Shop, CUB-200-2011 and iNaturalist 2018."""

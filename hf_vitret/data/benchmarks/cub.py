@@ -20,22 +20,26 @@ OFFICIAL_COUNTS = {"train": (5_864, 100), "test": (5_924, 100)}
 
 
 def load_cub(data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True) -> DatasetDict:
-    """Load CUB-200-2011: 11,788 photographs of 200 species; the first 100 are trained on, the others tested on.
+    """Load CUB-200-2011: 11,788 photographs of 200 bird species, of which the first 100 are the training split.
 
-    This is the split of metric learning (Song et al., arXiv 1511.06452, section 5). The official
-    `train_test_split.txt` divides each species, for classification, and is not read; nor are the boxes.
+    This is the split of metric learning (Song et al., arXiv 1511.06452, section 5). The loader does not read the
+    official `train_test_split.txt`, which divides the images of each species for classification, nor the bounding
+    boxes.
 
     Args:
-        data_dir: The folder `CUB_200_2011`, its parent, or `CUB_200_2011.tgz`, which is extracted once, beside itself.
-        check_counts: Check the numbers of images and classes against the official ones.
+        data_dir: The folder `CUB_200_2011`, its parent, or `CUB_200_2011.tgz`. The archive is extracted once, into the
+            folder that it lies in.
+        check_counts: Whether to check the numbers of images and classes against the official ones.
 
     Returns:
-        A `DatasetDict` with `train` (5,864 images of species 1 to 100) and `test` (5,924 of 101 to 200). `label` is a
-        `ClassLabel` of all 200 names, as "001.Black_footed_Albatross"; `image_id` is the official path.
+        A `DatasetDict` with `train` (5,864 images of species 1 to 100) and `test` (5,924 images of species 101 to 200).
+        `label` is a `ClassLabel` with all 200 names, such as "001.Black_footed_Albatross"; `image_id` is the official
+        path below `images/`.
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
-        ValueError: A line of a list is malformed, the lists do not fit together, or the counts are not the official
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
+        ValueError: A line of a list is malformed, the lists contradict each other, or the counts are not the official
             ones.
     """
     from datasets import ClassLabel, DatasetDict
@@ -53,7 +57,7 @@ def load_cub(data_dir: str | PathLike[str] | None = None, *, check_counts: bool 
                 f"{folder}: image {image_id} needs a path in images.txt and a class from 1 to {NUM_CLASSES} in "
                 f"image_class_labels.txt; got {path!r} and {class_id or 'nothing'!r}"
             )
-        if not PurePosixPath(path).name.startswith("._"):  # macOS's notes beside a file
+        if not PurePosixPath(path).name.startswith("._"):  # metadata that macOS writes beside a file
             rows["train" if int(class_id) <= NUM_TRAIN_CLASSES else "test"].append((int(class_id) - 1, path))
     if check_counts:
         check_official_counts(folder, rows, OFFICIAL_COUNTS)
@@ -63,7 +67,7 @@ def load_cub(data_dir: str | PathLike[str] | None = None, *, check_counts: bool 
 
 
 def _find_folder(data_dir: str | PathLike[str] | None) -> Path:
-    """Return the folder that holds the lists, extracting the archive if that is what there is."""
+    """Return the folder that holds the lists; extract the archive if there is no folder."""
     if data_dir is not None:
         given = Path(data_dir).expanduser()
         for folder in (given, given / FOLDER):
@@ -77,15 +81,17 @@ def _find_folder(data_dir: str | PathLike[str] | None) -> Path:
         "https://data.caltech.edu/records/65de6-vp158,\n"
         f"and pass data_dir=<that file, or the folder it extracts to>: expected {FOLDER}/images.txt, classes.txt, "
         "image_class_labels.txt and images/.\n"
-        "To train without any download: accelerate launch recipes/train_icons.py"
+        "To train without a data set: hf-vitret demo"
     )
 
 
 def _read_list(path: Path) -> dict[int, str]:
-    """Read a list of a number and a word a line."""
+    """Read a list whose lines are a number and a word, as number to word."""
     found: dict[int, str] = {}
     for number, fields in numbered_fields(path):
         if len(fields) != 2 or not fields[0].isdecimal() or int(fields[0]) in found:
-            raise ValueError(f"{path}, line {number}: expected a number, once, and a word; got {' '.join(fields)!r}")
+            raise ValueError(
+                f"{path}, line {number}: expected a number that no other line has, and a word; got {' '.join(fields)!r}"
+            )
         found[int(fields[0])] = fields[1]
     return found

@@ -25,7 +25,7 @@ LISTS = {"train": "Inaturalist_train_set1.txt", "test": "Inaturalist_test_set1.t
 LIST_FOLDER = "Inat_dataset_splits"
 FOLDER, ARCHIVE = "train_val2018", "train_val2018.tar.gz"
 OFFICIAL_COUNTS = {"train": (325_846, 5_690), "test": (136_093, 2_452)}
-MAX_BYTES = 200 * 2**30  # unpacked; the archive has 120 GB
+MAX_BYTES = 200 * 2**30  # limit of the extracted size; the archive is 120 GB
 
 
 def load_inat2018(data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True) -> DatasetDict:
@@ -33,16 +33,18 @@ def load_inat2018(data_dir: str | PathLike[str] | None = None, *, check_counts: 
 
     Args:
         data_dir: The folder with `Inaturalist_train_set1.txt` and `Inaturalist_test_set1.txt` (or
-            `Inat_dataset_splits/` with them) and the images: `train_val2018/`, or `train_val2018.tar.gz`, which is
-            extracted once, beside itself (about 120 GB more).
-        check_counts: Check the numbers of images and classes against the official ones.
+            `Inat_dataset_splits/` with them) and the images: `train_val2018/`, or `train_val2018.tar.gz`. The archive
+            is extracted once, into the folder that it lies in, and takes about 120 GB more.
+        check_counts: Whether to check the numbers of images and classes against the official ones.
 
     Returns:
-        A `DatasetDict` with `train` (325,846 images of 5,690 species) and `test` (136,093 of 2,452). `label` is the
-        number that names an image's folder (int64); `image_id` is the path, as "train_val2018/Aves/2761/<hash>.jpg".
+        A `DatasetDict` with `train` (325,846 images of 5,690 species) and `test` (136,093 images of 2,452 species).
+        `label` is the number that names an image's folder (int64); `image_id` is the path, such as
+        "train_val2018/Aves/2761/<hash>.jpg".
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
         ValueError: A line of a list is malformed, the counts are not the official ones, or a class is in both splits.
     """
     from datasets import DatasetDict
@@ -61,7 +63,7 @@ def load_inat2018(data_dir: str | PathLike[str] | None = None, *, check_counts: 
 
 
 def _find_lists(data_dir: str | PathLike[str] | None) -> tuple[Path, Path]:
-    """Return the folder of the lists, and the one of the images' folder or archive."""
+    """Return the folder of the lists, and the folder that has `train_val2018/` or its archive."""
     if data_dir is not None:
         given = Path(data_dir).expanduser()
         for folder in (given, given / LIST_FOLDER):
@@ -72,12 +74,12 @@ def _find_lists(data_dir: str | PathLike[str] | None) -> tuple[Path, Path]:
         f"{LIST_FOLDER} from https://github.com/Andrew-Brown1/Smooth_AP and {ARCHIVE} (120 GB) from "
         "https://github.com/visipedia/inat_comp/tree/master/2018,\n"
         f"and pass data_dir=<the folder that holds both>: expected {' and '.join(LISTS.values())}, and {FOLDER}/.\n"
-        "To train without any download: accelerate launch recipes/train_icons.py"
+        "To train without a data set: hf-vitret demo"
     )
 
 
 def _read_list(path: Path) -> Rows:
-    """Read a list of paths, one a line; the class is the folder of an image, a number."""
+    """Read a list with one path a line; the class is the number that names the folder of the image."""
     rows = []
     for number, fields in numbered_fields(path):
         parts = PurePosixPath(fields[0]).parts

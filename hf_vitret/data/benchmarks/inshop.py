@@ -34,23 +34,24 @@ OFFICIAL_COUNTS = {"train": (25_882, 3_997), "query": (14_218, 3_985), "gallery"
 
 
 def load_inshop(data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True) -> DatasetDict:
-    """Load In-Shop: 52,712 photographs of 7,982 garments; each query searches the gallery alone.
+    """Load In-Shop: 52,712 photographs of 7,982 garments. Queries search a gallery of other photographs.
 
     Args:
-        data_dir: The folder with `list_eval_partition.txt` (or `Eval/` with it) and the images: `img/` or `Img/img/`,
-            or the archive `img.zip` in their place, which is extracted once, beside itself. Where there are only the
-            large images, `img_highres/` or `img_highres.zip`, these are taken.
-        check_counts: Check the numbers of images and items against the official ones.
+        data_dir: The folder with `list_eval_partition.txt` (or `Eval/` with it) and the images: `img/`, `Img/img/`, or
+            the archive `img.zip` instead of either. The archive is extracted once, into the folder that it lies in. If
+            there are only the large images, `img_highres/` or `img_highres.zip`, the loader takes these.
+        check_counts: Whether to check the numbers of images and items against the official ones.
 
     Returns:
-        A `DatasetDict` with `train` (25,882 images of 3,997 items), `query` (14,218 of 3,985) and `gallery` (12,612 of
-        the same 3,985). `label` is the number of the item (int64: 2 for "id_00000002"); `image_id` is the official
-        path, as "img/WOMEN/Blouses_Shirts/id_00000001/02_1_front.jpg".
+        A `DatasetDict` with `train` (25,882 images of 3,997 items), `query` (14,218 images of 3,985 items) and
+        `gallery` (12,612 images of the same 3,985 items). `label` is the number of the item (int64: 2 for
+        "id_00000002"); `image_id` is the official path, such as "img/WOMEN/Blouses_Shirts/id_00000001/02_1_front.jpg".
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
-        ValueError: A line of the list is malformed, the counts are not the official ones, an item is trained on and
-            tested on, or a query's item is not in the gallery.
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
+        ValueError: A line of the list is malformed, the counts are not the official ones, an item is in `train` and in
+            `query` or `gallery`, or the item of a query has no image in the gallery.
     """
     from datasets import DatasetDict
 
@@ -65,7 +66,7 @@ def load_inshop(data_dir: str | PathLike[str] | None = None, *, check_counts: bo
     folder, name = _find_images(table)
     stored = {split: [(label, name + path.removeprefix("img")) for label, path in rows[split]] for split in SPLITS}
     check_files(folder, stored)
-    # An image is the same in any size, and so is its id.
+    # An image has the same id in both sizes, so that results of both have the same names.
     ids = {split: [path for _, path in rows[split]] for split in SPLITS}
     return DatasetDict({split: make_split(folder, stored[split], image_ids=ids[split]) for split in SPLITS})
 
@@ -80,12 +81,12 @@ def _find_list(data_dir: str | PathLike[str] | None) -> Path:
         f"In-Shop is not at data_dir={None if data_dir is None else str(data_dir)!r}. Ask for it at "
         "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html (a form, then Google Drive),\n"
         f"and pass data_dir=<the folder with Eval/{LIST} and Img/img.zip>.\n"
-        "To train without any download: accelerate launch recipes/train_icons.py"
+        "To train without a data set: hf-vitret demo"
     )
 
 
 def _read_list(path: Path) -> dict[str, Rows]:
-    """Read the list: the number of images, a header, then a line an image, in columns padded with spaces."""
+    """Read the list: the number of images, a header, then one line for each image, in columns padded with spaces."""
     lines = numbered_fields(path)
     _, count = next(lines, (1, []))
     _, header = next(lines, (2, []))
@@ -104,12 +105,12 @@ def _read_list(path: Path) -> dict[str, Rows]:
         rows[fields[2]].append((int(item[1]), fields[0]))
     found = sum(map(len, rows.values()))
     if found != int(count[0]):
-        raise ValueError(f"{path}: line 1 promises {int(count[0]):,} images, found {found:,}: is the file whole?")
+        raise ValueError(f"{path}: line 1 gives {int(count[0]):,} images, the list has {found:,}: is the file whole?")
     return rows
 
 
 def _find_images(table: Path) -> tuple[Path, str]:
-    """Return the folder that holds the folder of images, and that one's name; extract an archive where need be."""
+    """Return the parent of the folder of images, and the folder's name; extract an archive if there is no folder."""
     root = table.parent.parent if table.parent.name == "Eval" else table.parent
     for name in IMAGE_FOLDERS:
         for folder in (root, root / "Img"):

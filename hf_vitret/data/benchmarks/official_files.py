@@ -1,4 +1,4 @@
-"""What the official data sets have in common: lists in text files, counts that are known, images in folders."""
+"""What the loaders of public benchmarks share: reading lists of text, checking counts and files, making splits."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Rows = list[tuple[int, str]]
-"""Label and path, relative to the data set's folder, of each image of a split."""
+"""The images of a split: label, and path relative to the folder of the data set."""
 
 
 def numbered_fields(path: Path, *, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Read the lines of a list as fields between white space; empty lines are passed over.
+    """Read the lines of a list as fields separated by white space, without empty lines.
 
     Args:
-        path: The list, UTF-8.
+        path: The list, a text file in UTF-8.
         first_line: Line to begin at, counted from 1.
 
     Yields:
-        The line's number and its fields.
+        The number of the line, counted from 1, and its fields.
 
     Raises:
-        FileNotFoundError: The list is missing.
+        FileNotFoundError: There is no file at `path`.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: is the folder whole? Extract the official archive again")
@@ -38,7 +38,7 @@ def numbered_fields(path: Path, *, first_line: int = 1) -> Iterator[tuple[int, l
 
 
 def is_relative(path: str) -> bool:
-    """Say whether a path of a list stays inside the folder of its data set."""
+    """Return whether a path of a list is relative, not empty and without `..`."""
     pure = PurePosixPath(path)
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
 
@@ -46,8 +46,13 @@ def is_relative(path: str) -> bool:
 def check_official_counts(source: Path, rows: Mapping[str, Rows], official: Mapping[str, tuple[int, int]]) -> None:
     """Check the numbers of images and classes of each split against the official ones.
 
+    Args:
+        source: The folder or list that the rows come from, for the error.
+        rows: Split to its images.
+        official: Split to its numbers of images and classes.
+
     Raises:
-        ValueError: They differ.
+        ValueError: The numbers of a split differ.
     """
     for split, (num_images, num_classes) in official.items():
         found = (len(rows[split]), len({label for label, _ in rows[split]}))
@@ -60,10 +65,15 @@ def check_official_counts(source: Path, rows: Mapping[str, Rows], official: Mapp
 
 
 def check_disjoint(source: Path, rows: Mapping[str, Rows], *test_splits: str) -> None:
-    """Check that no class is trained on and tested on.
+    """Check that no class of `train` is in a test split.
+
+    Args:
+        source: The folder or list that the rows come from, for the error.
+        rows: Split to its images.
+        *test_splits: The names of the splits to test on.
 
     Raises:
-        ValueError: A class of `train` is in one of the test splits.
+        ValueError: `train` and a test split share a class.
     """
     tested = {label for split in test_splits for label, _ in rows[split]}
     shared = {label for label, _ in rows["train"]} & tested
@@ -75,10 +85,14 @@ def check_disjoint(source: Path, rows: Mapping[str, Rows], *test_splits: str) ->
 
 
 def check_files(folder: Path, rows: Mapping[str, Rows]) -> None:
-    """Check that every image is there, listing each folder once rather than asking for each file.
+    """Check that every image is there. The function lists each folder once, which is faster than one call per file.
+
+    Args:
+        folder: The folder that the paths are relative to.
+        rows: Split to its images.
 
     Raises:
-        FileNotFoundError: Some are not.
+        FileNotFoundError: Some images are missing; the message names them.
     """
     paths = [path for split in rows.values() for _, path in split]
     names: defaultdict[str, set[str]] = defaultdict(set)
@@ -94,13 +108,16 @@ def check_files(folder: Path, rows: Mapping[str, Rows]) -> None:
 
 
 def make_split(folder: Path, rows: Rows, label: Any = None, image_ids: list[str] | None = None) -> Dataset:
-    """Make one split, without opening an image.
+    """Make one split in the schema of `load_retrieval_dataset`, without opening an image.
 
     Args:
-        folder: What the paths are relative to.
-        rows: The split's images.
-        label: Feature of the labels; int64 if None.
-        image_ids: What the images are called; by their paths if None.
+        folder: The folder that the paths are relative to.
+        rows: The images of the split.
+        label: Feature of the labels; `None`: int64.
+        image_ids: Id of each image; `None`: its path.
+
+    Returns:
+        A data set with the columns `image`, `label` and `image_id`, in the order of `rows`.
     """
     from datasets import Dataset, Features, Image, Value
 

@@ -1,4 +1,4 @@
-"""Tar archives of images without a folder of their own: each file goes to the place that its name asks for."""
+"""Extract tar archives of images whose folders do not matter: the path of each file follows from its name."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-MAX_BYTES = 100 * 2**30  # unpacked, of all archives together: the images of SfM-120k are the most, tens of GiB
+MAX_BYTES = 100 * 2**30  # limit of the extracted size of all archives together; the largest, SfM-120k, has tens of GiB
 
 
-def extract_by_name(archives: Sequence[Path], target: Path, place: Callable[[str], str]) -> Path:
-    """Extract the files of tar archives to `target`, wholly or not at all, whatever folders they lie in.
+def extract_by_name(archives: Sequence[Path], target: Path, path_of: Callable[[str], str]) -> Path:
+    """Extract the files of tar archives to `target`, all of them or none, whatever folders of the archive they are in.
 
-    The files are written to a folder beside `target`, which is renamed at the end. Of several processes that call at
-    once one extracts and the others wait for it.
+    The files are written to a folder beside `target`, which is renamed at the end. If several processes call the
+    function at the same time, one extracts and the others wait for it.
 
     Args:
-        archives: Tar files, gzipped or not; their contents are put together.
-        target: The folder to make; if it exists, nothing is done.
-        place: The path below `target` for the name of a file.
+        archives: Tar files, gzipped or not. All their files go to the same folder.
+        target: The folder to make. If it exists, nothing is done.
+        path_of: Returns the path below `target` for the name of a file.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: An archive is damaged or cut off; a member is absolute, climbs with `..`, is a link or a device;
-            two have one place; there is too much.
+        ValueError: An archive is damaged or cut off; a member has an absolute path or one with `..`, or is a link or a
+            device; two files would have the same path; the archives exceed `MAX_MEMBERS` files or `MAX_BYTES` bytes.
     """
     with begin_extraction(target) as partial:
         if partial is not None:
             limits = Limits(MAX_MEMBERS, MAX_BYTES)
             for archive in archives:
-                _extract(archive, partial, place, limits)
+                _extract(archive, partial, path_of, limits)
     return target
 
 
-def _extract(archive: Path, folder: Path, place: Callable[[str], str], limits: Limits) -> None:
+def _extract(archive: Path, folder: Path, path_of: Callable[[str], str], limits: Limits) -> None:
+    """Write the files of one archive into a folder."""
     from tqdm.auto import tqdm
 
     size, name = archive.stat().st_size, f"Extracting {archive.name}"
     with named_damage(archive), tqdm(total=size, desc=name, unit="B", unit_scale=True) as bar:
         for member in tar_members(archive, limits):
             if not member.path.name.startswith(MACOS_PREFIX):
-                relative = place(member.path.name)
+                relative = path_of(member.path.name)
                 path = folder / relative
                 if not is_relative(relative) or path.exists():
-                    raise ArchiveError(f"has a second file, or none, for the place {relative!r}. {UNOFFICIAL}")
+                    raise ArchiveError(f"has two files, or a file of no name, for the path {relative!r}. {UNOFFICIAL}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as sink:
                     shutil.copyfileobj(member.content, sink)

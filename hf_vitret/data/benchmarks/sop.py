@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FOLDER = "Stanford_Online_Products"
 HEADER = "image_id class_id super_class_id path"
 LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
-# Images and classes of the official split, as counted in the official lists and quoted by every paper since.
+# Images and classes of each split, counted in the official lists.
 OFFICIAL_COUNTS = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
 
 
@@ -32,20 +32,19 @@ def load_sop(data_dir: str | PathLike[str] | None = None, *, check_counts: bool 
     """Load Stanford Online Products: 120,053 photographs of 22,634 products, split by product.
 
     Args:
-        data_dir: The folder `Stanford_Online_Products`, its parent, or `Stanford_Online_Products.zip`. An
-            archive is extracted once, beside itself (about 3 GiB).
-        check_counts: Check the numbers of images and classes against the official ones.
+        data_dir: The folder `Stanford_Online_Products`, its parent, or `Stanford_Online_Products.zip`. The archive is
+            extracted once, into the folder that it lies in, and takes about 3 GiB more.
+        check_counts: Whether to check the numbers of images and classes against the official ones.
 
     Returns:
-        A `DatasetDict` with `train` (59,551 images of 11,318 classes) and `test` (60,502 of 11,316). `label`
-        is the official class_id (int64, from 1); `image_id` is the official path, as
+        A `DatasetDict` with `train` (59,551 images of 11,318 classes) and `test` (60,502 images of 11,316 classes).
+        `label` is the official class_id (int64, from 1); `image_id` is the official path, such as
         "bicycle_final/111085122871_0.JPG".
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are
-            not.
-        ValueError: A line of a list is malformed, the counts are not the official ones, or a class is in both
-            splits.
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
+        ValueError: A line of a list is malformed, the counts are not the official ones, or a class is in both splits.
     """
     from datasets import DatasetDict
 
@@ -59,7 +58,7 @@ def load_sop(data_dir: str | PathLike[str] | None = None, *, check_counts: bool 
 
 
 def _find_folder(data_dir: str | PathLike[str] | None) -> Path:
-    """Return the folder that holds the lists, extracting the archive if that is what there is."""
+    """Return the folder that holds the lists; extract the archive if there is no folder."""
     if data_dir is not None:
         given = Path(data_dir).expanduser()
         for folder in (given, given / FOLDER):
@@ -74,7 +73,7 @@ def _find_folder(data_dir: str | PathLike[str] | None) -> Path:
         "1TclrpQOF_ullUP99wk_gjGN8pKvtErG8,\n"
         f"and pass data_dir=<that .zip, or the folder it extracts to>: expected {FOLDER}/Ebay_train.txt, "
         "Ebay_test.txt and twelve folders, bicycle_final to toaster_final.\n"
-        "To train without any download: accelerate launch recipes/train_icons.py"
+        "To train without a data set: hf-vitret demo"
     )
 
 

@@ -1,4 +1,4 @@
-"""CUB-200-2011: the official format in small, as a folder, its parent and its archive."""
+"""CUB-200-2011: the official format in small, as a folder, as its parent and as its archive."""
 
 import tarfile
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Write = Callable[..., Path]
 @pytest.fixture
 def write_cub(tmp_path: Path, write_images: Callable[[Path, list[str]], Path]) -> Write:
     def write(**changes: str) -> Path:
-        """Write the folder; `changes` replaces whole lists."""
+        """Write the folder. `changes` replaces whole lists."""
         folder = tmp_path / "CUB_200_2011"
         write_images(folder / "images", IMAGES)
         numbered = list(enumerate(IMAGES, start=1))
@@ -104,8 +104,12 @@ def test_notes_of_macos_in_the_list_are_passed_over(write_cub: Write) -> None:
     ("name", "content", "message"),
     [
         ("classes.txt", "1 a\n2 b\n", r"classes\.txt: expected the classes 1 to 200, got 2"),
-        ("images.txt", "1 a.jpg b\n", r"images\.txt, line 1: expected a number, once, and a word; got '1 a\.jpg b'"),
-        ("images.txt", "1 a.jpg\n1 b.jpg\n", r"images\.txt, line 2: expected a number, once"),
+        (
+            "images.txt",
+            "1 a.jpg b\n",
+            r"images\.txt, line 1: expected a number that no other line has, and a word; got '1 a\.jpg b'",
+        ),
+        ("images.txt", "1 a.jpg\n1 b.jpg\n", r"images\.txt, line 2: expected a number that no other line has"),
         ("images.txt", "1 ../../etc/passwd\n", r"image 1 needs a path .* got '\.\./\.\./etc/passwd' and '1'"),
         ("images.txt", "99 a.jpg\n", r"image 99 needs a path in images\.txt and a class .* and 'nothing'"),
         ("image_class_labels.txt", "1 201\n", r"image 1 needs .* and '201'"),
@@ -128,5 +132,5 @@ def test_missing_images_and_lists_are_named(write_cub: Write) -> None:
 
 @pytest.mark.parametrize("data_dir", [None, "nowhere"])
 def test_missing_data_says_what_to_do(data_dir: str | None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"Get CUB_200_2011\.tgz .*\n.*\n.*train_icons"):
+    with pytest.raises(FileNotFoundError, match=r"Get CUB_200_2011\.tgz .*\n.*\n.*hf-vitret demo"):
         load(data_dir)

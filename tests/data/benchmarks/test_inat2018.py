@@ -123,5 +123,5 @@ def test_same_images_and_classes_as_another_library(write_inat: Write) -> None:
 
 @pytest.mark.parametrize("data_dir", [None, "nowhere"])
 def test_missing_data_says_what_to_do(data_dir: str | None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"Smooth_AP.*\n.*Inaturalist_train_set1\.txt.*\n.*train_icons"):
+    with pytest.raises(FileNotFoundError, match=r"Smooth_AP.*\n.*Inaturalist_train_set1\.txt.*\n.*hf-vitret demo"):
         load(data_dir)

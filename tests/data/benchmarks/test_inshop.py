@@ -1,4 +1,4 @@
-"""In-Shop: the official format in small, padding and all, as folders and as archives."""
+"""In-Shop: the official format in small, with its padding, as folders and as archives."""
 
 import zipfile
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Write = Callable[..., Path]
 
 
 def table(rows: list[tuple[str, str, str]] = ROWS, count: int | None = None, header: str = HEADER) -> str:
-    """Write the list as it is published: columns padded with spaces, a space at the end of each line."""
+    """Write the list in the published format: columns padded with spaces, and a space at the end of each line."""
     lines = [f"{path:<80}{item:<15}{status:<8}" for path, item, status in rows]
     return "\n".join([str(len(rows) if count is None else count), header, *lines]) + "\n"
 
@@ -42,7 +42,7 @@ def write_inshop(tmp_path: Path, write_images: Callable[[Path, list[str]], Path]
 
 
 def zip_images(folder: Path, name: str) -> None:
-    """Put the images of `Img/img` into an archive, in a folder of its name, in their place."""
+    """Replace the images of `Img/img` by an archive that holds them in a folder of the archive's name."""
     with zipfile.ZipFile(folder / "Img" / f"{name}.zip", "w") as archive:
         for path, _, _ in ROWS:
             archive.write(folder / "Img" / path, name + path.removeprefix("img"))
@@ -99,7 +99,7 @@ def test_official_counts_are_checked(write_inshop: Write, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (table(count=8), r"line 1 promises 8 images, found 7"),
+        (table(count=8), r"line 1 gives 8 images, the list has 7"),
         (table(header="image item status"), r"expected the number of images in line 1 and .* got '7' and 'image item"),
         ("", r"got '' and ''"),
         (table([*ROWS, ("img/a.jpg", "00000003", "train")]), r"line 10: expected 'img/\.\.\. id_<number> train"),
@@ -140,5 +140,5 @@ def write_inshop_list_alone(folder: Path) -> Path:
 
 @pytest.mark.parametrize("data_dir", [None, "nowhere"])
 def test_missing_data_says_what_to_do(data_dir: str | None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"InShopRetrieval.*\n.*list_eval_partition\.txt.*\n.*train_icons"):
+    with pytest.raises(FileNotFoundError, match=r"InShopRetrieval.*\n.*list_eval_partition\.txt.*\n.*hf-vitret demo"):
         load(data_dir)

@@ -100,7 +100,7 @@ def test_missing_data_says_in_three_lines_what_to_do(data_dir):
     assert "1TclrpQOF_ullUP99wk_gjGN8pKvtErG8" in where
     assert repr(data_dir) in where
     assert "Ebay_train.txt, Ebay_test.txt" in layout
-    assert "accelerate launch recipes/train_icons.py" in instead
+    assert "hf-vitret demo" in instead
 
 
 @pytest.mark.parametrize(
