@@ -1,1 +1,1 @@
-"""From embeddings to answers: an index that is chosen, built, measured, saved and searched."""
+"""Indexes of embeddings: choose, build, measure, save and search them, and export them to vector databases."""

@@ -1,4 +1,4 @@
-"""Which image is at which position of an index: its id, whether it was removed, and its metadata."""
+"""`ImageRecords`: the id and the metadata of the image at each position of an index, and whether it was removed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 ID_COLUMN = "image_id"
 REMOVED_COLUMN = "_removed"
-# Ids of strings that are kept as objects once they are asked for: 80 bytes each, and looked up five times as fast as in
-# a column, which is a quarter of a search of one query in a small graph.
+# Up to this number, string ids are kept as objects after their first use: they take 80 bytes each, and a look-up is
+# five times as fast as in an Arrow column, where it takes a quarter of the time of a search of one query in a small
+# graph.
 _MAX_OBJECTS = 2_000_000
 
 
 class ImageRecords:
-    """A table of images, one row a position.
+    """A table of images, with one row per position.
 
     Args:
         table: `image_id`, int64 or strings, and any metadata columns.
-        is_removed: `(num_rows,)` bool; None: no image is.
+        is_removed: `(num_rows,)` bool. None: no image was removed.
     """
 
     _lookup: np.ndarray | None
@@ -38,10 +39,10 @@ class ImageRecords:
 
     @classmethod
     def load(cls, path: Path) -> ImageRecords:
-        """Read the ids that `save` wrote; the metadata is read when it is first asked for."""
+        """Read the ids that `save` wrote. The metadata is read at its first use."""
         import pyarrow.parquet as pq
 
-        file = pq.ParquetFile(path)  # kept open: it stays this one when an index is saved in its place
+        file = pq.ParquetFile(path)  # kept open, so that it stays readable when another index replaces this one
         table = file.read(columns=[ID_COLUMN, REMOVED_COLUMN])
         removed = table[REMOVED_COLUMN].to_numpy()
         records = cls(table.select([ID_COLUMN]), np.array(removed, dtype=bool))
@@ -57,24 +58,24 @@ class ImageRecords:
 
     @property
     def table(self) -> pa.Table:
-        """All columns, removed images among them."""
+        """All columns, with the rows of removed images."""
         if self._table is None:
             self._table = self._file.read().drop_columns([REMOVED_COLUMN])
         return self._table
 
     @property
     def has_string_ids(self) -> bool:
-        """Whether ids are strings; else they are integers."""
+        """Whether the ids are strings and not integers."""
         return self._numbers is None
 
     def __len__(self) -> int:
         return len(self.is_removed)
 
     def ids_at(self, positions: np.ndarray) -> np.ndarray:
-        """Return the ids at some positions, of their shape.
+        """Return the ids at some positions, as an array of the same shape.
 
         Returns:
-            int64, -1 where the position is -1; or objects: strings, None where the position is -1.
+            int64, with -1 for the position -1; or string objects, with None for the position -1.
         """
         if self._lookup is None and self.has_string_ids and len(self._texts) > _MAX_OBJECTS:
             import pyarrow as pa
@@ -84,14 +85,14 @@ class ImageRecords:
             return texts.astype(object, copy=False).reshape(positions.shape)
         if self._lookup is None:
             self._lookup = np.append(self._texts.to_numpy(zero_copy_only=False), [None])
-        found: np.ndarray = self._lookup[positions]  # at -1 the last one, which says that none is
+        found: np.ndarray = self._lookup[positions]  # position -1 is the last entry, which stands for no image
         return found
 
     def positions_of(self, ids: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Return the positions of some ids, int64; -1 for an id that is not there, or was removed.
+        """Return the positions of some ids, int64; -1 for an id that is not in the index or was removed.
 
         Raises:
-            TypeError: They are of another kind than those of the index.
+            TypeError: The ids are strings and those of the index are integers, or the reverse.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -99,20 +100,20 @@ class ImageRecords:
         wanted = ids_column(ids)
         if pa.types.is_integer(wanted.type) == self.has_string_ids:
             kinds = ("strings", "integers") if self.has_string_ids else ("integers", "strings")
-            raise TypeError(f"expected ids that are {kinds[0]}, as those of the index; got {kinds[1]}")
+            raise TypeError(f"expected ids that are {kinds[0]}, like those of the index; got {kinds[1]}")
         present = np.flatnonzero(~self.is_removed)
         known = pa.array(self._numbers) if self._numbers is not None else self._texts
         if self.num_removed:
             known = known.take(pa.array(present))
-        places = pc.index_in(wanted, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.where(places >= 0, present[places], -1) if len(present) else np.full(len(wanted), -1)
+        found = pc.index_in(wanted, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        return np.where(found >= 0, present[found], -1) if len(present) else np.full(len(wanted), -1)
 
     def check_new(self, table: pa.Table) -> None:
-        """Check that rows have the same columns, and ids that are not there.
+        """Check that new rows have the columns of the index, and ids that are not in it.
 
         Raises:
-            ValueError: The columns differ, or an id is there already, or twice.
-            TypeError: Ids are of the other kind.
+            ValueError: The columns differ, or an id is in the index already or occurs twice.
+            TypeError: The ids are strings and those of the index are integers, or the reverse.
         """
         if set(table.column_names) != set(self.table.column_names):
             raise ValueError(
@@ -120,13 +121,13 @@ class ImageRecords:
                 f"{', '.join(table.column_names)}"
             )
         check_unique(table[ID_COLUMN])
-        there = self.positions_of(table[ID_COLUMN]) >= 0
-        if there.any():
-            some = table[ID_COLUMN].to_numpy()[there][:5].tolist()
+        is_known = self.positions_of(table[ID_COLUMN]) >= 0
+        if is_known.any():
+            some = table[ID_COLUMN].to_numpy()[is_known][:5].tolist()
             raise ValueError(f"already in the index: {', '.join(map(str, some))}; remove them first, or leave them out")
 
     def append(self, table: pa.Table) -> None:
-        """Append rows that `check_new` found to be new."""
+        """Append rows that `check_new` has accepted."""
         import pyarrow as pa
 
         self._table = pa.concat_tables([self.table, table.select(self.table.column_names).cast(self.table.schema)])
@@ -139,7 +140,7 @@ class ImageRecords:
         self.num_removed = int(self.is_removed.sum())
 
     def rows(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the rows at some positions, as dictionaries."""
+        """Return the rows at some positions as dictionaries."""
         import pyarrow as pa
 
         rows: list[dict[str, Any]] = self.table.take(pa.array(positions, pa.int64())).to_pylist()
@@ -156,11 +157,11 @@ class ImageRecords:
 
 
 def ids_column(ids: Sequence[Any] | np.ndarray | pa.Array) -> pa.Array:
-    """Turn ids into a column: int64 or strings.
+    """Convert ids to a column of int64 or of strings.
 
     Raises:
-        TypeError: They are neither integers nor strings, or both.
-        ValueError: One is missing, or negative.
+        TypeError: The ids are not all integers or all strings.
+        ValueError: An id is missing or negative.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -182,7 +183,9 @@ def ids_column(ids: Sequence[Any] | np.ndarray | pa.Array) -> pa.Array:
     if pa.types.is_integer(column.type):
         column = column.cast(pa.int64())
         if pc.min(column).as_py() < 0:
-            raise ValueError(f"expected integer ids of 0 or more; got {pc.min(column).as_py()}: -1 says that none is")
+            raise ValueError(
+                f"expected integer ids of at least 0; got {pc.min(column).as_py()}: -1 stands for no image"
+            )
         return column
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return column.cast(pa.large_string())  # 32-bit offsets end at 2 GiB of ids
@@ -190,10 +193,10 @@ def ids_column(ids: Sequence[Any] | np.ndarray | pa.Array) -> pa.Array:
 
 
 def check_unique(ids: pa.Array | pa.ChunkedArray) -> None:
-    """Check that no id comes twice.
+    """Check that each id occurs once.
 
     Raises:
-        ValueError: One does; the message names some.
+        ValueError: An id occurs twice; the message names some.
     """
     import pyarrow.compute as pc
 
@@ -201,4 +204,4 @@ def check_unique(ids: pa.Array | pa.ChunkedArray) -> None:
         return
     counts = ids.value_counts().to_pylist()
     twice = [str(each["values"]) for each in counts if each["counts"] > 1][:5]
-    raise ValueError(f"expected each id once; more than once came {', '.join(twice)}: the path makes a good id")
+    raise ValueError(f"expected each id once; more than once came {', '.join(twice)}: use the path as the id")

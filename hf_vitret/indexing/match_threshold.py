@@ -1,4 +1,4 @@
-"""From which score on a search may say that it found something: a threshold at a false-match rate, from a file."""
+"""Read match rates from a file, and find the score threshold for a false-match rate."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ KEY = "match_rates"
 
 
 def load_match_rates(path: str | PathLike[str], model: ModelIdentity | None = None) -> MatchRates:
-    """Read the rates that `match_rates` found, from JSON.
+    """Read the rates that `match_rates` measured from a JSON file.
 
     Args:
-        path: A file with `dataclasses.asdict` of them, alone or under the name `match_rates` in a larger report, as
+        path: A file with `dataclasses.asdict` of the rates, alone or in the field `match_rates` of a report, as
             `hf-vitret evaluate --false_match_rates` writes it.
-        model: That the rates are for: those of another model are refused, where the file says whose they are.
+        model: The model that the rates must belong to, if the file names its model. None: not checked.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It holds no rates, or those of another model.
+        ValueError: The file has no rates, or those of another model.
     """
     path = Path(path)
     try:
@@ -49,16 +49,16 @@ def load_match_rates(path: str | PathLike[str], model: ModelIdentity | None = No
 
 
 def match_rates_of_json(content: Mapping[str, Any]) -> MatchRates:
-    """Turn JSON into rates: null is nan, and infinite numbers are strings or null where a threshold is.
+    """Convert rates from JSON, in which NaN is null and an infinite threshold is a string or null.
 
     Raises:
         KeyError: A field is missing.
-        TypeError: A field is something else.
+        TypeError: A field has another type.
     """
     rates = tuple(
         MatchRate(
             float(rate["false_match_rate"]),
-            # The only threshold that is no number is the one that lets everything match.
+            # The only threshold that is not a number is the one with which everything matches.
             -math.inf if rate["threshold"] is None else float(rate["threshold"]),
             math.nan if rate["true_match_rate"] is None else float(rate["true_match_rate"]),
             int(rate["num_false_matches"]),
@@ -69,10 +69,10 @@ def match_rates_of_json(content: Mapping[str, Any]) -> MatchRates:
 
 
 def threshold_at(rates: MatchRates, false_match_rate: float) -> float:
-    """Return the threshold that was found for a false-match rate.
+    """Return the score threshold that was measured for a false-match rate.
 
     Raises:
-        ValueError: None was; the message names those that were.
+        ValueError: No threshold was measured for this rate; the message names the rates that were.
 
     Example:
         >>> threshold_at(MatchRates((MatchRate(1e-4, 0.61, 0.9, 3),), 10, 30_000), 1e-4)

@@ -1,4 +1,4 @@
-"""Conditions on the metadata of images: which of them a search looks at."""
+"""`rows_where`: conditions on the metadata, which filter the images of a search."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _COMPARE = {
 
 
 def rows_where(table: pa.Table, conditions: Sequence[str]) -> np.ndarray:
-    """Tell which rows of a table meet all conditions.
+    """Return which rows of a table meet all conditions.
 
     Args:
-        table: Of numbers, strings, booleans or dates.
-        conditions: As `"color=red"`, `"price<=20"`, `"sold!=true"`. The value is read as the column's type. A row
-            without a value meets none.
+        table: A table whose columns are numbers, strings, booleans or dates.
+        conditions: Conditions such as `"color=red"`, `"price<=20"` and `"sold!=true"`. The value is converted to the
+            type of the column. A row with a null in the column does not meet the condition.
 
     Returns:
         `(num_rows,)` bool.
 
     Raises:
-        ValueError: A condition is not of this form, there is no such column, or the value is not of its type.
+        ValueError: A condition is malformed, there is no such column, or the value cannot be converted to its type.
 
     Example:
         >>> import pyarrow
@@ -55,7 +55,9 @@ def _meet(table: pa.Table, condition: str) -> np.ndarray:
 
     parts = _CONDITION.fullmatch(condition)
     if parts is None:
-        raise ValueError(f"expected a condition as color=red, with one of {', '.join(_COMPARE)}; got {condition!r}")
+        raise ValueError(
+            f"expected a condition such as color=red, with one of {', '.join(_COMPARE)}; got {condition!r}"
+        )
     name, sign, text = parts.group("column", "sign", "value")
     if name not in table.column_names:
         raise ValueError(f"expected a column of {', '.join(table.column_names)} in {condition!r}; got {name!r}")

@@ -68,7 +68,7 @@ def test_what_does_not_belong_together_is_refused(index):
         attach_index(dataset, index, id_column="id")
     with pytest.raises(ValueError, match="1 images of the index are not in the data set, such as photo-"):
         attach_index(dataset.select([0, *range(2, 52)]), index)
-    with pytest.raises(ValueError, match="some come twice"):
+    with pytest.raises(ValueError, match="some occur twice"):
         attach_index(dataset.select([1, *range(52)]), index)
     with pytest.raises(TypeError, match="expected ids that are strings"):
         attach_index(dataset.add_column("row", list(range(52))), index, id_column="row")

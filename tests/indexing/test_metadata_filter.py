@@ -53,8 +53,8 @@ def test_a_column_of_repeated_values():
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("color", "expected a condition as color=red"),
-        ("=red", "expected a condition as color=red"),
+        ("color", "expected a condition such as color=red"),
+        ("=red", "expected a condition such as color=red"),
         ("size=3", "expected a column of color, price, .*got 'size'"),
         ("price=cheap", "expected a value of type int64"),
         ("price=3.5", "expected a value of type int64"),

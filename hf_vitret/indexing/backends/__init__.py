@@ -1,1 +1,1 @@
-"""Vectors in memory or on the disk, searched by faiss or torch."""
+"""Backends of an index, which store and search its vectors with faiss or with torch."""

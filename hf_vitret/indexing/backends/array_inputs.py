@@ -1,4 +1,4 @@
-"""What is given to an index, as it needs it: float32 rows in memory, one after another, and a table of ids."""
+"""Check the embeddings, ids and metadata for an index, and convert them to a float32 array and a table."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS = 65_536
-_UNIT = 1e-2  # what the rounding to 8 bits does to a norm is below it
+_UNIT = 1e-2  # tolerance of a unit norm, above the error of rounding to 8 bits
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some images: `(num_rows, dim)` float32 embeddings, and a table with their ids and metadata."""
+    """Some images: their embeddings, `(num_rows, dim)` float32, and a table with their ids and metadata."""
 
     embeddings: np.ndarray
     table: pa.Table
 
 
 def as_matrix(embeddings: torch.Tensor | np.ndarray, name: str, dim: int | None = None) -> np.ndarray:
-    """Turn embeddings into a finite float32 array, without a copy where it is one.
+    """Check embeddings and convert them to a float32 array, without a copy if they are one.
 
     Args:
         embeddings: `(num_rows, dim)` float, on any device.
-        name: For the error messages.
-        dim: Length that a row must have.
+        name: Name for error messages.
+        dim: Length that a row must have. None: any length.
 
     Raises:
-        TypeError: They are not floats.
-        ValueError: They are not two-dimensional, of another dimension, or not finite.
+        TypeError: The embeddings are not floats.
+        ValueError: The embeddings are not two-dimensional, have another dimension, or are not finite.
     """
     if (
         type(embeddings) is np.ndarray
@@ -48,7 +48,7 @@ def as_matrix(embeddings: torch.Tensor | np.ndarray, name: str, dim: int | None 
         and embeddings.flags.c_contiguous
         and math.isfinite(np.vdot(embeddings, embeddings))
     ):
-        return embeddings  # what a search is asked most often, in a third of the time of what follows
+        return embeddings  # the most frequent case of a search, in a third of the time of the code below
     if isinstance(embeddings, torch.Tensor):
         is_float = embeddings.is_floating_point()
         array: np.ndarray = embeddings.detach().float().cpu().numpy() if is_float else np.empty(0, dtype=np.int64)
@@ -67,14 +67,14 @@ def as_matrix(embeddings: torch.Tensor | np.ndarray, name: str, dim: int | None 
         if not _is_surely_finite(part) and not np.isfinite(part).all():
             bad = np.flatnonzero(~np.isfinite(part).all(axis=1))[:5] + start
             raise ValueError(
-                f"expected finite {name}; got NaN or infinity in row {', '.join(map(str, bad))}: look for a broken "
+                f"expected finite {name}; got NaN or infinity in row {', '.join(map(str, bad))}: check for a broken "
                 "image or an overflow"
             )
     return array
 
 
 def _is_surely_finite(array: np.ndarray) -> bool:
-    """Tell by one sum of squares whether all is finite: one NaN or infinity makes it so. False where it overflows."""
+    """Return whether the sum of squares is finite, and with it all values. It can also overflow with finite values."""
     return math.isfinite(np.vdot(array, array))
 
 
@@ -84,11 +84,18 @@ def as_block(
     metadata: Mapping[str, Sequence[Any]] | pa.Table | None,
     dim: int | None = None,
 ) -> Block:
-    """Put embeddings, ids and metadata together.
+    """Check embeddings, ids and metadata, and combine them into a block.
+
+    Args:
+        embeddings: `(num_rows, dim)` float, on any device.
+        ids: `(num_rows,)` unique ids: strings, or integers of at least 0.
+        metadata: Columns by name, with one value per row.
+        dim: Length that a row must have. None: any length.
 
     Raises:
-        TypeError: As for `as_matrix` and `ids_column`.
-        ValueError: As for these; or numbers do not match, or an id comes twice.
+        TypeError: The embeddings are not floats, or the ids are not all integers or all strings.
+        ValueError: The embeddings are not two-dimensional, have another dimension or are not finite, an id is missing,
+            negative or occurs twice, the numbers of rows differ, or a metadata column has a reserved name.
     """
     import pyarrow as pa
 
@@ -99,17 +106,22 @@ def as_block(
         columns = {name: metadata[name] for name in names}
     reserved = {ID_COLUMN, REMOVED_COLUMN} & set(columns)
     if reserved:
-        raise ValueError(f"expected metadata without a column {', '.join(reserved)}: the index has its own")
+        raise ValueError(
+            f"expected metadata without a column {', '.join(reserved)}, a name that the index uses: rename the column"
+        )
     counts = {"ids": len(column)} | {name: len(values) for name, values in columns.items()}
     wrong = [f"{count:,} {name}" for name, count in counts.items() if count != len(matrix)]
     if wrong or not len(matrix):
-        raise ValueError(f"expected one for each embedding, at least one; got {len(matrix):,} embeddings, {wrong}")
+        raise ValueError(
+            "expected at least one embedding, and one id and one value of each column per embedding; got "
+            f"{', '.join([f'{len(matrix):,} embeddings', *wrong])}"
+        )
     check_unique(column)
     return Block(matrix, pa.table({ID_COLUMN: column, **columns}))
 
 
 def has_unit_norm(embeddings: np.ndarray) -> bool:
-    """Tell whether all rows have unit L2 norm."""
+    """Return whether all rows have unit L2 norm."""
     return all(
         bool((np.abs(np.linalg.norm(embeddings[start : start + _ROWS], axis=1) - 1) <= _UNIT).all())
         for start in range(0, len(embeddings), _ROWS)

@@ -1,4 +1,4 @@
-"""Which backend keeps the vectors of an index: made by name, or read."""
+"""Create a backend by its name, or load it from a file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ BACKENDS = ("faiss", "torch")
 def new_backend(
     plan: IndexPlan, dim: int, *, name: str | None = None, seed: int = 0, num_expected: int = 0
 ) -> VectorBackend:
-    """Make an empty backend.
+    """Create an empty backend.
 
     Args:
-        plan: What kind of index.
+        plan: The kind of index to build.
         dim: Length of a vector.
-        name: One of `BACKENDS`. None: faiss where it is installed.
-        seed: Of the training.
-        num_expected: Vectors to keep room for.
+        name: One of `BACKENDS`. None: faiss if it is installed.
+        seed: Seed of the training.
+        num_expected: Number of vectors to reserve memory for.
 
     Raises:
-        ImportError: faiss is asked for, and is not installed.
-        ValueError: The backend does not exist, or has no such kind.
+        ImportError: faiss was requested and is not installed.
+        ValueError: There is no such backend, or it has no such kind.
     """
     if backend_of(name) == "faiss":
         from .faiss_backend import FaissBackend
@@ -38,17 +38,24 @@ def new_backend(
 
     if plan.kind != "flat":
         raise ValueError(
-            f"without faiss the search is exact, of kind flat; got {plan.kind}: install hf_vitret[cpu], or ask for flat"
+            f"without faiss the search is exact, of kind flat; got {plan.kind}: choose flat, or pip install "
+            "'hf_vitret[cpu]'"
         )
     return TorchBackend(dim, num_expected=num_expected)
 
 
 def load_backend(name: str, kind: str, path: Path, *, memory_map: bool) -> VectorBackend:
-    """Read what `save` of a backend wrote, mapped into memory where asked for.
+    """Read the file that a backend saved.
+
+    Args:
+        name: Name of the backend.
+        kind: Kind of the index.
+        path: The file.
+        memory_map: Whether the vectors stay on the disk until a search reads them.
 
     Raises:
-        ImportError: It was written by faiss, which is not installed.
-        ValueError: The backend does not exist.
+        ImportError: faiss wrote the file and is not installed.
+        ValueError: There is no such backend.
     """
     if backend_of(name) == "faiss":
         from .faiss_backend import FaissBackend
@@ -60,7 +67,7 @@ def load_backend(name: str, kind: str, path: Path, *, memory_map: bool) -> Vecto
 
 
 def backend_of(name: str | None) -> str:
-    """Return the name of a backend that can be used: faiss where it is installed, for None.
+    """Return the name of a backend; for None, faiss if it is installed, else torch.
 
     Raises:
         ValueError: There is no such backend.

@@ -1,4 +1,4 @@
-"""One way to build an index: its kind, and what it takes."""
+"""`IndexPlan`: a kind of index, with its memory and training."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ KINDS = ("flat", "hnsw", "ivfpq")
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """One way to build an index.
+    """A kind of index, with its memory and training.
 
     Attributes:
         kind: One of `KINDS`.
-        factory: What faiss calls it.
-        bytes_per_vector: In memory, ids and metadata apart.
-        num_training: Vectors that it is trained on.
-        verdict: Why it is taken, or not, in words.
+        factory: Its factory string in faiss.
+        bytes_per_vector: Bytes of memory per vector, without ids and metadata.
+        num_training: Number of vectors on which it is trained.
+        verdict: Why it was chosen or not.
     """
 
     kind: str

@@ -57,7 +57,7 @@ def test_a_shard_that_is_lost_on_the_way(tmp_path):
         whole(block for block in blocks if shard.unlink(missing_ok=True) is None)
 
     collection.upsert = upsert
-    with pytest.raises(FileNotFoundError, match="is in the manifest"):
+    with pytest.raises(FileNotFoundError, match="the manifest names it"):
         load_into(collection, folder, progress=False)
     assert [load.is_finished for load in collection.facts.loads] == [False]
 

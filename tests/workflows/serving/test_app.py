@@ -131,7 +131,7 @@ def test_health_and_the_description(server: httpx.Client) -> None:
         (encoded(photo(1)), {"k": 101}, 422, "k: "),
         (encoded(photo(1)), {"k": "<b>"}, 422, "k: "),
         (encoded(photo(1)), {"min_score": "nan"}, 422, "min_score: "),
-        (encoded(photo(1)), {"where": "color"}, 422, "expected a condition as color=red"),
+        (encoded(photo(1)), {"where": "color"}, 422, "expected a condition such as color=red"),
         (encoded(photo(1)), {"where": "price<x"}, 422, "expected a value of type int64"),
         (encoded(photo(1)), {"where": ["price<9"] * 11}, 422, "where: "),
         (encoded(photo(1)), {"where": "color=" + "x" * 1_000}, 422, "where 0: "),
