@@ -70,7 +70,7 @@ def test_labels_give_recall_on_classes_of_their_own(folders, capsys):
         (["old", "old"], "both embeddings are those of user/model: no map is needed"),
         (["old", "others"], "share no image_id, such as 000.png and a"),
         (["old", "nowhere"], "nowhere is not a folder of embeddings"),
-        (["old", "new", "--label_column", "color"], "expected a column of the embeddings, kind; got 'color'"),
+        (["old", "new", "--label_column", "color"], "column of the embeddings, kind; got 'color'"),
         (["old", "new", "--held_out", "1"], "above 0 and below 1; got 1.0"),
         (["old", "new", "--share_new", "3"], "share_new from 0 to 1"),
         (["old", "new", "--ridge", "-1"], "a ridge of 0 or more"),

@@ -116,7 +116,7 @@ def test_an_option_that_means_nothing_is_refused_by_its_name(photos: Path, line:
 
 @pytest.mark.parametrize("name", ["nowhere", "photos.csv", "shop", "my photos/none"])
 def test_what_was_looked_for_is_said_of_a_name_that_stands_for_nothing(photos: Path, name: str) -> None:
-    with pytest.raises(FileNotFoundError, match=f"expected images in '{name}'.* path in .*by name.* Hub"):
+    with pytest.raises(FileNotFoundError, match=f"expected images in '{name}'.* path.*by name.*user/name"):
         chosen(name)
 
 
