@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 # The fields of `Settings`; those of the second group need a model.
 LIMITS = {
-    "max_megapixels": "an image of more is giant",
+    "max_megapixels": "millions of pixels; an image with more is giant",
     "min_side": "pixels; an image with a shorter side is tiny",
-    "max_distance": "bits of 64 in which the hashes of near duplicates may differ",
-    "min_correlation": "what the thumbnails of near duplicates must reach",
+    "max_distance": "most bits, of 64, in which the hashes of near duplicates differ",
+    "min_correlation": "lowest correlation of the thumbnails of near duplicates",
 }
 MODEL_LIMITS = {
-    "min_cosine": "with --model: cosine from which two images are taken for one",
-    "num_neighbors": "with --model: nearest images that vote on each image's class",
+    "min_cosine": "with --model: lowest cosine of the embeddings of duplicates",
+    "num_neighbors": "with --model: nearest images that vote on the class of each image",
 }
 FAIL_ON = "warning"  # by default: notes are about images that the package handles
 
@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     add_data_options(parser)
     model = add_model_options(
-        parser, help="checkpoint or backbone: also look for what it takes for one picture, or for another class"
+        parser, help="checkpoint or backbone: also look for images with nearly equal embeddings, and for wrong labels"
     )
     model.add_argument("-b", "--batch_size", type=int, help="with --model: images embedded at once; default: 64")
     run = parser.add_argument_group("run")

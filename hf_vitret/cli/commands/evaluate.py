@@ -46,8 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     images.add_argument("--on_bad_image", choices=("error", "skip"), default="error", help="images that cannot be read")
     images.add_argument("--trusted_images", action="store_true", help="do not decode each image once before the start")
     model = add_model_options(parser, required=True)
-    model.add_argument("--resize_size", type=int, help="side before the crop; default: the model's, or by its rule")
-    model.add_argument("--resize_mode", choices=RESIZE_MODES, help="what that side means; default: the model's")
+    model.add_argument("--resize_size", type=int, help="side in pixels before the centre crop; default: the model's")
+    model.add_argument("--resize_mode", choices=RESIZE_MODES, help="what is resized to that side; default: the model's")
     model.add_argument("--compare", metavar="OTHER_MODEL", help="also score this one, and the difference of the two")
     model.add_argument(
         "--compare_image_size",
@@ -75,10 +75,12 @@ def _add_scores(scores: _ActionsContainer) -> None:
         metavar="METRIC",
         help=", ".join(METRICS),
     )
-    scores.add_argument("--ties", choices=TIES, default=TIES[0], help="what items that score alike are worth")
-    scores.add_argument("--rerank", choices=RERANKINGS, help="a step of the search after embedding")
     scores.add_argument(
-        "--rerank_neighbors", type=int, help="neighbours it takes; default: the paper's, for large classes"
+        "--ties", choices=TIES, default=TIES[0], help="rank of a positive that scores the same as a negative"
+    )
+    scores.add_argument("--rerank", choices=RERANKINGS, help="re-ranking after the search")
+    scores.add_argument(
+        "--rerank_neighbors", type=int, help="neighbours that it uses; default: those of its paper, for large classes"
     )
     scores.add_argument(
         "--false_match_rates",
@@ -88,16 +90,16 @@ def _add_scores(scores: _ActionsContainer) -> None:
         metavar="RATE",
         help="shares of the pairs of two classes that may match: find the score from which on two images match",
     )
-    scores.add_argument("--num_resamples", type=int, default=10_000, help="of the bootstrap over queries")
-    scores.add_argument("--confidence", type=float, default=0.95, help="of the intervals")
-    scores.add_argument("--bootstrap_seed", type=int, default=0, help="of the resamples")
+    scores.add_argument("--num_resamples", type=int, default=10_000, help="resamples of the bootstrap over queries")
+    scores.add_argument("--confidence", type=float, default=0.95, help="confidence of the intervals")
+    scores.add_argument("--bootstrap_seed", type=int, default=0, help="seed of the resamples")
     scores.add_argument(
         "--memory_budget",
         type=size,
         metavar="SIZE",
-        help="of the scores held at once, as 500MB; default: by the device",
+        help="memory for the scores held at once, such as 500MB; default: one that suits the device",
     )
-    scores.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of the model's arithmetic")
+    scores.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="precision that the model computes in")
 
 
 def run(options: Namespace) -> int:
@@ -144,7 +146,7 @@ def run(options: Namespace) -> int:
 
 
 def _prepare(options: Namespace, say: Any) -> tuple[dict[str, ViTRetModel], ModelEvaluation]:
-    """Load models and data, and find what is wrong before the work."""
+    """Load models and data; all that can be refused is refused here, before the work starts."""
     from ...workflows.evaluate.evaluated_data import evaluated_data
     from ...workflows.evaluate.model_evaluation import EvaluationSettings, ModelEvaluation
 

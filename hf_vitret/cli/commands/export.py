@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 KINDS = ("sentence_transformers", "onnx", "int8", "endpoint", "space")
-# What each option belongs to.
+# The options that are settings of a Space.
 OF_SPACE = ("title", "repository", "model_revision", "num_images")
 
 
@@ -50,8 +50,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "own modules can do what the model does",
     )
     how.add_argument("--dynamic_size", action="store_true", default=None, help="onnx: images of any size")
-    how.add_argument("--title", help="space: its title; default: what the data set is called")
-    how.add_argument("--repository", metavar="USER/NAME", help="space: where the checkpoint is on the Hub")
+    how.add_argument("--title", help="space: its title; default: made of the name of the data set")
+    how.add_argument("--repository", metavar="USER/NAME", help="space: repository of the checkpoint on the Hub")
     how.add_argument("--model_revision", help="space: its commit or tag there; default: main")
     how.add_argument("--num_images", type=int, help="space: images to search among, drawn at random; default: all")
     add_device_option(how)
@@ -97,6 +97,11 @@ def run(options: Namespace) -> int:
     output.result(labelled(*lines), facts)
     output.next(["hf-vitret", "publish", str(folder), "--dry_run"])
     return 0
+
+
+def interruption(options: Namespace) -> str:
+    """Say what an interrupted export leaves."""
+    return f"the files that were written in {options.checkpoint} are whole; the same command writes them again"
 
 
 def _check(options: Namespace) -> ChosenData | None:

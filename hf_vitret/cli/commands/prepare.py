@@ -40,19 +40,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     images = parser.add_argument_group("images")
     images.add_argument("--short_side", type=int, default=256, help="pixels; smaller images are not enlarged")
-    images.add_argument("--image_format", choices=list(FORMATS), default="jpeg", help="how they are stored")
+    images.add_argument("--image_format", choices=list(FORMATS), default="jpeg", help="format in which they are stored")
     images.add_argument("--quality", type=int, help=f"of JPEG and WebP, 1 to 100; default: {DEFAULT_QUALITY}")
     images.add_argument(
         "--on_bad_image",
         choices=ON_BAD_IMAGE,
         default=ON_BAD_IMAGE[0],
-        help="stop at unreadable ones, or leave them out",
+        help="stop at unreadable images, or leave them out",
     )
-    images.add_argument("--shard_size", type=size, default="256MiB", metavar="SIZE", help="of images in one file")
+    images.add_argument(
+        "--shard_size",
+        type=size,
+        default="256MiB",
+        metavar="SIZE",
+        help="size of the images in one file, such as 500MB",
+    )
     images.add_argument("--num_threads", type=int, help="threads; default: one per CPU, 16 at most")
     card = parser.add_argument_group("card and Hub")
-    card.add_argument("--title", help="what a person calls the data set; default: its name")
-    card.add_argument("--license", help="licence of the images: the Hub's name for it, or in words")
+    card.add_argument("--title", help="title of the data set; default: its name")
+    card.add_argument("--license", help="licence of the images, as the Hub spells it or in words")
     card.add_argument("--push_to_hub", metavar="USER/NAME", help="also upload it to this repository")
     card.add_argument("--private", action=BooleanOptionalAction, default=True, help="whether only its owner may see it")
     add_output_options(parser)
@@ -71,7 +77,7 @@ def run(options: Namespace) -> int:
     chosen = choose_data(options, options.data)
     _check(options, chosen)
     if options.push_to_hub:
-        find_token()  # now, and not after hours
+        find_token()  # before the work, which may take hours
     settings = {name: getattr(options, name) for name in ("short_side", "image_format", "on_bad_image", "shard_size")}
     settings |= {"num_workers": options.num_threads, "quality": options.quality or DEFAULT_QUALITY}
     folder = _prepare(options, chosen, settings)
@@ -119,7 +125,7 @@ def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -
     from ...data.preparation.prepare import prepare_dataset
 
     hub_id = chosen.location.hub_id
-    if hub_id is None:  # a path of this machine is nobody else's business: the name is the source
+    if hub_id is None:  # a path of this machine is private: only a name is noted as the source
         source = "" if chosen.name == OWN else chosen.name
         return prepare_dataset(chosen.load(), options.output_dir, source=source, **settings)
     commit = find_commit(hub_id, options.dataset_revision)

@@ -5,8 +5,9 @@
   hf-vitret publish outputs/cub/final --dry_run
 
 It is private, unless --no-private is given. The same command goes on with what an interrupted one left, and leaves
-alone what is there already. What hf-vitret export wrote goes along, but for a Space. Optimizer state, checkpoints of
-the run, tokens and paths of this machine stay here. --dry_run checks the files, lists them, and asks the Hub nothing.
+alone what is there already. What hf-vitret export wrote is uploaded too, except a Space. Optimizer state, checkpoints
+of the run, tokens and paths of this machine stay here. --dry_run checks the files, lists them, and asks the Hub
+nothing.
 Exit status: 0 where it is published, 2 for bad input.
 """
 
@@ -29,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "checkpoint", metavar="CHECKPOINT", help="folder that hf-vitret train wrote: <output_dir>/final"
     )
     parser.add_argument(
-        "repository", metavar="USER/NAME", nargs="?", help="where to on the Hub; made if it is not there"
+        "repository", metavar="USER/NAME", nargs="?", help="repository on the Hub; created if it does not exist"
     )
     parser.add_argument("--private", action=BooleanOptionalAction, default=True, help="whether only its owner sees it")
     parser.add_argument("--tag", help="name of the release; default: the next of v1, v2, ...")
@@ -46,10 +47,10 @@ def run(options: Namespace) -> int:
     checkpoint = find_checkpoint(options.checkpoint)
     if options.dry_run:
         files = plan_release(checkpoint)
-        lines = [("Would be", f"published: {len(files)} files, {rounded_size(sum(files.values()))}, of {checkpoint}")]
+        lines = [("Dry run", f"{len(files)} files, {rounded_size(sum(files.values()))}, of {checkpoint}")]
         lines += [("", f"{rounded_size(num_bytes):>9}  {path}") for path, num_bytes in files.items()]
         output.result(labelled(*lines), {"checkpoint": checkpoint, "files": files, "num_bytes": sum(files.values())})
-        output.note("Then", "the same command with USER/NAME, the repository on the Hub, in the place of --dry_run")
+        output.note("Then", "the same command with USER/NAME, the repository on the Hub, in place of --dry_run")
         return 0
     if options.repository is None:
         raise ValueError("expected the repository on the Hub, USER/NAME, or --dry_run to see what would be uploaded")

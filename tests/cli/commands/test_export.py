@@ -123,3 +123,19 @@ def test_json_is_all_that_is_printed_of_the_folder_of_a_run(folder: Path, capsys
     files = [str(folder / "modules.json"), str(folder / "handler.py")]
     assert json.loads(out) == {"checkpoint": str(folder), "files": files}
     assert next_command(err) == ["publish", str(folder), "--dry_run"]
+
+
+def test_an_interruption_says_what_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx_graph, "export_onnx", interrupt)
+    line = ["export", str(folder), "--sentence_transformers", "--onnx"]
+    assert main(line) == 130
+    kept = f"interrupted: the files that were written in {folder} are whole; the same command writes them again"
+    assert kept in capsys.readouterr().err
+    assert (folder / "modules.json").is_file()
+    monkeypatch.undo()
+    assert main(line) == 0

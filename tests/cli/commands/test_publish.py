@@ -72,7 +72,7 @@ def test_a_dry_run_lists_the_files_and_asks_for_no_token(
     lines = capsys.readouterr().out.splitlines()
     names = sorted(path.name for path in (run / "final").iterdir() if path.name != "training_args.bin")
     assert [line.split()[-1] for line in lines[1:-1]] == names
-    assert re.fullmatch(rf"Would be     published: {len(names)} files, [\d.]+ kB, of {run}/final", lines[0])
+    assert re.fullmatch(rf"Dry run      {len(names)} files, [\d.]+ kB, of {run}/final", lines[0])
     assert f"{'':13}{'16 B':>9}  README.md" in lines
     assert lines[-1].startswith("Then         the same command with USER/NAME")
     assert asked == []
