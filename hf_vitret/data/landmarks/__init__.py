@@ -1,1 +1,1 @@
-"""Particular objects: SfM-120k, ROxford5k, RParis6k and the distractors."""
+"""Data sets of particular landmarks: SfM-120k, ROxford5k, RParis6k and the million distractors."""

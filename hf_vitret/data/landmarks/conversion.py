@@ -1,4 +1,4 @@
-"""Ground truth that is published as a pickle, written as JSON once, so that no pickle need be read again."""
+"""Convert ground truth that is published as a pickle to JSON, so that the pickle is read only once."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ SFM120K = "sfm120k"
 
 
 def convert_ground_truth(name: str, data_dir: str | PathLike[str]) -> list[Path]:
-    """Write the lists of SfM-120k, or the ground truth of a revisited set, as JSON beside their pickles.
+    """Write the lists of SfM-120k, or the ground truth of a revisited data set, as JSON beside their pickles.
 
-    The loaders take the JSON file where there is one. Nothing is lost, and no image is needed.
+    The loaders prefer the JSON file, which has the same content as the pickle. No image is needed.
 
     Args:
-        name: `"sfm120k"` (with the lists for whitening where they are there), `"roxford5k"`, `"rparis6k"`, or the name
-            of another set in the revisited format.
-        data_dir: As `load_sfm120k` and `load_revisited` take it.
+        name: `"sfm120k"` (which includes the lists for whitening if they are there), `"roxford5k"`, `"rparis6k"`, or
+            the name of another data set in the revisited format.
+        data_dir: The folder that has the pickle, as for `load_sfm120k` or `load_revisited`.
 
     Returns:
-        The files that were written. They replace what is there.
+        The files that were written. Existing files are replaced.
 
     Raises:
-        FileNotFoundError: There is no pickle.
-        ValueError: A pickle is damaged, hostile or contradicts itself; nothing is written for it.
+        FileNotFoundError: There is no pickle at `data_dir`; the message says where to get it.
+        ValueError: A pickle is damaged, hostile or contradictory; no JSON file is written for it.
     """
     if name != SFM120K:
         pickled = find_ground_truth(name, data_dir, (OFFICIAL,))

@@ -1,4 +1,4 @@
-"""The million distractors of the revisited data sets, as a stream out of their archives: nothing is unpacked.
+"""Stream the million distractors of the revisited data sets from their archives, without extracting them.
 
 Reference:
     Radenovic, Iscen, Tolias, Avrithis, Chum, "Revisiting Oxford and Paris", arXiv 1803.11285, section 3.
@@ -31,23 +31,26 @@ NUM_ARCHIVES = 100
 def stream_distractors(data_dir: str | PathLike[str], *, check_counts: bool = True) -> IterableDataset:
     """Stream the distractors from `revisitop1m.1.tar.gz` to `revisitop1m.100.tar.gz`.
 
-    Each archive is a shard: `datasets` shares them out to workers and processes (`split_dataset_by_node`), and
-    `state_dict` goes on in the archive where it stopped. A gzipped archive can only be read from its beginning, so
-    images come in the order of the archives and, within one, as they lie there.
+    Each archive is a shard: `datasets` distributes the archives over workers and processes
+    (`split_dataset_by_node`), and a stream that continues from a `state_dict` continues in the archive where it
+    stopped. A gzipped archive can only be read from its beginning, so images come in the order of the archives and of
+    the members in each archive.
 
     Args:
-        data_dir: The folder with the archives, or one that has them in `jpg/`, `revisitop1m/` or `revisitop1m/jpg/`;
-            the official list, `revisitop1m.txt`, may lie in it or beside `jpg/`.
-        check_counts: Check that all hundred archives are there.
+        data_dir: The folder with the archives, or a folder that has them in `jpg/`, `revisitop1m/` or
+            `revisitop1m/jpg/`. The official list, `revisitop1m.txt`, may be in the folder of the archives or in its
+            parent.
+        check_counts: Whether to check that all hundred archives are there.
 
     Returns:
         An `IterableDataset` with the columns `image` and `image_id` (the path in the archive, with its extension, as
-        in the official list). Where the list is there also `row` (int64), the image's place in it, from 0: by this the
-        official order is restored, whatever the archives'. A JPEG that ends too early is readable as far as it goes.
+        in the official list). If the list is there, also `row` (int64): the position of the image in the list, from 0,
+        which restores the official order. Of a JPEG file that is cut off, the part that is there is read.
 
     Raises:
-        FileNotFoundError: There are no archives, or not all.
-        ValueError: While reading: an archive is damaged, has a member that is unsafe, or one that is not in the list.
+        FileNotFoundError: There are no archives, or some are missing.
+        ValueError: While the stream is read: an archive is damaged, has an unsafe member, or has an image that is not
+            in the list.
     """
     from datasets import Features, Image, IterableDataset, Value
 
@@ -58,15 +61,15 @@ def stream_distractors(data_dir: str | PathLike[str], *, check_counts: bool = Tr
     return IterableDataset.from_generator(
         _read_archives,
         features=Features(columns),
-        # A list is what `datasets` takes for shards.
+        # `datasets` takes a list among the arguments for the shards.
         gen_kwargs={"archives": [str(archive) for archive in archives], "image_list": image_list},
     )
 
 
 def _find_archives(given: Path, *, check_counts: bool) -> tuple[list[Path], str | None]:
-    """Return the archives by their numbers, and the list if there is one."""
-    for place in ("", "jpg", NAME, f"{NAME}/jpg"):
-        folder = given / place
+    """Return the archives in the order of their numbers, and the official list if there is one."""
+    for inside in ("", "jpg", NAME, f"{NAME}/jpg"):
+        folder = given / inside
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         numbers = {int(match[1]): name for name in names if (match := ARCHIVE.fullmatch(name))}
         missing = [number for number in range(1, NUM_ARCHIVES + 1) if number not in numbers]
@@ -79,9 +82,9 @@ def _find_archives(given: Path, *, check_counts: bool) -> tuple[list[Path], str 
             lists = [str(parent / LIST) for parent in (folder, folder.parent) if (parent / LIST).is_file()]
             return [folder / numbers[number] for number in sorted(numbers)], lists[0] if lists else None
     raise FileNotFoundError(
-        f"no {NAME}.<number>.tar.gz at {given}. Get the hundred archives from "
+        f"expected {NAME}.<number>.tar.gz in {given}, found none. Get the hundred archives from "
         f"http://ptak.felk.cvut.cz/revisitop/revisitop1m/jpg/{NAME}.{{1..100}}.tar.gz (and {LIST} from the folder "
-        "above, if you want its order), and pass the folder that they lie in"
+        "above, for the official order), and pass the folder that has them"
     )
 
 

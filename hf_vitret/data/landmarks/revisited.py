@@ -1,4 +1,4 @@
-"""ROxford5k and RParis6k: 70 queries each, cropped to the building they ask for, and the gallery that is searched.
+"""ROxford5k and RParis6k: 70 queries each, cropped to the building that they ask for, and a gallery to search.
 
 Reference:
     Radenovic, Iscen, Tolias, Avrithis, Chum, "Revisiting Oxford and Paris", arXiv 1803.11285.
@@ -24,33 +24,34 @@ if TYPE_CHECKING:
     from .revisited_ground_truth import Box, RevisitedGroundTruth
 
 IMAGES, EXTENSION = "jpg", ".jpg"
-# Archives that hold the images, in a folder a building or in none, beside the ground truth.
+# Pattern and number of the archives that hold the images, beside the ground truth. Their inner folders do not matter.
 ARCHIVES = {"roxford5k": ("oxbuild_images*.tgz", 1), "rparis6k": ("paris_[12]*.tgz", 2)}
 
 
 def load_revisited(name: str, data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True) -> DatasetDict:
     """Load the images of a revisited data set, in the order of its ground truth.
 
-    Queries are cropped to their boxes before anything else, and kept as PNG: the pixels of the crop, exactly (a box's
-    sides are rounded as `PIL.Image.crop` rounds them). Gallery images stay files, which are decoded when they are used.
-    A JPEG that ends too early is readable as far as it goes, as with the official programs. Boxes are those of the
-    stored pixels, before any EXIF rotation.
+    Queries are cropped to their boxes first and kept as PNG, so that the pixels of the crop are exact; the sides of a
+    box are rounded as `PIL.Image.crop` rounds them. Gallery images stay files and are decoded when they are used. Of a
+    JPEG file that is cut off, the part that is there is read, as the official programs do. Boxes refer to the stored
+    pixels, before any EXIF rotation.
 
     Args:
-        name: `"roxford5k"` or `"rparis6k"`; with `check_counts=False` any set in their format.
-        data_dir: The folder with `gnd_<name>.pkl` (or the `.json` it was converted to) and `jpg/`, or its parent; in
-            place of `jpg/` the official archives, which are extracted once.
-        check_counts: Check the numbers of images against the official ones.
+        name: `"roxford5k"` or `"rparis6k"`; with `check_counts=False` the name of any data set in their format.
+        data_dir: The folder with `gnd_<name>.pkl` (or the `.json` converted from it) and `jpg/`, or its parent. The
+            official archives may stand for `jpg/`; they are extracted once.
+        check_counts: Whether to check the numbers of images against the official ones.
 
     Returns:
-        A `DatasetDict` with `query` (`image`, the crop; `image_id`; `box`, four float64; `full_size`, width and height
-        before the crop, two int64) and `gallery` (`image`, `image_id`). There are no labels: which gallery images show
-        a query's object is what `load_revisited_ground_truth` says.
+        A `DatasetDict` with two splits. `query` has the columns `image` (the crop), `image_id`, `box` (four float64)
+        and `full_size` (width and height before the crop, two int64); `gallery` has `image` and `image_id`. There are
+        no labels: `load_revisited_ground_truth` gives the gallery images that show the object of a query.
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
-        ValueError: The name is not known, the counts are not the official ones, a query is in its own gallery or
-            unreadable, a box shows nothing of its image, or as `load_revisited_ground_truth`.
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
+        ValueError: The name is not known; the counts are not the official ones; the ground truth is damaged, hostile or
+            contradictory; a query is in the gallery or unreadable; a box is outside its image.
     """
     from datasets import Dataset, DatasetDict, Features, Image, Sequence, Value
 
@@ -88,36 +89,37 @@ def load_revisited(name: str, data_dir: str | PathLike[str] | None = None, *, ch
 def load_revisited_ground_truth(
     name: str, data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True
 ) -> RevisitedGroundTruth:
-    """Load which gallery images show which query's object, from the converted file or else the official pickle.
+    """Load the gallery images that show the object of each query, from the converted file or the official pickle.
 
     Args:
-        name: As `load_revisited`.
-        data_dir: As `load_revisited`; no image is needed.
-        check_counts: As `load_revisited`.
+        name: `"roxford5k"` or `"rparis6k"`; with `check_counts=False` the name of any data set in their format.
+        data_dir: The folder with `gnd_<name>.pkl` (or the `.json` converted from it), or its parent. No image is
+            needed.
+        check_counts: Whether to check the numbers of images against the official ones.
 
     Returns:
-        The ground truth; its rows are those of the splits of `load_revisited`.
+        The ground truth. Its rows are those of the splits of `load_revisited`.
 
     Raises:
-        FileNotFoundError: It is not there.
+        FileNotFoundError: There is no ground truth at `data_dir`; the message says where to get it.
         ValueError: The name is not known, the counts are not the official ones, or the file is damaged, hostile or
-            contradicts itself (`RevisitedGroundTruth`).
+            contradictory (`RevisitedGroundTruth`).
     """
     return read_ground_truth(name, data_dir, check_counts=check_counts)[1]
 
 
 def _check_ids(path: Path, truth: RevisitedGroundTruth) -> None:
-    """Check that ids are names of files below the folder, and that no query would find itself."""
+    """Check that ids are names of files below the folder, and that no query is in the gallery."""
     wrong = [value for value in truth.query_ids + truth.gallery_ids if not is_relative(value) or "\\" in value]
     if wrong:
         raise ValueError(f"{path}: expected names of files below {IMAGES}/, got {name_some(wrong)}")
     both = set(truth.query_ids) & set(truth.gallery_ids)
     if both:
-        raise ValueError(f"{path}: queries are no part of the gallery, but these are: {name_some(sorted(both))}")
+        raise ValueError(f"{path}: expected no query in the gallery; these are in both: {name_some(sorted(both))}")
 
 
 def _find_images(path: Path, name: str) -> Path:
-    """Return the folder of the images, extracting their archives if that is what there is."""
+    """Return the folder of the images; extract their archives if there is no folder."""
     folder = path.parent
     if (folder / IMAGES).is_dir():
         return folder / IMAGES
@@ -132,7 +134,7 @@ def _find_images(path: Path, name: str) -> Path:
 
 
 def _crop(path: Path, box: Box) -> tuple[bytes, tuple[int, int]]:
-    """Return the part of an image in a box as PNG, and the image's size."""
+    """Return the part of an image inside a box as PNG, and the width and height of the whole image."""
     from PIL import Image
 
     stored: dict[str, Any] = stored_image(path)
@@ -141,10 +143,10 @@ def _crop(path: Path, box: Box) -> tuple[bytes, tuple[int, int]]:
             size = image.size
             image.load()
             part = image.convert("RGB").crop(box)  # it rounds
-    except Exception as error:  # decoders raise what they like
+    except Exception as error:  # decoders raise exceptions of many kinds
         raise ValueError(f"{path}: this query is unreadable ({type(error).__name__}: {error})") from error
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0 or 0 in part.size:
-        raise ValueError(f"{path}: the box {box} shows nothing of an image of {size[0]} x {size[1]} pixels")
+        raise ValueError(f"{path}: the box {box} is outside the image of {size[0]} x {size[1]} pixels")
     png = io.BytesIO()
     part.save(png, "PNG")
     return png.getvalue(), size

@@ -1,4 +1,4 @@
-"""Where the ground truth of a revisited data set lies, and how many images it has."""
+"""Find and read the ground truth of a revisited data set, and check its numbers of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 CONVERTED, OFFICIAL = ".json", ".pkl"
-# Queries and gallery images, as the official ground truth has them.
+# Numbers of queries and of gallery images in the official ground truth.
 OFFICIAL_COUNTS = {"roxford5k": (70, 4_993), "rparis6k": (70, 6_322)}
 SOURCES = {"roxford5k": "oxbuildings/oxbuild_images-v1.tgz", "rparis6k": "parisbuildings/paris_{1,2}-v1.tgz"}
 
@@ -19,18 +19,27 @@ SOURCES = {"roxford5k": "oxbuildings/oxbuild_images-v1.tgz", "rparis6k": "parisb
 def find_ground_truth(
     name: str, data_dir: str | PathLike[str] | None, suffixes: tuple[str, ...] = (CONVERTED, OFFICIAL)
 ) -> Path:
-    """Find the converted ground truth, or else the official pickle.
+    """Find the ground truth converted to JSON, or else the official pickle.
+
+    Args:
+        name: Name of the data set, such as `"roxford5k"`.
+        data_dir: The folder of the file, its parent, or the root folder of the official programs; `None` finds nothing.
+        suffixes: The suffixes to look for, in the order of preference.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        FileNotFoundError: There is neither; the message says where to get it.
-        ValueError: The name cannot be part of a path.
+        FileNotFoundError: There is no such file; the message says where to get it.
+        ValueError: The name has other characters than letters, digits and underscores.
     """
     if not name.isidentifier():
         raise ValueError(f"expected a name of letters, digits and underscores, got {name!r}")
     if data_dir is not None:
         for suffix in suffixes:
-            for place in ("", name, f"test/{name}", f"datasets/{name}"):  # the last two: of the official programs
-                path = Path(data_dir).expanduser() / place / f"gnd_{name}{suffix}"
+            # The official programs use the last two folders.
+            for folder in ("", name, f"test/{name}", f"datasets/{name}"):
+                path = Path(data_dir).expanduser() / folder / f"gnd_{name}{suffix}"
                 if path.is_file():
                     return path
     where = None if data_dir is None else str(data_dir)
@@ -47,12 +56,20 @@ def find_ground_truth(
 def read_ground_truth(
     name: str, data_dir: str | PathLike[str] | None, *, check_counts: bool
 ) -> tuple[Path, RevisitedGroundTruth]:
-    """Return the file of the ground truth, and what it holds.
+    """Find and read the ground truth of a revisited data set.
+
+    Args:
+        name: `"roxford5k"` or `"rparis6k"`; with `check_counts=False` the name of any data set in their format.
+        data_dir: The folder of the file, its parent, or the root folder of the official programs.
+        check_counts: Whether to check the name and the numbers of images against the official ones.
+
+    Returns:
+        The path of the file, and the ground truth in it.
 
     Raises:
-        FileNotFoundError: As `find_ground_truth`.
-        ValueError: The name is not known or the counts are not the official ones, where they are checked; or the file
-            is damaged, hostile or contradicts itself.
+        FileNotFoundError: There is no such file; the message says where to get it.
+        ValueError: The name is not known or the counts are not the official ones; or the file is damaged, hostile or
+            contradictory.
     """
     if check_counts and name not in OFFICIAL_COUNTS:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which gallery images show a query's object easily, hardly or not to be judged: ROxford5k, RParis6k and their like."""
+"""The ground truth of ROxford5k, RParis6k and data sets in their format: easy, hard and junk images of each query."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ FORMAT = 1  # of the JSON file
 
 @dataclass(frozen=True, eq=False)
 class RevisitedGroundTruth:
-    """The judgements of a revisited data set: for each query, rows of the gallery in three disjoint sets.
+    """The ground truth of a revisited data set: for each query, three disjoint sets of rows of the gallery.
 
-    Rows that are in none of a query's sets do not show its object. Lists are taken as well, and become tuples of
+    Rows that are in no set of a query do not show its object. The constructor also takes lists, and stores tuples of
     read-only arrays.
 
     Attributes:
-        query_ids: What the query images are called, in the official order; without an extension.
-        gallery_ids: The same of the gallery. A row of the gallery is a place in this.
-        boxes: For each query the part of its image that shows the object: left, top, right and bottom in pixels, as
-            `PIL.Image.crop` takes them.
-        easy: For each query (num_easy,) int64, the rows that show the object clearly.
-        hard: For each query (num_hard,) int64, the rows that show it under occlusion, from the side, small ...
-        junk: For each query (num_junk,) int64, the rows that show too little to be judged: they are taken out of the
-            ranking.
+        query_ids: Names of the query images, without an extension, in the official order.
+        gallery_ids: Names of the gallery images, without an extension. A row of the gallery is an index into this.
+        boxes: For each query the part of its image that shows the object: left, top, right and bottom in pixels, in the
+            convention of `PIL.Image.crop`.
+        easy: For each query `(num_easy,)` int64, the rows that show the object clearly.
+        hard: For each query `(num_hard,)` int64, the rows that show the object partly covered, from the side, or small.
+        junk: For each query `(num_junk,)` int64, the rows that show too little of the object to be judged. They are
+            removed from the ranking.
 
     Raises:
-        ValueError: The lengths differ; an id, or a row within a query, is there twice; a row is out of range; a box is
-            empty or not finite.
+        ValueError: The attributes have different lengths; an id, or a row of one query, occurs twice; a row is out of
+            range; a box is empty or not finite.
 
     Reference:
         Radenovic, Iscen, Tolias, Avrithis, Chum, "Revisiting Oxford and Paris", arXiv 1803.11285, section 2.
@@ -76,30 +76,36 @@ class RevisitedGroundTruth:
 
     @classmethod
     def from_pickle(cls, path: str | PathLike[str]) -> RevisitedGroundTruth:
-        """Read the official `gnd_roxford5k.pkl`, without running what it might ask for (`load_pickle`).
+        """Read an official pickle, such as `gnd_roxford5k.pkl`, without running code of the file (`load_pickle`).
+
+        Args:
+            path: The file.
+
+        Returns:
+            The ground truth in it.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is damaged or hostile, has another layout, or breaks a rule of this class.
+            ValueError: The file is damaged or hostile, has another layout, or breaks a rule of this class.
         """
         found = load_pickle(path)
         if not isinstance(found, dict) or not set(KEYS) <= set(found):
             what = f"a dict with {', '.join(map(str, found))}" if isinstance(found, dict) else type(found).__name__
             raise ValueError(f"{path}: expected a dict with {', '.join(KEYS)}, got {what}; use the revisited file")
         wanted = {"bbx", *GRADES}
-        for place, entry in enumerate(found["gnd"]):
+        for row, entry in enumerate(found["gnd"]):
             if not isinstance(entry, dict) or not wanted <= set(entry):
                 got = ", ".join(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
                 raise ValueError(
-                    f"{path}: expected bbx, easy, hard and junk of query {place}, got {got}. Files with 'ok' are of "
-                    "the sets before they were revisited: use the revisited one"
+                    f"{path}: expected bbx, easy, hard and junk of query {row}, got {got}. Files with 'ok' belong "
+                    "to the original Oxford5k and Paris6k: use the revisited file"
                 )
         grades = {name: [entry[name] for entry in found["gnd"]] for name in GRADES}
         boxes = [entry["bbx"] for entry in found["gnd"]]
         return cls._make(path, query_ids=found["qimlist"], gallery_ids=found["imlist"], boxes=boxes, **grades)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a JSON file that `load` reads back exactly; it replaces what is there."""
+        """Write a JSON file that `load` reads back exactly; an existing file is replaced."""
         content: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for name in GRADES:
             content[name] = [rows.tolist() for rows in content[name]]
@@ -107,11 +113,17 @@ class RevisitedGroundTruth:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> RevisitedGroundTruth:
-        """Read what `save` wrote.
+        """Read a JSON file that `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The ground truth in it.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is damaged, of another version, or breaks a rule of this class.
+            ValueError: The file is damaged, has another format, or breaks a rule of this class.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -126,11 +138,11 @@ class RevisitedGroundTruth:
 
     @classmethod
     def _make(cls, path: str | PathLike[str], **parts: Any) -> RevisitedGroundTruth:
-        """Make one from a file's content, whose types may be any."""
+        """Make a ground truth from the content of a file, and name the file in errors."""
         try:
             return cls(**parts)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: {error}. Get the file from its official place again") from error
+            raise ValueError(f"{path}: {error}. Download the official file again") from error
 
 
 def _checked_ids(ids: Iterable[Any], name: str) -> tuple[str, ...]:
@@ -142,7 +154,7 @@ def _checked_ids(ids: Iterable[Any], name: str) -> tuple[str, ...]:
         seen: set[str] = set()
         repeated = [value for value in ids if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
         raise ValueError(f"expected different {name}, but these repeat: {name_some(repeated)}")
-    return tuple(map(str, ids))  # not numpy's own kind of text
+    return tuple(map(str, ids))  # plain str, not `numpy.str_`
 
 
 def _checked_box(box: Iterable[Any], query: str) -> Box:
@@ -156,7 +168,7 @@ def _checked_box(box: Iterable[Any], query: str) -> Box:
 
 
 def _checked_rows(rows: Any, name: str, query: str) -> NDArray[np.int64]:
-    """Return rows as a read-only copy; without one of them the type is that of an empty list, float64."""
+    """Return rows as a read-only int64 copy. An empty list has the type float64 before."""
     array = np.asarray(rows)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(
@@ -168,7 +180,7 @@ def _checked_rows(rows: Any, name: str, query: str) -> NDArray[np.int64]:
 
 
 def _check_sets(rows: NDArray[np.int64], query: str, num_gallery: int) -> None:
-    """Check all the rows of one query."""
+    """Check that the rows of one query, of all three sets together, are in range and different."""
     outside = rows[(rows < 0) | (rows >= num_gallery)]
     if outside.size:
         raise ValueError(
@@ -178,6 +190,6 @@ def _check_sets(rows: NDArray[np.int64], query: str, num_gallery: int) -> None:
     values, counts = np.unique(rows, return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"query {query!r}: a row is easy, hard or junk, and once; these are there twice: "
+            f"query {query!r}: expected each row once, in easy, hard or junk; these are there twice: "
             f"{name_some(values[counts > 1].tolist())}"
         )

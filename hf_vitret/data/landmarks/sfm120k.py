@@ -1,4 +1,4 @@
-"""SfM-120k: photographs of landmarks, grouped by the 3-D models they were reconstructed in, and pairs that match.
+"""SfM-120k: photographs of landmarks, grouped by the 3-D models reconstructed from them, and pairs that match.
 
 Reference:
     Radenovic, Tolias, Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", arXiv 1711.02512.
@@ -21,30 +21,33 @@ if TYPE_CHECKING:
 
 ARCHIVE = "ims.tar.gz"
 IMAGES = "ims"
-# 3-D models of each split, as arXiv 1711.02512 gives them.
+# Number of 3-D models in each split, from arXiv 1711.02512.
 OFFICIAL_MODELS = {"train": 551, "val": 162}
 
 
 def load_sfm120k(
     data_dir: str | PathLike[str] | None = None, *, check_counts: bool = True, check_files: bool = True
 ) -> DatasetDict:
-    """Load the images of SfM-120k, which are trained and validated on as pairs (`load_sfm120k_pairs`).
+    """Load the images of SfM-120k. Training and validation use pairs of them (`load_sfm120k_pairs`).
 
     Args:
-        data_dir: The folder with `retrieval-SfM-120k.pkl` (or the `.json` it was converted to) and `ims/`, or the
-            archive `ims.tar.gz` in its place, which is extracted once, beside itself; or the root folder of cirtorch's
-            data. The pickle is read by `load_pickle`, which runs nothing.
-        check_counts: Check the numbers of 3-D models against the official ones, 551 and 162.
-        check_files: Check that every image is there; nearly each is in a folder of its own.
+        data_dir: The folder with `retrieval-SfM-120k.pkl` (or the `.json` converted from it) and `ims/` or
+            `ims.tar.gz`; or the root folder of the data of cirtorch. The archive is extracted once, into the folder
+            that it lies in. The pickle is read by `load_pickle`, which runs no code of the file.
+        check_counts: Whether to check the numbers of 3-D models against the official ones, 551 and 162.
+        check_files: Whether to check that every image is there. This takes a while, because almost every image is in a
+            folder of its own.
 
     Returns:
-        A `DatasetDict` with `train` and `val`, in the official order, to which the pairs refer. `label` is the number
-        of the 3-D model (int64), `image_id` the official cid.
+        A `DatasetDict` with `train` and `val` and the columns `image`, `label` and `image_id`. The rows are in the
+        official order, to which the pairs refer. `label` is the number of the 3-D model (int64), `image_id` the
+        official cid.
 
     Raises:
-        FileNotFoundError: The data is not there (the message says where to get it), or some of its images are not.
-        ValueError: The lists are damaged, hostile or contradict themselves (`read_lists`), or the numbers of models
-            are not the official ones.
+        FileNotFoundError: The data set is not at `data_dir` (the message says where to get it), or some of its images
+            are missing.
+        ValueError: The lists are damaged, hostile or contradictory (`read_lists`), or the numbers of models are not the
+            official ones.
     """
     from datasets import DatasetDict
 
@@ -62,18 +65,19 @@ def load_sfm120k(
 
 
 def load_sfm120k_pairs(data_dir: str | PathLike[str] | None = None) -> DatasetDict:
-    """Load the pairs of SfM-120k: an image, and one that shows the same from elsewhere.
+    """Load the pairs of SfM-120k: two images that show the same landmark from different camera positions.
 
     Args:
-        data_dir: As `load_sfm120k`; no image is needed.
+        data_dir: The folder with `retrieval-SfM-120k.pkl` (or the `.json` converted from it), or the root folder of the
+            data of cirtorch. No image is needed.
 
     Returns:
         A `DatasetDict` with `train` and `val`, each with the int64 columns `anchor` and `positive`: rows of the same
-        split of `load_sfm120k`. A pair may be there twice, as in the official lists.
+        split of `load_sfm120k`. Some pairs occur twice, as in the official lists.
 
     Raises:
-        FileNotFoundError: The lists are not there.
-        ValueError: As `load_sfm120k`.
+        FileNotFoundError: The lists are not at `data_dir`; the message says where to get them.
+        ValueError: The lists are damaged, hostile or contradictory (`read_lists`).
     """
     from datasets import DatasetDict
 
@@ -81,18 +85,20 @@ def load_sfm120k_pairs(data_dir: str | PathLike[str] | None = None) -> DatasetDi
 
 
 def load_sfm120k_whitening(data_dir: str | PathLike[str] | None = None, *, check_files: bool = True) -> DatasetDict:
-    """Load what learned whitening is fitted on: images and matching pairs, of `retrieval-SfM-120k-whiten.pkl`.
+    """Load the images and matching pairs that learned whitening is fitted on.
 
     Args:
-        data_dir: As `load_sfm120k`.
-        check_files: As `load_sfm120k`.
+        data_dir: The folder with `retrieval-SfM-120k-whiten.pkl` (or the `.json` converted from it) and `ims/` or
+            `ims.tar.gz`, or the root folder of the data of cirtorch.
+        check_files: Whether to check that every image is there.
 
     Returns:
-        A `DatasetDict` with `images` (`image`, `image_id`) and `pairs` (`anchor`, `positive`: rows of `images`).
+        A `DatasetDict` with `images` (columns `image` and `image_id`) and `pairs` (int64 columns `anchor` and
+        `positive`, rows of `images`).
 
     Raises:
-        FileNotFoundError: As `load_sfm120k`.
-        ValueError: As `load_sfm120k`.
+        FileNotFoundError: The lists are not at `data_dir` (the message says where to get them), or images are missing.
+        ValueError: The lists are damaged, hostile or contradictory (`read_lists`).
     """
     from datasets import DatasetDict
 
@@ -127,8 +133,8 @@ def _pairs(lists: SfmLists) -> Dataset:
 
 
 def _find_images(lists: Path) -> Path:
-    """Return the folder of the images, extracting their archive if that is what there is."""
-    folders = [lists.parent, lists.parent.parent]  # the second where the lists are in a folder `dbs`
+    """Return the folder of the images; extract their archive if there is no folder."""
+    folders = [lists.parent, lists.parent.parent]  # the second is for lists in a folder `dbs`
     for folder in folders:
         if (folder / IMAGES).is_dir():
             return folder / IMAGES

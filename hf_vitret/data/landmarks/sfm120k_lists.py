@@ -1,4 +1,4 @@
-"""The lists of SfM-120k: which images there are, of which 3-D model, and which pairs match; read and checked."""
+"""Read and check the lists of SfM-120k: the images, their 3-D models, and the pairs that match."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NAME = "retrieval-SfM-120k"
 WHITENING = f"{NAME}-whiten"
 CONVERTED, OFFICIAL = ".json", ".pkl"
 SPLITS = ("train", "val")
-MIN_ID_LENGTH = 6  # three folders are named after the last six characters
-PLACES = ("", NAME, "dbs", f"train/{NAME}", "train/dbs")  # where the official programs keep the lists
+MIN_ID_LENGTH = 6  # the last six characters of an id name the three folders that the image lies in
+FOLDERS = ("", NAME, "dbs", f"train/{NAME}", "train/dbs")  # folders in which the official programs keep the lists
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class SfmLists:
     """The images of a split and its matching pairs.
 
     Attributes:
-        image_ids: The official cids.
-        models: For each image the number of its 3-D model (`cluster`); None in the lists for whitening.
-        anchors: (num_pairs,) int64, rows of images.
-        positives: (num_pairs,) int64, for each anchor an image that shows the same. A pair may be there twice.
+        image_ids: The official id (cid) of each image.
+        models: The number of the 3-D model (`cluster`) of each image; `None` in the lists for whitening.
+        anchors: `(num_pairs,)` int64, rows of `image_ids`.
+        positives: `(num_pairs,)` int64, for each anchor the row of an image that shows the same landmark. A pair may
+            occur twice.
     """
 
     image_ids: list[str]
@@ -45,7 +46,7 @@ class SfmLists:
 
 
 def image_path(image_id: str) -> str:
-    """Return the path of an image below `ims/`.
+    """Return the path of an image below `ims/`, for an id of at least six characters.
 
     Examples:
         >>> image_path("0123456789abcdef")
@@ -57,15 +58,23 @@ def image_path(image_id: str) -> str:
 def find_lists(
     data_dir: str | PathLike[str] | None, name: str = NAME, suffixes: tuple[str, ...] = (CONVERTED, OFFICIAL)
 ) -> Path:
-    """Find the converted lists, or else the official pickle.
+    """Find the lists converted to JSON, or else the official pickle.
+
+    Args:
+        data_dir: The folder that has the file, or one of `FOLDERS` with it; `None` finds nothing.
+        name: Name of the file without its suffix.
+        suffixes: The suffixes to look for, in the order of preference.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        FileNotFoundError: There is neither; the message says where to get it.
+        FileNotFoundError: There is no such file; the message says where to get it.
     """
     if data_dir is not None:
         for suffix in suffixes:
-            for place in PLACES:
-                path = Path(data_dir).expanduser() / place / f"{name}{suffix}"
+            for folder in FOLDERS:
+                path = Path(data_dir).expanduser() / folder / f"{name}{suffix}"
                 if path.is_file():
                     return path
     source = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/train"
@@ -77,15 +86,20 @@ def find_lists(
 
 
 def read_lists(path: Path) -> dict[str, SfmLists]:
-    """Read and check the lists of SfM-120k, official or converted.
+    """Read and check the lists of SfM-120k: the official pickle or the JSON file converted from it.
+
+    The rules are: the ids of a split are different and have at least six characters; each image has one model; there
+    are as many anchors as positives, and both are rows of the split; the two images of a pair are different and of the
+    same model; no image is in both splits.
+
+    Args:
+        path: The file.
 
     Returns:
-        `train` and `val`; or for whitening one entry, `images`.
+        `train` and `val`, or for the lists of whitening one entry, `images`.
 
     Raises:
-        ValueError: The file is damaged or hostile, or breaks a rule: each split has different ids of six characters or
-            more, a model an image, as many anchors as positives, which are rows of its images; the two of a pair are
-            different images of one model; no image is in both splits.
+        ValueError: The file is damaged, hostile or breaks a rule.
     """
     content = _read(path)
     if not isinstance(content, dict):
@@ -97,12 +111,14 @@ def read_lists(path: Path) -> dict[str, SfmLists]:
     lists = {split: _checked(content[split], f"{path}, {split}", has_models=True) for split in SPLITS}
     shared = set(lists["train"].image_ids) & set(lists["val"].image_ids)
     if shared:
-        raise ValueError(f"{path}: an image is of train or of val, but these are of both: {name_some(sorted(shared))}")
+        raise ValueError(
+            f"{path}: expected each image in train or in val; these are in both: {name_some(sorted(shared))}"
+        )
     return lists
 
 
 def write_lists(path: Path, lists: dict[str, SfmLists]) -> None:
-    """Write lists as JSON, under the official keys, for `read_lists`; it replaces what is there."""
+    """Write lists as JSON with the official keys, which `read_lists` reads; an existing file is replaced."""
     content = {split: _as_official(part) for split, part in lists.items()}
     write_text(path, json.dumps(content.get("images", content)) + "\n")
 
@@ -136,7 +152,7 @@ def _checked(content: Any, where: str, *, has_models: bool) -> SfmLists:
         )
     if len(set(ids)) < len(ids):
         values, counts = np.unique(ids, return_counts=True)
-        raise ValueError(f"{where}: expected different cids, these repeat: {name_some(values[counts > 1].tolist())}")
+        raise ValueError(f"{where}: expected different cids; these repeat: {name_some(values[counts > 1].tolist())}")
     models = _integers(content["cluster"], f"{where}: cluster", len(ids)) if has_models else None
     anchors = _integers(content["qidxs"], f"{where}: qidxs")
     positives = _integers(content["pidxs"], f"{where}: pidxs", len(anchors))
@@ -144,7 +160,7 @@ def _checked(content: Any, where: str, *, has_models: bool) -> SfmLists:
         outside = rows[(rows < 0) | (rows >= len(ids))]
         if outside.size:
             raise ValueError(
-                f"{where}: {key} are rows of {len(ids):,} images, 0 to {len(ids) - 1}; got "
+                f"{where}: expected {key} to be rows of {len(ids):,} images, 0 to {len(ids) - 1}; got "
                 f"{name_some(outside.tolist())}"
             )
     is_wrong = anchors == positives
@@ -152,7 +168,7 @@ def _checked(content: Any, where: str, *, has_models: bool) -> SfmLists:
         is_wrong |= models[anchors] != models[positives]
     if is_wrong.any():
         raise ValueError(
-            f"{where}: a pair is two images of one 3-D model, but these are one image, or of two models: "
+            f"{where}: expected pairs of two images of one 3-D model; these are one image, or of two models: "
             f"{name_some(list(zip(anchors[is_wrong].tolist(), positives[is_wrong].tolist())))}"
         )
     return SfmLists(ids, None if models is None else models.tolist(), anchors, positives)

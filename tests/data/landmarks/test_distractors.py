@@ -1,4 +1,4 @@
-"""The distractors: a stream in the order of the archives, shared out by archive, that goes on where it stopped."""
+"""The distractors: a stream in the order of the archives, divided by archive, that continues where it stopped."""
 
 import io
 import tarfile
@@ -99,5 +99,5 @@ def test_unsafe_and_damaged_archives(folder: Path, draw) -> None:
 def test_archives_that_are_missing(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(FileNotFoundError, match=r"97 of 100 archives are missing: numbers 3, 4, 5, 6, 7, 8, 9, 11"):
         stream_distractors(folder)
-    with pytest.raises(FileNotFoundError, match=r"no revisitop1m\.<number>\.tar\.gz at"):
+    with pytest.raises(FileNotFoundError, match=r"expected revisitop1m\.<number>\.tar\.gz in .*, found none"):
         stream_distractors(tmp_path_factory.mktemp("empty"))

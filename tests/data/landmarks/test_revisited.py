@@ -1,4 +1,4 @@
-"""ROxford5k and RParis6k: the official layout in small, crops to the pixel, truncated files, archives."""
+"""ROxford5k and RParis6k: the official layout in small, exact crops, truncated files, archives."""
 
 import io
 import pickle
@@ -20,7 +20,7 @@ BOXES = [[3.5, 2.5, 20.4, 30.6], [0, 0, 48, 40]]
 
 
 def encode(name: str) -> bytes:
-    """Draw noise of 48 x 40, as JPEG."""
+    """Draw noise of 48 x 40 pixels as JPEG."""
     pixels = np.random.default_rng(sum(map(ord, name))).integers(0, 256, (40, 48, 3), dtype=np.uint8)
     stream = io.BytesIO()
     PIL_Image.fromarray(pixels).save(stream, "JPEG", quality=95)
@@ -47,8 +47,8 @@ def load(data_dir: object, name: str = "roxford5k", **options: object) -> Datase
 
 
 def test_queries_are_cropped_and_the_gallery_is_as_listed(folder: Path) -> None:
-    for place in (folder, folder.parent):
-        dataset = load(place)
+    for data_dir in (folder, folder.parent):
+        dataset = load(data_dir)
         assert dataset["query"]["image_id"][:] == QUERIES
         assert dataset["gallery"]["image_id"][:] == GALLERY
         assert dataset["query"]["box"][:] == BOXES
@@ -132,10 +132,10 @@ def test_official_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("changed", "message"),
     [
         ({"imlist": ["../b_3", "a_1", "c_2"]}, r"expected names of files below jpg/, got \.\./b_3"),
-        ({"imlist": ["oxford_1", "a_1", "c_2"]}, "queries are no part of the gallery, but these are: oxford_1"),
+        ({"imlist": ["oxford_1", "a_1", "c_2"]}, "expected no query in the gallery; these are in both: oxford_1"),
         (
             {"gnd": [{**truth()["gnd"][0], "bbx": [60, 0, 70, 9]}] * 2},
-            r"the box .* shows nothing of an image of 48 x 40",
+            r"the box .* is outside the image of 48 x 40",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The ground truth of revisited sets: the official pickle, the JSON it is written as, and what neither may say."""
+"""The ground truth of revisited sets: the official pickle, the JSON file written from it, and content that is refused."""
 
 import json
 import pickle
@@ -98,7 +98,7 @@ def test_pickles_of_another_layout(tmp_path: Path, content: object, message: str
         ({"easy": [[3, 0]]}, "expected easy of each of the 2 queries, got 1"),
         ({"easy": [[3, 5], []]}, r"query 'p': expected rows of a gallery of 5, 0 to 4; got 5"),
         ({"hard": [[-1], []]}, r"query 'p': .*got -1"),
-        ({"hard": [[3], []]}, r"query 'p': a row is easy, hard or junk, and once; .*: 3"),
+        ({"hard": [[3], []]}, r"query 'p': expected each row once, in easy, hard or junk; .*: 3"),
         ({"junk": [[], [4, 4]]}, r"query 'q': .*twice: 4"),
         ({"easy": [[0.5], []]}, r"query 'p': expected easy as a list of rows, got float64"),
         ({"easy": [[[0]], []]}, r"got int64 of shape \(1, 1\)"),

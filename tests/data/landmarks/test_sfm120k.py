@@ -1,4 +1,4 @@
-"""SfM-120k: the official pickles in small, paths, pairs, archives, and lists that contradict themselves."""
+"""SfM-120k: the official pickles in small, paths, pairs, archives, and lists that are contradictory."""
 
 import doctest
 import io
@@ -101,14 +101,14 @@ def test_official_counts_of_models(folder: Path, monkeypatch: pytest.MonkeyPatch
     [
         ({"cluster": [7, 7]}, "train: cluster: expected 3, got 2; is the file whole"),
         ({"pidxs": [1, 0]}, "train: pidxs: expected 3, got 2"),
-        ({"qidxs": [0, 3, 0]}, "qidxs are rows of 3 images, 0 to 2; got 3"),
-        ({"pidxs": [1, -1, 1]}, "pidxs are rows of 3 images, 0 to 2; got -1"),
-        ({"pidxs": [1, 2, 1]}, r"two images of one 3-D model, .*: \(1, 2\)"),
+        ({"qidxs": [0, 3, 0]}, "expected qidxs to be rows of 3 images, 0 to 2; got 3"),
+        ({"pidxs": [1, -1, 1]}, "expected pidxs to be rows of 3 images, 0 to 2; got -1"),
+        ({"pidxs": [1, 2, 1]}, r"two images of one 3-D model; .*: \(1, 2\)"),
         ({"pidxs": [1, 1, 1]}, r"are one image, or of two models: \(1, 1\)"),
         ({"qidxs": [], "pidxs": []}, "qidxs: expected whole numbers, at least one"),
         ({"cluster": [7.5, 7, 9]}, "cluster: expected whole numbers"),
-        ({"cids": [TRAIN[0], TRAIN[0], "ffffff"]}, "expected different cids, these repeat: 0123456789abcdef"),
-        ({"cids": [TRAIN[0], TRAIN[1], VAL[0]]}, "of train or of val, but these are of both: 1111111111111111"),
+        ({"cids": [TRAIN[0], TRAIN[0], "ffffff"]}, "expected different cids; these repeat: 0123456789abcdef"),
+        ({"cids": [TRAIN[0], TRAIN[1], VAL[0]]}, "in train or in val; these are in both: 1111111111111111"),
         ({"cids": [TRAIN[0], TRAIN[1], "fff"]}, "cids of 6 characters or more .*'fff'"),
         ({"cids": [TRAIN[0], TRAIN[1], "......"]}, r"cids of 6 characters or more .*'\.\.\.\.\.\.'"),
         ({"cids": [TRAIN[0], TRAIN[1], "aa/../bb"]}, r"cids of 6 characters or more .*'aa/\.\./bb'"),
