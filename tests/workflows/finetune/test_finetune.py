@@ -20,6 +20,7 @@ from hf_vitret import RetrievalEvaluator, RetrievalTrainer, ViTRetModel, embed_i
 from hf_vitret.evaluation.reporting.bootstrap import bootstrap_interval, compare
 from hf_vitret.evaluation.reporting.retrieval_strip import choose_shown, drawn_queries
 from hf_vitret.hub.card.paper_figures import PAPER_FIGURES
+from hf_vitret.workflows.finetune import finetune as job
 from hf_vitret.workflows.finetune.finetune import AFTER, BEFORE, FinishedRun, _use_the_cores
 from hf_vitret.workflows.finetune.run_report import report_run
 from tests import ROOT
@@ -358,6 +359,15 @@ def test_two_processes_write_one_folder_with_the_scores_of_one(backbone: Path, t
     expected = asdict(short_vectors(train, test, labels, dims=[5], reductions=["pca"], progress=False))
     assert shorter == json.loads(json.dumps(expected))
     assert both.stdout.count("Results in hand") == 1
+
+
+def test_one_process_trains_on_one_device(backbone: Path, tmp_path: Path) -> None:
+    """Where several are there too: DataParallel would compare the images of each device among themselves."""
+    args = runs.arguments(tmp_path, max_steps=1)
+    args._n_gpu = 4
+    job.finetune(runs.shapes_dataset(), flow.model_arguments(backbone), args, flow.FACTS)
+    assert args.n_gpu == 1
+    assert args.train_batch_size == 8
 
 
 @pytest.mark.parametrize(("threads", "processes", "expected"), [(1, 1, 6), (1, 2, 3), (1, 8, 1), (2, 1, 2)], ids=str)
