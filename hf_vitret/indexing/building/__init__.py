@@ -1,1 +1,1 @@
-"""An index from vectors: which kind, how it is filled, how it is kept."""
+"""Build an index: choose its kind, fill it, measure it, and write it to a folder."""

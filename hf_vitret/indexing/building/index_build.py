@@ -1,4 +1,4 @@
-"""An index filled from blocks of embeddings, in two passes, with one block in memory at a time."""
+"""`fill_index`: train, fill and measure an index in two passes over blocks of embeddings, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def blocks_of_folder(source: EmbeddingFolder) -> Iterator[Block]:
-    """Yield the images of a folder of embeddings, a few thousand at a time."""
+    """Yield the images of a folder of embeddings in blocks of a few thousand."""
     for shard in source.shards():
         table = shard.table
-        place = table.column_names.index(ID_COLUMN)
+        column = table.column_names.index(ID_COLUMN)
         ids = ids_column(table[ID_COLUMN])
-        yield Block(np.ascontiguousarray(shard.embeddings), table.set_column(place, ID_COLUMN, ids))
+        yield Block(np.ascontiguousarray(shard.embeddings), table.set_column(column, ID_COLUMN, ids))
 
 
 def slices(block: Block, rows: int = 16_384) -> Iterator[Block]:
-    """Yield some images in smaller blocks."""
+    """Yield a block in smaller blocks."""
     for start in range(0, len(block.embeddings), rows):
         yield Block(block.embeddings[start : start + rows], block.table.slice(start, rows))
 
@@ -49,18 +49,20 @@ def fill_index(
     """Train, fill and measure an index.
 
     Args:
-        blocks: Gives the images from the first to the last, as often as it is called: once, and once before where
-            there is something to learn or to measure.
+        blocks: Function that returns all images in order each time it is called. It is called twice.
         dim: Length of a vector.
-        choice: What to build.
-        backend: As for `new_backend`.
-        num_queries: Images drawn as queries: on one half the search is tuned, on the other it is measured. At most a
-            quarter of all.
-        seed: Of the draw and of the training.
-        progress: Whether to show a bar.
+        choice: The index to build.
+        backend: `"faiss"` or `"torch"`. None: faiss if it is installed.
+        num_queries: Number of images that are drawn at random as queries, at most a quarter of all. The search is tuned
+            on one half of them and measured on the other.
+        seed: Seed of this draw and of the training.
+        progress: Whether to show progress bars.
+
+    Returns:
+        The backend with the vectors, the table of images, and the measurements.
 
     Raises:
-        ValueError: Ids come twice, or there are other images the second time.
+        ValueError: An id occurs twice, or the second pass has another number of images.
     """
     import pyarrow as pa
 
@@ -70,7 +72,7 @@ def fill_index(
     sample = _collect(blocks, positions, dim, total, progress)
     if choice.chosen.num_training:
         made.train(np.ascontiguousarray(sample[~is_query] if (~is_query).any() else sample))
-    # The order of a draw, so that each half is as random as the whole.
+    # In random order, so that each half is a random sample.
     order = np.random.default_rng(seed).permutation(int(is_query.sum()))
     queries = HeldOutQueries(np.ascontiguousarray(sample[is_query][order]), positions[is_query][order])
     del sample
@@ -83,7 +85,7 @@ def fill_index(
             filled += len(block.embeddings)
             bar.update(len(block.embeddings))
     if filled != total:
-        raise ValueError(f"expected {total:,} images, as were announced; got {filled:,}: is somebody still embedding?")
+        raise ValueError(_changed(total, filled))
     table = pa.concat_tables(tables).combine_chunks()
     check_unique(table["image_id"])
     half = len(order) // 2
@@ -91,8 +93,12 @@ def fill_index(
     return made, ImageRecords(table), measure(made, queries, slice(half, None), settings)
 
 
+def _changed(expected: int, received: int) -> str:
+    return f"expected {expected:,} images in each pass; got {received:,}: wait until nothing writes to the embeddings"
+
+
 def _draw(total: int, num_queries: int, num_training: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw positions, ascending, and say which of them are queries; the others are trained on."""
+    """Draw positions, ascending, and return which of them are queries; the others are for training."""
     size = min(total, num_queries + num_training)
     drawn = np.random.default_rng(seed).choice(total, size, replace=False)
     order = drawn.argsort()
@@ -102,7 +108,7 @@ def _draw(total: int, num_queries: int, num_training: int, seed: int) -> tuple[n
 def _collect(
     blocks: Callable[[], Iterator[Block]], positions: np.ndarray, dim: int, total: int, progress: bool
 ) -> np.ndarray:
-    """Read the embeddings at some positions, ascending; `(num_positions, dim)` float32."""
+    """Read the embeddings at some positions, which are ascending: `(num_positions, dim)` float32."""
     sample = np.empty((len(positions), dim), dtype=np.float32)
     first = 0
     with tqdm(total=total, desc="Sampling", unit="img", disable=not progress, leave=False) as bar:
@@ -113,5 +119,5 @@ def _collect(
             first = stop
             bar.update(len(block.embeddings))
     if first != total:
-        raise ValueError(f"expected {total:,} images, as were announced; got {first:,}: is somebody still embedding?")
+        raise ValueError(_changed(total, first))
     return sample

@@ -1,4 +1,4 @@
-"""Which index to build: by how many vectors there are, what memory it may take, and what it must find."""
+"""`choose_index`: choose the kind of index from the number of vectors, the memory and the recall."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from ..backends.index_plan import KINDS, IndexPlan
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_RECALL = 0.95
-DEFAULT_QUERIES = 1_000  # to tune and to measure with: half of them tell a recall of 0.95 to one point
-# Exact search of so many vectors takes a few milliseconds a query on one core: no graph is worth its building.
+DEFAULT_QUERIES = 1_000  # one half tunes the search; the other half measures a recall of 0.95 to one percentage point
+# Exact search among this number of vectors takes a few milliseconds per query on one core, so a graph is not worth it.
 MAX_FLAT = 50_000
-# A graph of more is built for hours on a few cores.
+# Building a graph of more vectors takes hours on a few cores.
 MAX_HNSW = 2_000_000
-_LINKS = 32  # of a vector in the graph, twice as many on its lowest level: the usual value
+_LINKS = 32  # links of a vector in the graph, twice as many on its lowest level: the usual value
 _GRAPH_BYTES = 4 * 2 * _LINKS + 12  # the links, an offset and a level
 _ID_BYTES = 8  # of a vector in an inverted list
-_MIN_TRAINING = 256  # a code of 8 bits has as many values
-_TRAINING_PER_CELL = 64  # faiss asks for 39 at least, and takes 256 at most
-# Codes alone, without a copy of the vectors to look at again, are not counted on for more.
+_MIN_TRAINING = 256  # number of values of a code of 8 bits
+_TRAINING_PER_CELL = 64  # faiss needs at least 39 and uses at most 256
+# The highest target recall for which codes are chosen without a copy of the vectors to compare again.
 _MAX_RECALL_OF_CODES = 0.5
 
 
 @dataclass(frozen=True)
 class IndexChoice:
-    """The plans in their order of preference, and which one was taken.
+    """The plans in their order of preference, and the plan that was chosen.
 
     Attributes:
-        plans: All of them.
-        chosen: The one taken.
-        num_vectors: How many vectors it is for.
-        memory_budget: Bytes.
-        target_recall: Share of the exact neighbours that it must find.
+        plans: All plans.
+        chosen: The chosen plan.
+        num_vectors: Number of vectors of the index.
+        memory_budget: Number of bytes that the index may take.
+        target_recall: Share of the exact neighbours that a search must find.
     """
 
     plans: tuple[IndexPlan, ...]
@@ -42,7 +42,7 @@ class IndexChoice:
     target_recall: float
 
     def table(self) -> str:
-        """Lay out the plans, one a line."""
+        """Return the plans as a table, one per line."""
         rows = [("index", "bytes a vector", "MB", "verdict")]
         rows += [
             (plan.factory, f"{plan.bytes_per_vector:,}", f"{_megabytes(plan, self.num_vectors):,.1f}", plan.verdict)
@@ -66,23 +66,26 @@ def choose_index(
     is_normalized: bool = True,
     kind: str | None = None,
 ) -> IndexChoice:
-    """Choose the first plan that suits, in the order exact, graph, codes with a copy to look at again, codes alone.
+    """Choose a kind of index: the first that fits of exact, graph, codes with a copy to compare again, and codes.
 
     Args:
-        num_vectors: How many there will be.
+        num_vectors: Number of vectors of the index.
         dim: Length of a vector.
-        memory_budget: Bytes that the index may take, ids and metadata apart.
-        target_recall: Share of the ten exact neighbours that a search must find, above 0, up to 1. At 1 the search is
+        memory_budget: Number of bytes that the index may take, without ids and metadata.
+        target_recall: Share of the ten exact neighbours that a search must find, above 0, up to 1. 1 makes the search
             exact.
-        is_normalized: Whether the vectors have unit norm. Where they have not, a graph misleads the search for the
-            largest inner product.
-        kind: One of `KINDS`, to have no other; the budget still chooses among its plans.
+        is_normalized: Whether the vectors have unit norm. Without it, a search for the largest inner product in a graph
+            is misled.
+        kind: `"flat"`, `"hnsw"` or `"ivfpq"` chooses only among plans of this kind. None: among all.
+
+    Returns:
+        The plans and the chosen one.
 
     Raises:
         ValueError: A setting is outside its domain, or no plan fits the budget.
 
     Reference:
-        "Guidelines to choose an index", github.com/facebookresearch/faiss/wiki; of it the rows up to ten million.
+        "Guidelines to choose an index", github.com/facebookresearch/faiss/wiki, the rows up to ten million vectors.
 
     Example:
         >>> [choose_index(num, 128).chosen.factory for num in (1_000, 1_000_000, 5_000_000)]
@@ -96,7 +99,9 @@ def choose_index(
     if kind is not None and kind not in KINDS:
         raise ValueError(f"expected a kind of {', '.join(KINDS)}; got {kind!r}")
     if kind == "ivfpq" and num_vectors < _MIN_TRAINING:
-        raise ValueError(f"ivfpq learns its codes from at least {_MIN_TRAINING} vectors; got {num_vectors}: take flat")
+        raise ValueError(
+            f"ivfpq learns its codes from at least {_MIN_TRAINING} vectors; got {num_vectors}: choose flat"
+        )
     judged: list[IndexPlan] = []
     chosen: IndexPlan | None = None
     for plan in _plans(num_vectors, dim):
@@ -133,14 +138,14 @@ def _plans(num_vectors: int, dim: int) -> list[IndexPlan]:
 
 
 def _part_length(dim: int) -> int:
-    """Return how many dimensions share a byte of code: four, or a number near it that divides them."""
+    """Return the number of dimensions per byte of code: 4, or a near number that divides `dim`."""
     return next(length for length in (4, 5, 6, 3, 7, 8, 2, 1) if dim % length == 0)
 
 
 def _objection(
     plan: IndexPlan, num_vectors: int, memory_budget: int, target_recall: float, is_normalized: bool, kind: str | None
 ) -> str:
-    """Say what speaks against a plan; empty where nothing does."""
+    """Return the reason against a plan; empty if there is none."""
     if kind is not None and plan.kind != kind:
         return "not asked for"
     if plan.bytes_per_vector * num_vectors > memory_budget:
@@ -161,10 +166,10 @@ def _objection(
 def _last_resort(
     judged: list[IndexPlan], num_vectors: int, memory_budget: int, target_recall: float, kind: str | None
 ) -> IndexPlan:
-    """Take the smallest plan of the kind where the target alone speaks against it.
+    """Return the plan with codes only if the target recall is the only reason against it.
 
     Raises:
-        ValueError: Something else does.
+        ValueError: There are other reasons against every plan.
     """
     for plan in judged:
         if plan.verdict.startswith("codes alone"):

@@ -1,4 +1,4 @@
-"""An index as a folder, whole or not there: the vectors, a table of the images, and what they are."""
+"""Write an index to a folder, completely or not at all, and read it: its vectors, table of images and manifest."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ IMAGES = "images.parquet"
 
 
 def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, manifest: IndexManifest) -> IndexManifest:
-    """Write an index, whole or not at all, in the place of one that was there.
+    """Write an index to a folder, completely or not at all. It replaces an index that is there.
 
     Returns:
-        The manifest as it was written.
+        The manifest that was written.
 
     Raises:
-        FileExistsError: There is something in the folder's place that is no index.
+        FileExistsError: There is something else at this path.
     """
     if folder.exists() and not (folder / "index.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is there, and is no index: give another place, or remove it")
+        raise FileExistsError(f"{folder} is there, and is no index: name another folder, or remove it")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with one_process(folder), whole_folder(folder) as partial:
         vectors = partial / VECTORS[backend.name]
@@ -53,20 +53,25 @@ def save_index(folder: Path, backend: VectorBackend, records: ImageRecords, mani
 def load_index(folder: Path, *, memory_map: bool, verify: bool) -> tuple[VectorBackend, ImageRecords, IndexManifest]:
     """Read an index.
 
+    Args:
+        folder: The folder of the index.
+        memory_map: Whether the vectors stay on the disk until a search reads them.
+        verify: Whether to compare the checksums, which reads all files once.
+
     Raises:
-        FileNotFoundError: The folder is no index, or a file of it is missing.
-        ValueError: A file is not the one that was written, or the files do not belong together.
-        ImportError: It was written by faiss, which is not installed.
+        FileNotFoundError: The folder is not an index, or a file is missing.
+        ValueError: A file has changed, or the files do not match.
+        ImportError: faiss wrote the index and is not installed.
     """
     folder = readable_folder(folder)
     manifest = IndexManifest.load(folder)
     if manifest.backend not in VECTORS:
         raise ValueError(f"expected a backend of {', '.join(VECTORS)} in {folder}; got {manifest.backend!r}")
     vectors, images = folder / VECTORS[manifest.backend], folder / IMAGES
-    # faiss parses its file in C++, which a wrong byte can crash: nothing is parsed that was not written by `save`.
+    # faiss parses its file in C++, and a wrong byte can crash it: only files that `save` wrote are parsed.
     for path in (vectors, images):
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: copy the whole folder again, or index again")
+            raise FileNotFoundError(f"{path} is missing: copy the whole folder again, or index again")
         facts = manifest.files.get(path.name, {})
         if path.stat().st_size != facts.get("num_bytes") or (verify and sha256_of(path) != facts.get("sha256")):
             raise ValueError(f"{path} is not what it was when it was written: copy it again, or index again")

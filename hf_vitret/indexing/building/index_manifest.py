@@ -1,4 +1,4 @@
-"""What an index says of itself, in `index.json`: how it was built, from which model's embeddings, and what it finds."""
+"""The manifest of an index, `index.json`: its kind, the model of its embeddings, and what was measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST_NAME = "index.json"
-# Raise it when indexes written before cannot be read any more.
+# Increase it if this code can no longer read indexes that earlier code wrote.
 FORMAT_VERSION = 1
 
 
@@ -28,18 +28,18 @@ class IndexManifest:
 
     Attributes:
         kind: `"flat"`, `"hnsw"` or `"ivfpq"`.
-        factory: What faiss calls it.
+        factory: Its factory string in faiss.
         backend: `"faiss"` or `"torch"`.
         dim: Length of a vector.
         normalized: Whether the vectors have unit L2 norm.
         quality: What was measured when it was built.
-        model: Which model made the vectors; None where nobody said.
-        match_rates: From which score on two images match; None where nobody measured it.
-        files: Name to SHA-256 and number of bytes, of an index that was saved.
-        num_images: Images that a search can find, of an index that was saved.
-        num_removed: Vectors that are kept, and found no more, of an index that was saved.
-        locations: Absolute paths of the folders of the `"model"` and of the `"images"`, where they lay when the
-            embeddings were made; without what was not noted.
+        model: The model that made the vectors; None if unknown.
+        match_rates: Thresholds at which two images match; None if they were not measured.
+        files: Number of bytes and SHA-256 by file name, of an index that was saved.
+        num_images: Number of images that a search can find, of an index that was saved.
+        num_removed: Number of vectors of removed images, of an index that was saved.
+        locations: Absolute paths of the folders of the `"model"` and of the `"images"`, if the folder of embeddings
+            named them.
     """
 
     kind: str
@@ -56,17 +56,17 @@ class IndexManifest:
     locations: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder."""
+        """Write the manifest into a folder."""
         content = {"format_version": FORMAT_VERSION, **asdict(self)}
         write_json(folder / MANIFEST_NAME, {**content, "locations": relative_locations(self.locations, folder)})
 
     @classmethod
     def load(cls, folder: Path) -> IndexManifest:
-        """Read it from a folder.
+        """Read the manifest of a folder.
 
         Raises:
-            FileNotFoundError: The folder is no index.
-            ValueError: It was written by another version, or is damaged.
+            FileNotFoundError: The folder is not an index.
+            ValueError: Another version of this package wrote the manifest, or it is damaged.
         """
         path = folder / MANIFEST_NAME
         if not path.is_file():

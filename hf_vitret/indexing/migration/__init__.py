@@ -1,1 +1,1 @@
-"""An old index searched with a new model."""
+"""Move an index to a new model: search it with the new model through a map, and measure the recall."""

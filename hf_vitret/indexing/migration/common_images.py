@@ -1,4 +1,4 @@
-"""The images that two folders of embeddings share: what a map from one model to the other is learned from."""
+"""`common_images`: the images that two folders of embeddings share, from which an `EmbeddingMap` is learned."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CommonImages:
-    """Images that two models embedded.
+    """Images that two models have embedded.
 
     Attributes:
-        old: `(num_images, old_dim)` float32.
-        new: `(num_images, new_dim)` float32, of the same images in the same order.
-        labels: `(num_images,)`, integers or strings; None where no column was asked for.
-        num_common: Images that the folders share; more than were drawn, perhaps.
+        old: `(num_images, old_dim)` float32, embeddings of the old model.
+        new: `(num_images, new_dim)` float32, embeddings of the new model, of the same images in the same order.
+        labels: `(num_images,)` integers or strings; None if no column of labels was given.
+        num_common: Number of images that the folders share, which can be more than were drawn.
     """
 
     old: torch.Tensor
@@ -34,17 +34,17 @@ class CommonImages:
     num_common: int
 
     def split(self, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw what to fit on and what to hold out: whole classes where there are labels, else images.
+        """Divide the images at random into those to fit on and those to hold out: by class if there are labels.
 
         Args:
-            share: Of the classes or images to hold out, above 0 and below 1.
-            seed: Of the draw.
+            share: Share of the classes or images to hold out, above 0 and below 1.
+            seed: Seed of the draw.
 
         Returns:
             Rows to fit on and rows that are held out, int64, ascending; neither is empty.
 
         Raises:
-            ValueError: The share is outside its range, or there are too few.
+            ValueError: The share is outside its range, or there are too few classes or images.
         """
         if not 0 < share < 1:
             raise ValueError(f"expected a share to hold out above 0 and below 1; got {share}")
@@ -64,17 +64,17 @@ class CommonImages:
 def common_images(
     old: EmbeddingFolder, new: EmbeddingFolder, *, label_column: str | None = None, max_images: int, seed: int = 0
 ) -> CommonImages:
-    """Read the embeddings of images that are in both folders, by their ids, a few thousand rows at a time.
+    """Read the embeddings of the images whose ids are in both folders, a few thousand rows at a time.
 
     Args:
         old: Embeddings of the old model.
-        new: Embeddings of the new one.
-        label_column: Column of the images' classes in the new folder, or else in the old one.
-        max_images: Images to read at most, drawn at random.
-        seed: Of the draw.
+        new: Embeddings of the new model.
+        label_column: Column of the classes, in the new folder or else in the old folder. None: no labels.
+        max_images: Largest number of images to read, drawn at random.
+        seed: Seed of the draw.
 
     Raises:
-        ValueError: The folders share no image, a folder has an id twice, or neither has the column.
+        ValueError: The folders share no image, a folder has an id twice, or neither folder has the column.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -82,8 +82,8 @@ def common_images(
     holder = None if label_column is None else _holder(old, new, label_column)
     columns = [_columns(folder, label_column if folder is holder else None) for folder in (old, new)]
     old_ids, new_ids = columns[0][0], columns[1][0]
-    places = pc.index_in(old_ids, value_set=new_ids).fill_null(-1).to_numpy(zero_copy_only=False)
-    old_rows = np.flatnonzero(places >= 0)
+    new_rows = pc.index_in(old_ids, value_set=new_ids).fill_null(-1).to_numpy(zero_copy_only=False)
+    old_rows = np.flatnonzero(new_rows >= 0)
     num_common = len(old_rows)
     if not num_common:
         raise ValueError(
@@ -92,7 +92,7 @@ def common_images(
         )
     if num_common > max_images:
         old_rows = np.sort(np.random.default_rng(seed).choice(old_rows, max_images, replace=False))
-    rows = (old_rows, places[old_rows])
+    rows = (old_rows, new_rows[old_rows])
     labels = None
     if holder is not None:
         side = 0 if holder is old else 1
@@ -105,11 +105,11 @@ def _holder(old: EmbeddingFolder, new: EmbeddingFolder, label_column: str) -> Em
         if label_column in folder.manifest.columns:
             return folder
     known = ", ".join(dict.fromkeys([*new.manifest.columns, *old.manifest.columns]))
-    raise ValueError(f"expected a column of the embeddings, {known or 'of which there is none'}; got {label_column!r}")
+    raise ValueError(f"expected a column of the embeddings, {known or 'which have none'}; got {label_column!r}")
 
 
 def _columns(folder: EmbeddingFolder, label_column: str | None) -> tuple[pa.Array, Any]:
-    """Return the ids of a folder, each once, and its labels, if they are asked for."""
+    """Return the ids of a folder, which must be unique, and its labels if a column is given."""
     import pyarrow as pa
 
     ids: list[pa.Array] = []
@@ -119,7 +119,7 @@ def _columns(folder: EmbeddingFolder, label_column: str | None) -> tuple[pa.Arra
         if label_column is not None:
             labels += shard.table[label_column].chunks
     if not ids:
-        raise ValueError(f"expected embeddings in {folder.folder}; it has none: bad_images.json there says why")
+        raise ValueError(f"expected embeddings in {folder.folder}; it has none: its bad_images.json has the reasons")
     column = pa.concat_arrays(ids)
     check_unique(column)
     if label_column is None:
@@ -134,7 +134,7 @@ def _columns(folder: EmbeddingFolder, label_column: str | None) -> tuple[pa.Arra
 
 
 def _collect(folder: EmbeddingFolder, rows: np.ndarray) -> torch.Tensor:
-    """Read some rows, in their order; `(num_rows, dim)` float32."""
+    """Read some rows in the given order: `(num_rows, dim)` float32."""
     found = torch.empty(len(rows), folder.dim)
     order = rows.argsort()
     ordered, first = rows[order], 0

@@ -1,6 +1,6 @@
-"""Settings of a map between the embeddings of two models, in a file that loads nothing."""
+"""Settings of an `EmbeddingMap`, in a module that imports nothing, for the help of the command line."""
 
 METHODS = ("ridge", "orthogonal")
-# Of the mean variance of the inputs: enough that few images give a map at all.
+# In units of the mean variance of the inputs: enough that a few images give a map.
 DEFAULT_RIDGE = 1e-3
-MAX_IMAGES = 50_000  # of 384 dimensions 77 MB a model
+MAX_IMAGES = 50_000  # 77 MB per model at 384 dimensions

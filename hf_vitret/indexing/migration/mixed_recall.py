@@ -1,4 +1,4 @@
-"""What a search finds while an index is moved from one model to another: recall of old, new and mixed embeddings."""
+"""`mixed_recall`: recall while an index moves from one model to another, with old, mapped and new embeddings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MixedRecall:
-    """Recall by the way of searching.
+    """Recall of each way to search.
 
     Attributes:
-        recalls: Way to `recall_at_k` by name, or to `overlap_at_k` where there were no labels:
-            `old`: old queries, old index; what there is today.
-            `queries_mapped`: new queries mapped back, old index; nothing is embedded or indexed again.
-            `index_mapped`: new queries, old index mapped; its vectors change, no image is read.
-            `mixed`: new queries, an index part of which was embedded again, the rest mapped.
-            `new`: new queries, new index; what embedding everything again gives.
-        share_new: Part of the mixed index that was embedded again.
+        recalls: For each way `recall_at_k` by name, or `overlap_at_k` without labels. The ways are
+            `old`: old queries and old index, as before the move;
+            `queries_mapped`: new queries that are mapped to old embeddings, and the old index; no image is embedded or
+            indexed again;
+            `index_mapped`: new queries, and the old index mapped to new embeddings; its vectors change, and no image is
+            read;
+            `mixed`: new queries, and an index of which a part was embedded again and the rest is mapped;
+            `new`: new queries and new index, as after all images were embedded again.
+        share_new: Share of the mixed index that was embedded again.
     """
 
     recalls: Mapping[str, Mapping[str, float]]
     share_new: float
 
     def table(self) -> str:
-        """Lay out the recalls, in percent."""
+        """Return the recalls as a table, in percent."""
         names = list(next(iter(self.recalls.values())))
         titles = [name.replace("recall_at_", "R@").replace("_at_", "@") for name in names]
         lines = [f"{'':16}" + "".join(f"{title:>12}" for title in titles)]
@@ -56,28 +58,34 @@ def mixed_recall(
     share_new: float = 0.5,
     seed: int = 0,
 ) -> MixedRecall:
-    """Measure what searching across two models finds, on images that the map was not fitted on.
+    """Measure the recall of searches across two models, on images on which the map was not fitted.
 
-    Every image is a query, and is left out of its own answer.
+    Each image is a query, and is left out of its own results.
 
     Args:
-        embedding_map: From the old to the new embeddings, and back.
-        old: `(num_images, old_dim)` float.
-        new: `(num_images, new_dim)` float: the same images in the same order.
-        labels: `(num_images,)` integers or strings; images of one label belong together. None: what a search in the new
-            embeddings finds is right, and measured is overlap_at_k, the share of its first k images that are found too.
-        ks: Cut-offs of recall_at_k, the share of queries with a right image among the first k.
-        share_new: Part of the mixed index that was embedded again, 0 to 1; drawn at random.
-        seed: Of the draw.
+        embedding_map: The maps between old and new embeddings.
+        old: `(num_images, old_dim)` float, embeddings of the old model.
+        new: `(num_images, new_dim)` float, embeddings of the new model, of the same images in the same order.
+        labels: `(num_images,)` integers or strings; images with the same label match. None: a search in the new
+            embeddings is taken as correct, and the measure is overlap_at_k, the share of its first k images that the
+            other searches find too.
+        ks: Cut-offs of recall_at_k, the share of queries with a matching image among the first k.
+        share_new: Share of the mixed index that is embedded again, from 0 to 1, drawn at random.
+        seed: Seed of the draw.
+
+    Returns:
+        The recall of each way to search.
 
     Raises:
-        TypeError: Embeddings are not floats, or labels are.
-        ValueError: Numbers or dimensions do not match, or the share is outside its range.
+        TypeError: The embeddings are not floats, or the labels are floats.
+        ValueError: The numbers of images or the dimensions do not match, or the share is outside its range.
     """
     if not 0 <= share_new <= 1:
         raise ValueError(f"expected a share_new from 0 to 1; got {share_new}")
     if len(old) != len(new):
-        raise ValueError(f"expected the same images on both sides; got {len(old):,} old and {len(new):,} new ones")
+        raise ValueError(
+            f"expected old and new embeddings of the same images; got {len(old):,} old and {len(new):,} new ones"
+        )
     rows = torch.arange(len(old))
     mapped = embedding_map.to_new(old)
     order = torch.randperm(len(old), generator=torch.Generator().manual_seed(seed)).to(new.device)
@@ -105,19 +113,19 @@ def mixed_recall(
 def _overlaps(
     searches: Mapping[str, tuple[torch.Tensor, torch.Tensor]], rows: torch.Tensor, ks: Sequence[int]
 ) -> dict[str, dict[str, float]]:
-    """Return by way and cut-off how much of what the new embeddings find is found."""
+    """Return for each way and cut-off the share of the results of the new embeddings that is found."""
     found = {
         way: nearest_neighbors(queries, gallery, max(ks), query_ids=rows, gallery_ids=rows)[1]
         for way, (queries, gallery) in searches.items()
     }
     return {
-        way: {f"overlap_at_{k}": _overlap(places[:, :k], found["new"][:, :k]) for k in ks}
-        for way, places in found.items()
+        way: {f"overlap_at_{k}": _overlap(positions[:, :k], found["new"][:, :k]) for k in ks}
+        for way, positions in found.items()
     }
 
 
-def _overlap(places: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Return the share of the wanted places, `(num_queries, k)`, -1 for none, that are in the same row of others."""
+def _overlap(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return the share of the wanted positions, `(num_queries, k)` with -1 for none, that are found in the same row."""
     is_wanted = wanted >= 0
-    is_found = (wanted[:, :, None] == places[:, None, :]).any(dim=2) & is_wanted  # (num_queries, k)
+    is_found = (wanted[:, :, None] == found[:, None, :]).any(dim=2) & is_wanted  # (num_queries, k)
     return float(is_found.sum() / is_wanted.sum())
