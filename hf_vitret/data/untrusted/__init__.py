@@ -1,1 +1,1 @@
-"""Pickles, archives and images from outside, read safely."""
+"""Read pickles, archives and images from untrusted sources without running code or filling the disk."""

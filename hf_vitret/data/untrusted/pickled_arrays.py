@@ -1,8 +1,9 @@
-"""Numpy arrays out of what a pickle says of them, checked: numpy itself believes it.
+"""Build numpy arrays from the arguments in a pickle, and check these arguments, which numpy itself does not.
 
-`dtype.__setstate__` takes fields beyond the end of a record, and objects that claim to be none: reading such an array
-reads foreign memory, or takes bytes of the file for an address. Hence these rules: a dtype is made from its plain name;
-its later state may change neither its size nor whether it holds objects; content has the size that its shape asks for.
+`dtype.__setstate__` accepts fields beyond the end of a record, and object fields in a dtype that claims to have none.
+Reading an array of such a dtype reads foreign memory, or uses bytes of the file as an address. Therefore a dtype is
+made from its plain name; its later state may change neither its size nor whether it holds objects; and the content must
+have the size that the shape requires.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import math
 import re
 from typing import Any
 
-# Stands for `numpy.ndarray`, which called as it is would take memory of any size or shape.
+# Stands for `numpy.ndarray`, which a pickle may name but not call: a call can allocate memory of any size.
 ARRAY_TYPE = object()
-# bool, int, uint, float, complex, bytes, text, record, object; as `dtype.__reduce__` spells them.
+# bool, int, uint, float, complex, bytes, text, record and object, in the spelling of `dtype.__reduce__`.
 _PLAIN_NAME = re.compile(r"[biufcSUV][0-9]{1,9}|O[0-9]?", re.ASCII)
-_STATE_VERSION = 3  # of dtypes without metadata (all but dates), since numpy 1.0
+_STATE_VERSION = 3  # of the state of dtypes without metadata (all but dates), since numpy 1.0
 
 
 class RefusedError(Exception):
-    """The pickle asks for what it may not have; the text says for what."""
+    """The pickle asks for an object that is not allowed; the text names the object."""
 
 
 def plain_dtype(name: Any, align: Any = False, copy: Any = False) -> Any:
-    """Make a dtype that nothing else refers to, as its state is still to be given to it."""
+    """Make a dtype from its name, as a new object, because `complete_dtype` changes it later.
+
+    Args:
+        name: Name of the dtype, such as `"i8"`.
+        align: Not used; a pickle passes it.
+        copy: Not used; a pickle passes it.
+
+    Raises:
+        RefusedError: The name is not one of a plain dtype.
+    """
     import numpy as np
 
     if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name):
@@ -32,7 +42,15 @@ def plain_dtype(name: Any, align: Any = False, copy: Any = False) -> Any:
 
 
 def complete_dtype(dtype: Any, state: Any) -> None:
-    """Give a dtype its byte order, and to a record its fields, in place."""
+    """Set the byte order of a dtype, and the fields of a record, in place.
+
+    Args:
+        dtype: The dtype that `plain_dtype` made.
+        state: The state in the pickle.
+
+    Raises:
+        RefusedError: The state has dates, metadata or records of objects, or does not belong to the dtype.
+    """
     import numpy as np
 
     if not isinstance(state, tuple) or len(state) != 8 or state[0] != _STATE_VERSION:
@@ -45,14 +63,18 @@ def complete_dtype(dtype: Any, state: Any) -> None:
         if any(part.hasobject for part in formats):
             raise RefusedError("a numpy.dtype of records of objects")
         record: Any = {"names": list(names), "formats": formats, "offsets": offsets, "itemsize": itemsize}
-        checked = np.dtype(record)  # refuses fields beyond the end
+        checked = np.dtype(record)  # raises for fields beyond the end
     else:
         raise RefusedError(f"a numpy.dtype {dtype.str!r} with a state that is not its own")
     dtype.__setstate__(checked.__reduce__()[2])
 
 
 def empty_array(array_type: Any, shape: Any, dtype: Any) -> Any:
-    """Do what numpy's `_reconstruct` does: make the array that is then given its shape, dtype and content."""
+    """Replace numpy's `_reconstruct`: make an empty array, to which `complete_array` gives shape, dtype and content.
+
+    Raises:
+        RefusedError: The arguments are not those that numpy writes.
+    """
     import numpy as np
 
     if array_type is not ARRAY_TYPE or shape != (0,):
@@ -61,7 +83,15 @@ def empty_array(array_type: Any, shape: Any, dtype: Any) -> Any:
 
 
 def complete_array(array: Any, state: Any) -> None:
-    """Give an empty array its shape, dtype and content, in place."""
+    """Set the shape, dtype and content of an empty array, in place.
+
+    Args:
+        array: The array that `empty_array` made.
+        state: The state in the pickle: version, shape, dtype, whether the order is Fortran's, and content.
+
+    Raises:
+        RefusedError: The array has content already, or the content does not have the size that the shape requires.
+    """
     _, shape, dtype, is_fortran, content = state
     size = math.prod(shape)
     if dtype.hasobject:
@@ -69,14 +99,18 @@ def complete_array(array: Any, state: Any) -> None:
     else:
         content = _raw(content)
         fits = len(content) == size * dtype.itemsize and (dtype.itemsize > 0 or size == 0)
-    # One that has content may have been looked into, and is not taken its memory.
+    # An array that has content may be in use by another one, so its memory must not be replaced.
     if array.size or not fits or any(length < 0 for length in shape):
         raise RefusedError(f"a numpy array of shape {shape} with content of another size")
     array.__setstate__((1, shape, dtype, bool(is_fortran), content))
 
 
 def array_scalar(dtype: Any, content: Any = None) -> Any:
-    """Do what numpy's `scalar` does: make an array scalar from its bytes."""
+    """Replace numpy's `scalar`: make an array scalar from its bytes.
+
+    Raises:
+        RefusedError: The dtype holds objects, or the content has another size than the dtype.
+    """
     import numpy as np
 
     raw = _raw(content)
@@ -86,7 +120,11 @@ def array_scalar(dtype: Any, content: Any = None) -> Any:
 
 
 def array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None) -> Any:
-    """Do what numpy's `_frombuffer` does: make an array from its bytes, as protocol 5 stores it."""
+    """Replace numpy's `_frombuffer`: make an array from its bytes, the way protocol 5 stores an array.
+
+    Raises:
+        RefusedError: The dtype holds objects, or the buffer is not of the type bytes or bytearray.
+    """
     import numpy as np
 
     if type(buffer) not in (bytes, bytearray) or dtype.hasobject:
@@ -98,7 +136,7 @@ def array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_orde
 
 
 def _raw(content: Any) -> bytes:
-    """Return an array's bytes; Python 2 wrote them as text."""
+    """Return the bytes of an array. Python 2 wrote them as text."""
     if isinstance(content, str):
         return content.encode("latin1")
     if isinstance(content, bytes):

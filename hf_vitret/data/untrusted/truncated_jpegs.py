@@ -1,7 +1,7 @@
-"""JPEG files that end too early, as some of the official ones do: made readable as far as they go.
+"""Make JPEG files readable that are cut off, as some of the official ones are: the part that is there is decoded.
 
-With `ImageFile.LOAD_TRUNCATED_IMAGES`, which the official programs set, Pillow adds the mark of a JPEG's end where the
-file has none. That setting is the whole process's; here the mark is added to the bytes of just these files.
+With `ImageFile.LOAD_TRUNCATED_IMAGES`, which the official programs set, Pillow adds the end marker to a JPEG file that
+has none. That setting applies to the whole process; the functions here add the marker to the bytes of single files.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ END = b"\xff\xd9"
 
 
 def completed(content: bytes) -> bytes:
-    """Return a JPEG file with its end mark added if it is missing; what is no JPEG comes back as it is."""
+    """Add the end marker to the bytes of a JPEG file that has none; return all other bytes unchanged."""
     return content + END if content.startswith(START) and not content.endswith(END) else content
 
 
 def stored_image(path: Path) -> dict[str, Any]:
-    """Return an image as `datasets.Image` stores it: by its path, or by its bytes where its end is missing.
+    """Return an image in the form in which `datasets.Image` stores it.
 
-    Two bytes are read at each end, and the whole file only where it has to be.
+    The function reads the first and last two bytes, and the whole file only if its end marker is missing.
+
+    Args:
+        path: The file.
+
+    Returns:
+        `{"bytes": None, "path": ...}`, or, for a JPEG file without end marker, `{"bytes": ..., "path": None}` with the
+        completed bytes.
     """
     with path.open("rb") as file:
         start = file.read(len(START))

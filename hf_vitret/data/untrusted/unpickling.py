@@ -1,4 +1,4 @@
-"""Pickles of outside origin, read without running anything that they ask for."""
+"""Read untrusted pickles without running any function that they ask for."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 def load_pickle(path: str | PathLike[str]) -> Any:
     """Read a pickle of built-in containers, numbers, text and numpy arrays, and nothing else.
 
-    A pickle is a program: it may call any function that can be imported, and change what it gets. Here it finds only
-    what makes sets, bytes and arrays, each with its arguments checked; to every other name the answer is an error.
-    Files written by Python 2 are read as Latin-1.
+    A pickle is a program: it can call any function that can be imported, and change the result. This reader offers
+    only functions that make sets, bytes and arrays, and checks their arguments; every other name is an error. Files
+    written by Python 2 are read as Latin-1.
 
     Args:
-        path: The file, of any protocol.
+        path: A pickle of any protocol.
 
     Returns:
-        What it holds: dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, and arrays, array scalars
+        The content: dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, and arrays, array scalars
         and dtypes of numbers and text, nested; also arrays of such objects, and of records of numbers and text.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The pickle asks for something else (the message names it), or is damaged.
+        ValueError: The pickle asks for another object (the message names it), or is damaged.
     """
     path = Path(path)
     content = path.read_bytes()
@@ -47,16 +47,18 @@ def load_pickle(path: str | PathLike[str]) -> Any:
     except RefusedError as refused:
         raise ValueError(
             f"{path} asks for {refused}, which is no built-in container and no numpy array: refused, and nothing was "
-            "run. Get the file from its official place again"
+            "run. Download the official file again"
         ) from refused
-    # A damaged or hostile pickle fails in as many ways as there are opcodes.
+    # A damaged or hostile pickle can raise almost any exception, depending on the opcode.
     except Exception as error:
         raise ValueError(f"{path} is no pickle, or is damaged ({type(error).__name__}: {error})") from error
 
 
-# The unpickler written in Python, at about a microsecond a value (SfM-120k: half a million): the one in C looks up and
-# calls `__setstate__` of whatever it is told to, beyond the reach of a subclass.
+# The base is the unpickler written in Python, which takes about a microsecond for each value (SfM-120k has half a
+# million): the one written in C calls `__setstate__` of any object, and a subclass cannot prevent that.
 class _Unpickler(pickle._Unpickler):
+    """An unpickler that finds only the names in `_ALLOWED`, and sets only the state of arrays and dtypes."""
+
     stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -65,14 +67,14 @@ class _Unpickler(pickle._Unpickler):
         return _ALLOWED[module, name]
 
     def get_extension(self, code: int) -> None:
-        """Refuse what the process has registered with `copyreg`: it may be cached, past `find_class`."""
+        """Refuse extensions of `copyreg`: the unpickler may take them from a cache, without a call of `find_class`."""
         raise RefusedError(f"copyreg's extension {code}")
 
     def persistent_load(self, pid: Any) -> None:
         raise RefusedError(f"the object {pid!r} outside the file")
 
     def load_build(self) -> None:
-        """Give an object its state: arrays and dtypes only, not through their own trusting `__setstate__`."""
+        """Set the state of an array or a dtype, after checks that their own `__setstate__` does not make."""
         import numpy as np
 
         state = self.stack.pop()
@@ -88,18 +90,18 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _bytes_of(text: str, encoding: str = "latin1") -> bytes:
-    """Do what `_codecs.encode` does for bytes: protocols 0 to 2 spell them as text and its encoding."""
+    """Replace `_codecs.encode`: protocols 0 to 2 write bytes as text and the name of an encoding."""
     if encoding not in ("latin1", "latin-1"):
         raise RefusedError(f"_codecs.encode to {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Do what `bytes` does without arguments, as protocols 0 to 2 spell empty ones."""
+    """Replace `bytes` without arguments: protocols 0 to 2 write empty bytes as this call."""
     return b""
 
 
-# What a pickle may call. Python 2 spells builtins apart, numpy 1 its core.
+# The names that a pickle may use. Python 2 has another name for `builtins`, and numpy 1 for `numpy._core`.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _bytes_of,
     ("numpy", "ndarray"): ARRAY_TYPE,

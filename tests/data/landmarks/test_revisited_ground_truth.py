@@ -1,4 +1,4 @@
-"""The ground truth of revisited sets: the official pickle, the JSON file written from it, and content that is refused."""
+"""The ground truth of revisited data sets: the official pickle, the JSON file made from it, and what is refused."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""JPEGs that end too early: the same pixels as Pillow gives with its global setting, without that setting."""
+"""JPEG files that are cut off: the same pixels as Pillow gives with its global setting, without that setting."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pickles of outside origin: what is honest comes back whole, what is hostile never runs."""
+"""Untrusted pickles: allowed content comes back complete, and hostile content is never run."""
 
 import codecs
 import collections

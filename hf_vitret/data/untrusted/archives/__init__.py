@@ -1,1 +1,1 @@
-"""Archives of outside origin, extracted safely."""
+"""Extract untrusted archives safely."""

@@ -1,4 +1,4 @@
-"""Unpack an archive safely: nothing leaves the target, nothing is half there, no bomb fills the disk."""
+"""Extract an archive safely: no file outside the target folder, no half-extracted folder, no more than the limits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path, PurePosixPath
 
-MAX_MEMBERS = 1_000_000  # iNaturalist 2018, the largest, has 461,939 images
-MAX_BYTES = 20 * 2**30  # unpacked; Stanford Online Products takes about 3 GiB
+MAX_MEMBERS = 1_000_000  # the largest archive, iNaturalist 2018, has 461,939 images
+MAX_BYTES = 20 * 2**30  # limit of the extracted size; Stanford Online Products takes about 3 GiB
 ZIP_MAGIC = b"PK"
 MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
 
@@ -26,26 +26,26 @@ MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
 def extract_archive(
     archive: Path, target: Path, root: str, *, max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
 ) -> Path:
-    """Extract the folder `root` of a zip or tar archive to `target`, wholly or not at all.
+    """Extract the folder `root` of a zip or tar archive to `target`, completely or not at all.
 
-    The members are written to a folder beside `target`, which is renamed at the end. So an interrupted call can be
-    repeated: what a killed one left is removed first. Of several processes that call at once one extracts and the
-    others wait for it.
+    The members are written to a folder beside `target`, which is renamed at the end. An interrupted call can therefore
+    be repeated; it removes what the interrupted one has left. If several processes call the function at the same time,
+    one extracts and the others wait for it.
 
     Args:
-        archive: A zip or tar file, or a gzipped tar; its name does not matter.
-        target: The folder to make; if it exists, nothing is done.
-        root: The top folder inside the archive; members outside it and what macOS adds (`__MACOSX`, `._*`) are left
-            out.
-        max_bytes: Largest size of all members together, unpacked.
+        archive: A zip file, a tar file or a gzipped tar file; its name does not matter.
+        target: The folder to make. If it exists, nothing is done.
+        root: The top folder inside the archive. Members outside it and the metadata of macOS (`__MACOSX`, `._*`) are
+            left out.
+        max_bytes: Largest size of all members together after extraction.
         max_members: Largest number of members.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: The file is no archive, is damaged, cut off or encrypted; a member is absolute, climbs with `..`,
-            is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
+        ValueError: The file is no archive, is damaged, cut off or encrypted; a member has an absolute path or one with
+            `..`, is a link or a device, or is there twice; the limits are exceeded; there is no folder `root`.
     """
     with begin_extraction(target) as partial:
         if partial is not None:
@@ -60,9 +60,16 @@ def extract_archive(
 
 @contextmanager
 def begin_extraction(target: Path) -> Iterator[Path | None]:
-    """Yield the folder to extract to, which becomes `target` when the block ends well; `None` where `target` exists.
+    """Yield the folder to extract to, or `None` if `target` exists.
 
-    Of several processes that begin, one extracts and the others wait for it.
+    The folder becomes `target` when the block ends without an exception. If several processes begin at the same time,
+    one extracts and the others wait for it.
+
+    Args:
+        target: The folder to make.
+
+    Yields:
+        A new folder beside `target`, or `None`.
     """
     if target.exists():
         yield None
@@ -92,6 +99,7 @@ def _extract(archive: Path, folder: Path, root: str, limits: Limits) -> None:
 
 
 def _members(archive: Path, limits: Limits) -> Iterator[Member]:
+    """Yield the files of an archive, whose format its first bytes show."""
     with archive.open("rb") as stream:
         is_zip = stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
     return (zip_members if is_zip else tar_members)(archive, limits)
@@ -102,17 +110,18 @@ def _is_macos(path: PurePosixPath) -> bool:
 
 
 def _write(member: Member, path: Path) -> None:
-    """Write a member to a path where nothing is; on some disks `A` and `a` are one path."""
+    """Write a member to a new path. A file system may treat `A` and `a` as one path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sink = path.open("xb")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise ArchiveError(f"has two members in one place, {str(member.path)!r}. {UNOFFICIAL}") from error
+        raise ArchiveError(f"has two members of one path, {str(member.path)!r}. {UNOFFICIAL}") from error
     with sink:
         shutil.copyfileobj(member.content, sink)
 
 
 def _damage(archive: Path, error: Exception) -> str:
+    """Return the message for a file that cannot be read as an archive. Downloads often save a web page instead."""
     with archive.open("rb") as stream:
         is_page = stream.read(64).lstrip().startswith(b"<")
     if is_page:

@@ -1,4 +1,4 @@
-"""What every file in an archive has to satisfy, whatever the archive's format, before it is given out."""
+"""Checks of every member of an archive, of any format, before its content is read."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ UNOFFICIAL = "This is not the official archive; nothing was extracted"
 
 
 class ArchiveError(Exception):
-    """What is wrong with an archive, to follow its name: `"has a link"`."""
+    """What is wrong with an archive. The text continues a sentence that begins with its name: `"has a link"`."""
 
 
 class Member(NamedTuple):
     """A file in an archive.
 
     Attributes:
-        path: Below the archive's top, without `..`.
-        content: The bytes, to be read before the next member is asked for; no more than were counted.
-        position: Bytes of the archive read up to here, for a bar.
+        path: Relative path in the archive, without `..`.
+        content: Stream of the bytes. Read it before you take the next member. It has no more bytes than were counted.
+        position: Number of bytes of the archive read so far, for a progress bar.
     """
 
     path: PurePosixPath
@@ -29,11 +29,13 @@ class Member(NamedTuple):
 
 @dataclass
 class Limits:
-    """Counts what an archive unpacks to, by its own headers, and stops it at a limit.
+    """Counts the files and bytes that an archive extracts to, from its headers, and raises at a limit.
 
     Attributes:
         max_members: Largest number of files.
-        max_bytes: Largest size of all files together, unpacked.
+        max_bytes: Largest size of all files together after extraction.
+        num_members: Number of files counted so far.
+        num_bytes: Size of these files.
     """
 
     max_members: int
@@ -45,7 +47,7 @@ class Limits:
         """Count a file of `size` bytes.
 
         Raises:
-            ArchiveError: It is one too many.
+            ArchiveError: The files or bytes exceed a limit.
         """
         self.num_members += 1
         self.num_bytes += size
@@ -57,11 +59,15 @@ class Limits:
 
 
 def check_path(name: str, *, is_folder: bool) -> PurePosixPath:
-    """Return the path of a member that lies below the archive's own top, on every operating system.
+    """Return the path of a member, if it stays below the top of the archive on every operating system.
+
+    Args:
+        name: The path in the archive.
+        is_folder: Whether the member is a folder. Only a folder may have the path of the top itself.
 
     Raises:
-        ArchiveError: It is absolute or climbs; or would on Windows, where a backslash is a separator, `C:` a drive,
-            `x:y` a hidden stream of x, and spaces and dots at the end of a name are not looked at.
+        ArchiveError: The path is absolute or has `..`; or it would be on Windows, where a backslash is a separator,
+            `C:` is a drive, `x:y` is a hidden stream of `x`, and spaces and dots at the end of a name are ignored.
     """
     path = PurePosixPath(name)
     climbs = any(part.strip(" .") == "" for part in path.parts)
@@ -74,8 +80,12 @@ def check_path(name: str, *, is_folder: bool) -> PurePosixPath:
 def check_kind(name: str, is_plain: bool) -> None:
     """Check that a member is a file or a folder.
 
+    Args:
+        name: The path in the archive, for the error.
+        is_plain: Whether the headers say that it is a file or a folder.
+
     Raises:
-        ArchiveError: It is a link, through which later members would be written elsewhere, a device or the like.
+        ArchiveError: It is a link, through which later members could be written elsewhere, a device or the like.
     """
     if not is_plain:
         raise ArchiveError(f"has a member that is a link or a device: {name!r}. {UNOFFICIAL}")

@@ -1,4 +1,4 @@
-"""The files in a tar archive, gzipped or not, each checked as it is reached: sizes are known only while reading."""
+"""Read the files in a tar archive, gzipped or not. Each is checked when it is reached: earlier its size is unknown."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-# What reading a damaged one raises; a chain of headers without a file ends in the last.
+# Exceptions that a damaged archive raises. The last is from a long chain of headers without a file.
 TAR_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, RecursionError)
 GZIP_MAGIC = b"\x1f\x8b"
-# The most that is read at once, of a header too: an honest one takes a few kilobytes, whatever it claims.
+# Limit of one read, also of a header. A header of an official archive has a few kilobytes.
 _MAX_READ = 16 * 2**20
 
 
 def tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
     """Yield the files in a tar archive.
 
+    Args:
+        archive: A tar file or a gzipped tar file.
+        limits: Counts the files.
+
+    Yields:
+        Each file, in the order of the archive.
+
     Raises:
-        ArchiveError: A member that was reached would land outside of a folder, is no file, or is one too many.
-        Exception: One of `TAR_DAMAGE`, also while a member's content is read.
+        ArchiveError: A member that was reached has an unsafe path, is neither file nor folder, or exceeds the limits.
+        Exception: One of `TAR_DAMAGE`, also while the content of a member is read.
     """
     with archive.open("rb") as raw:
         is_zipped = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
@@ -42,16 +49,19 @@ def tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
                 content = opened.extractfile(info)
                 if content is not None:
                     yield Member(path, content, raw.tell())
-                opened.members.clear()  # type: ignore[attr-defined]  # it would keep every header it has read
+                opened.members.clear()  # type: ignore[attr-defined]  # otherwise it keeps every header
             _check_end(reads)
 
 
 @contextmanager
 def named_damage(archive: str | PathLike[str]) -> Iterator[None]:
-    """Say of which tar archive it is that what reading it raises.
+    """Turn the exceptions of `tar_members` into a `ValueError` that names the archive.
+
+    Args:
+        archive: The path to name.
 
     Raises:
-        ValueError: It is unsafe, or damaged.
+        ValueError: The block raised `ArchiveError` or one of `TAR_DAMAGE`.
     """
     try:
         yield
@@ -65,10 +75,10 @@ def named_damage(archive: str | PathLike[str]) -> Iterator[None]:
 
 
 class _BoundedReads:
-    """A file that refuses to read much at once: a header may claim any length, and gzip makes zeros of nothing.
+    """A file that refuses large reads: a header may claim any length, and a few bytes of gzip give gigabytes of zeros.
 
     Attributes:
-        last: What was read last.
+        last: The bytes of the last read.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -81,20 +91,20 @@ class _BoundedReads:
         self.last = self._file.read(size)
         return self.last
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        return self._file.seek(place, whence)
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
 
 
 def _check_end(reads: _BoundedReads) -> None:
-    """Check that the archive ended where it says so: `tarfile` takes a header that is cut off or broken for the end.
+    """Check that the archive has its end marker: `tarfile` also stops at a header that is cut off or broken.
 
-    What follows is padding; reading it lets gzip compare its checksum.
+    The padding after the marker is read too, so that gzip compares its checksum.
     """
     if reads.last != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no mark at its end")
+        raise tarfile.ReadError("no end marker")
     for _ in range(_MAX_READ // tarfile.RECORDSIZE):
         if not reads.read(tarfile.RECORDSIZE):
             return

@@ -1,4 +1,4 @@
-"""The files in a zip archive, all of them checked before the first is given out."""
+"""Read the files in a zip archive. All of them are checked before the first one is read."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path, PurePosixPath
 
-# What reading a damaged one raises; also for a compression that zipfile does not know, and names that are not UTF-8.
+# Exceptions that a damaged archive raises, also for a compression that zipfile does not know and names not in UTF-8.
 ZIP_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, UnicodeDecodeError)
-_IS_ENCRYPTED = 0x1  # of a member's flags
-_PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: written where files have no mode
+_IS_ENCRYPTED = 0x1  # bit of the flags of a member
+_PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: written on systems whose files have no mode
 
 
 def zip_members(archive: Path, limits: Limits) -> Iterator[Member]:
     """Yield the files in a zip archive.
 
+    Args:
+        archive: A zip file.
+        limits: Counts the files.
+
+    Yields:
+        Each file, in the order of the archive.
+
     Raises:
-        ArchiveError: A member, of all of them, would land outside of a folder, is no file, is encrypted, or is one too
-            many.
-        Exception: One of `ZIP_DAMAGE`, also while a member's content is read.
+        ArchiveError: Any member of the archive has an unsafe path, is neither file nor folder, is encrypted, or exceeds
+            the limits.
+        Exception: One of `ZIP_DAMAGE`, also while the content of a member is read.
     """
     with zipfile.ZipFile(archive) as opened:
         infos = opened.infolist()
@@ -34,7 +41,7 @@ def zip_members(archive: Path, limits: Limits) -> Iterator[Member]:
         for info, path in zip(infos, paths):
             position += info.compress_size
             if not info.is_dir():
-                with opened.open(info) as content:  # gives no more bytes than file_size
+                with opened.open(info) as content:  # yields no more bytes than file_size
                     yield Member(path, content, position)
 
 
@@ -43,7 +50,7 @@ def _check(info: zipfile.ZipInfo, limits: Limits) -> PurePosixPath:
     check_kind(info.filename, stat.S_IFMT(info.external_attr >> 16) in _PLAIN_KINDS)
     if info.flag_bits & _IS_ENCRYPTED:
         raise ArchiveError(
-            "is encrypted: unpack it with the password that its authors send, and pass the folder that comes out"
+            "is encrypted: extract it with the password that its authors send, and pass the folder that you get"
         )
     limits.count(info.file_size)
     return path

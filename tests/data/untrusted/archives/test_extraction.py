@@ -1,4 +1,4 @@
-"""Archives: what is extracted is whole, and every attack is refused and leaves nothing."""
+"""Extraction of archives: whole folders, and attacks that are refused and leave nothing behind."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ KINDS = [".zip", ".tgz", ".tar.gz", ".tar"]
 
 
 def make_archive(folder: Path, kind: str, members: list[tuple[str, bytes]]) -> Path:
-    """Write files into an archive, in order, under the names given."""
+    """Write files into an archive, in order, with the given names."""
     path = folder / f"data{kind}"
     if kind == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -123,7 +123,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, lin
 def test_a_member_that_is_there_twice_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.warns(UserWarning, match="Duplicate") if kind == ".zip" else nullcontext():
         archive = make_archive(tmp_path, kind, [("top/a.txt", b"honest"), ("top/a.txt", b"evil")])
-    with pytest.raises(ValueError, match=r"has two members in one place, 'top/a\.txt'.*nothing was extracted"):
+    with pytest.raises(ValueError, match=r"has two members of one path, 'top/a\.txt'.*nothing was extracted"):
         extract_archive(archive, tmp_path / "out", "top")
     assert names_in(tmp_path) == [archive.name]
 
@@ -134,7 +134,7 @@ def test_a_file_in_the_place_of_another_or_of_a_folder_is_refused(
     tmp_path: Path, kind: str, names: tuple[str, str]
 ) -> None:
     archive = make_archive(tmp_path, kind, [(name, b"x") for name in names])
-    with pytest.raises(ValueError, match=r"has two members in one place, 'top/a"):
+    with pytest.raises(ValueError, match=r"has two members of one path, 'top/a"):
         extract_archive(archive, tmp_path / "out", "top")
     assert names_in(tmp_path) == [archive.name]
 
@@ -154,7 +154,7 @@ def test_an_encrypted_archive_says_what_to_do(tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flags of the entry in the directory
     archive.write_bytes(content)
-    with pytest.raises(ValueError, match=r"data\.zip is encrypted: unpack it with the password .* pass the folder"):
+    with pytest.raises(ValueError, match=r"data\.zip is encrypted: extract it with the password .* pass the folder"):
         extract_archive(archive, tmp_path / "out", "top")
 
 
@@ -171,7 +171,7 @@ def test_a_bomb_is_refused_by_size_and_by_number(tmp_path: Path, kind: str) -> N
 
 
 def test_a_bomb_in_a_header_is_refused_before_it_is_in_memory(tmp_path: Path) -> None:
-    """A header of a gigabyte is a megabyte when it is zipped."""
+    """A header of a gigabyte takes a megabyte when it is gzipped."""
     header = tarfile.TarInfo("././@PaxHeader")
     header.type, header.size = tarfile.XHDTYPE, 2**30
     with gzip.open(tmp_path / "data.tgz", "wb", compresslevel=1) as archive:
