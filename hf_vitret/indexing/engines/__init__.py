@@ -1,8 +1,8 @@
-"""Embeddings handed over to engines that search what one process cannot: Qdrant, LanceDB, Milvus.
+"""Load embeddings into a vector database: Qdrant, LanceDB or Milvus.
 
 `to_qdrant`, `to_lancedb` and `to_milvus` read a folder of embeddings a few thousand vectors at a time and upsert them
-into a collection: the same image has the same id in every run, so that a load that is repeated, or goes on after an
-interruption, ends the same. The collection carries what the manifest says, and refuses vectors of another model.
+into a collection. An image has the same id in every run, so that a load can be repeated, or continued after an
+interruption, with the same result. The collection has the facts of the manifest, and refuses vectors of another model.
 
 =============  ===========================  =====================================  ===================================
 Engine         `location`                   Id of an image                         Score of a search, as of `ImageIndex`

@@ -1,4 +1,4 @@
-"""What a collection says of itself: whose embeddings it holds, and which folders were loaded into it."""
+"""`CollectionFacts`: the model whose embeddings a collection has, and the folders that were loaded into it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from ...embedding.shards import EmbeddingFolder
 
-# Under this name the facts are kept with a collection.
+# Name under which the facts are stored in a collection.
 FACTS_KEY = "hf_vitret"
-# Raise it when collections filled before cannot be added to any more.
+# Increase it if this code can no longer add to collections that earlier code filled.
 FORMAT_VERSION = 1
 
 
@@ -25,12 +25,13 @@ class FolderLoad:
     """One folder of embeddings that was loaded into a collection.
 
     Attributes:
-        manifest_sha256: Of its `manifest.json`, which holds the checksums of its shards: tells one folder from another.
-        num_images: Images in it.
-        num_bad_images: Images that could not be read, and are not in it.
-        dtype: How its vectors were stored: `"float32"`, `"float16"` or `"int8"`.
-        scale: Of the int8 values; else `None`.
-        is_finished: Whether all of it is in the collection; false while it is loaded, or after an interruption.
+        manifest_sha256: SHA-256 of its `manifest.json`, which has the checksums of its shards. It identifies the
+            folder.
+        num_images: Number of images in it.
+        num_bad_images: Number of images that could not be read and are not in it.
+        dtype: Data type in which its vectors were stored: `"float32"`, `"float16"` or `"int8"`.
+        scale: Factor from an int8 value to the float; `None` for other types.
+        is_finished: Whether all of it is in the collection. False during the load and after an interruption.
     """
 
     manifest_sha256: str
@@ -46,10 +47,10 @@ class CollectionFacts:
     """The facts of a collection.
 
     Attributes:
-        model: Which model made the vectors.
+        model: The model that made the vectors.
         dim: Length of a vector.
-        normalized: Whether they have unit L2 norm.
-        columns: Names of the metadata beside `image_id` and `path`.
+        normalized: Whether the vectors have unit L2 norm.
+        columns: Names of the metadata columns, without `image_id` and `path`.
         loads: The folders that were loaded, in the order of their first load.
     """
 
@@ -61,7 +62,7 @@ class CollectionFacts:
 
     @classmethod
     def of(cls, folder: EmbeddingFolder) -> CollectionFacts:
-        """Return the facts of a collection that one folder is being loaded into."""
+        """Return the facts of a collection into which one folder is loaded."""
         manifest = folder.manifest
         load = FolderLoad(
             manifest_sha256=sha256_of(folder.folder / MANIFEST_NAME),
@@ -74,20 +75,20 @@ class CollectionFacts:
 
     @classmethod
     def from_json(cls, content: Any, collection: str) -> CollectionFacts:
-        """Read what `to_json` gave.
+        """Convert the facts from the content that `to_json` returned.
 
         Raises:
-            ValueError: The collection was not made by this package, or by another version of it.
+            ValueError: This package did not make the collection, or another version of it did.
         """
         if not isinstance(content, dict) or "format_version" not in content:
             raise ValueError(
-                f"collection {collection!r} is there, and does not say whose embeddings it holds, as those that were "
-                "made here do: name another collection, or remove it"
+                f"expected a collection that this package made; {collection!r} does not say whose embeddings it holds: "
+                "name another collection, or remove it"
             )
         if content["format_version"] != FORMAT_VERSION:
             raise ValueError(
                 f"collection {collection!r}: expected format_version {FORMAT_VERSION}, got "
-                f"{content['format_version']!r}: name another collection, or take the release of hf_vitret that made it"
+                f"{content['format_version']!r}: name another collection, or use the release of hf_vitret that made it"
             )
         try:
             return cls(
@@ -99,29 +100,29 @@ class CollectionFacts:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"what collection {collection!r} says of itself is damaged ({type(error).__name__}: {error}): remove "
-                "it, and load again"
+                f"the facts of collection {collection!r} are damaged ({type(error).__name__}: {error}): remove the "
+                "collection, and load again"
             ) from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the facts as JSON values."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 
     def joined_by(self, other: CollectionFacts, collection: str) -> CollectionFacts:
-        """Return the facts once `other`'s folders are loaded too; a folder that was loaded before stays in its place.
+        """Return the facts after the folders of `other` are loaded too. A folder that is there already keeps its place.
 
         Raises:
-            ValueError: Vectors of `other` are not comparable to these, or come with other columns.
+            ValueError: The vectors of `other` are not comparable to these, or have other columns.
         """
         differences = self.model.difference(other.model)
         if self.dim != other.dim:
             differences.append(f"other dimensions ({self.dim} and {other.dim})")
         if self.normalized != other.normalized:
-            differences.append("of one the vectors have unit norm, of the other not")
+            differences.append("only one of them has vectors with unit norm")
         if differences:
             raise ValueError(
                 f"collection {collection!r} holds embeddings of another model than this folder: "
-                f"{'; '.join(differences)}. Name another collection, or embed with the model of this one"
+                f"{'; '.join(differences)}. Name another collection, or embed with the model of the collection"
             )
         if set(self.columns) != set(other.columns):
             raise ValueError(
@@ -132,13 +133,13 @@ class CollectionFacts:
         return replace(self, loads=tuple(loads.values()))
 
     def finished(self, load: FolderLoad) -> CollectionFacts:
-        """Return the facts once all of that folder is there."""
+        """Return the facts after all of this folder is loaded."""
         loads = (replace(each, is_finished=True) if each == load else each for each in self.loads)
         return replace(self, loads=tuple(loads))
 
 
 def facts_of_properties(properties: Mapping[str, Any] | None) -> Any:
-    """Return what an engine keeps under our name, if anything."""
+    """Return the facts in the properties that an engine stores for a collection, or None."""
     return (properties or {}).get(FACTS_KEY)
 
 

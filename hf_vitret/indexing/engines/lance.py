@@ -1,4 +1,4 @@
-"""A folder of embeddings into a table of LanceDB: files in a folder or a bucket, which need no server."""
+"""`to_lancedb`: load a folder of embeddings into a table of LanceDB, in a folder or a bucket, without a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...embedding.shards import EmbeddingShard
 
 MISSING = 'this needs lancedb: pip install "hf_vitret[lancedb]"'
-# Vectors of one commit, of which each makes a file and a version of the table.
+# Bytes of vectors per commit; each commit makes a file and a version of the table.
 _VECTOR_BYTES_A_COMMIT = 1 << 26
 
 
@@ -32,33 +32,37 @@ def to_lancedb(
     collection: str = "images",
     progress: bool = True,
 ) -> LoadReport:
-    """Upsert a folder of embeddings into a table of LanceDB: columns `image_id`, `path`, `embedding` and the metadata.
+    """Upsert a folder of embeddings into a table of LanceDB, with columns `image_id`, `path`, `embedding` and metadata.
 
-    Search with `table.search(vector).metric("dot")`, as the default is another distance; `1 - _distance` is the inner
-    product. Without an index that is a scan of all vectors, on all cores; `table.create_index(metric="dot", ...)` makes
-    an IVF-PQ, and the metadata of the column `embedding` says which model made the vectors.
+    Search with `table.search(vector).metric("dot")`, because the default is another distance; `1 - _distance` is the
+    inner product. Without an index, this is a scan of all vectors on all cores; `table.create_index(metric="dot", ...)`
+    makes an IVF-PQ index. The metadata of the column `embedding` names the model that made the vectors.
 
-    On the Hub: load into a folder, `hf upload USER/NAME FOLDER data --repo-type dataset`, and anybody opens it by
-    `lancedb.connect("hf://datasets/USER/NAME/data").open_table("images")`, reading no more than a search needs.
+    To publish on the Hub, load into a folder and upload it: `hf upload USER/NAME FOLDER data --repo-type dataset`.
+    `lancedb.connect("hf://datasets/USER/NAME/data").open_table("images")` then opens it, and reads only what a search
+    needs.
+
+    A load into a new table appends. A load into a table with images merges by `image_id`, and keeps the replaced rows
+    on the disk until `table.optimize()`. Both have about 64 MB of vectors in memory.
 
     Args:
-        embeddings: Folder that `hf-vitret embed` wrote.
-        location: A folder, made where it is not there; an address that `lancedb.connect` takes, as `"s3://bucket/path"`;
-            or an open connection. LanceDB reads the secrets of buckets, and `LANCEDB_API_KEY`, from the environment.
-        collection: Name of the table; made where it is not there.
-        progress: Whether to show a bar.
-
-    A load into a new table appends; one into a table with images merges by `image_id`, and leaves behind what it
-    replaced until `table.optimize()`. Both hold some 64 MB of vectors.
+        embeddings: A folder that `hf-vitret embed` wrote.
+        location: A folder, which is created if it does not exist; an address that `lancedb.connect` takes, such as
+            `"s3://bucket/path"`; or an open connection. LanceDB reads the secrets of buckets and `LANCEDB_API_KEY` from
+            the environment.
+        collection: Name of the table, which is created if it does not exist.
+        progress: Whether to show a progress bar.
 
     Returns:
-        What was loaded.
+        The report: the number of images, and the facts of the table.
 
     Raises:
         ImportError: lancedb is not installed.
-        FileNotFoundError: The folder of embeddings is none, is not finished, or lacks a shard.
-        ValueError: The table is of another model, or was not made here; `location` is on the Hub; or as `load_into`.
-        OSError: LanceDB cannot read or write there.
+        FileNotFoundError: The folder is not a folder of embeddings, is not finished, or a shard is missing.
+        ValueError: The folder has no images or an id twice, the table has vectors of another model or was not made by
+            this package, a column has a name that LanceDB does not accept, or `location` is on the Hub or has a
+            password.
+        OSError: LanceDB cannot read or write at the location.
     """
     try:
         import lancedb
@@ -70,7 +74,7 @@ def to_lancedb(
     location = str(location)
     if location.startswith("hf://"):
         raise ValueError(
-            f"expected a folder or a bucket; got {location}: load into a folder, and upload that as one commit by "
+            f"expected a folder or a bucket; got {location}: load into a folder, and upload it as one commit with "
             "hf upload USER/NAME FOLDER data --repo-type dataset"
         )
     if is_address(location) and "@" in location.split("://", 1)[1].split("/", 1)[0]:
@@ -106,7 +110,9 @@ class _LanceTable:
 
         dotted = [name for name in schema.names if "." in name]
         if dotted:
-            raise ValueError(f"expected columns without a dot, which LanceDB reads as a part of one; got {dotted}")
+            raise ValueError(
+                f"expected columns without a dot, which LanceDB reads as a nested field; got {dotted}: rename them"
+            )
         vectors = pa.field(EMBEDDING_COLUMN, pa.list_(pa.float32(), facts.dim), metadata=_field_metadata(facts))
         fields = [pa.field(field.name, _plain_type(field.type)) for field in schema]
         self._opened = self._connection.create_table(self.name, schema=pa.schema([*fields, vectors]))
@@ -127,7 +133,7 @@ class _LanceTable:
         return int(self._table.count_rows())
 
     def _commits(self, blocks: Iterator[EmbeddingShard]) -> Iterator[pa.Table]:
-        """Join blocks to tables of the size of a commit."""
+        """Join blocks into tables of the size of a commit."""
         import pyarrow as pa
 
         schema, parts, num_bytes = self._table.schema, [], 0
@@ -158,7 +164,7 @@ def _field_metadata(facts: CollectionFacts) -> dict[str, str]:
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of a column's values, where they are stored as numbers of a list of them, or there are none."""
+    """Return the type of the values of a column that is dictionary-encoded or null; of other columns, their type."""
     import pyarrow as pa
 
     if pa.types.is_null(type_):

@@ -1,4 +1,4 @@
-"""A folder of embeddings into a collection of any engine, a block at a time."""
+"""`load_into`: load a folder of embeddings into a collection of any engine, one block at a time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Collection(Protocol):
-    """What is asked of an engine.
+    """The interface to a collection of an engine.
 
     Attributes:
-        engine: What it is called.
-        location: Where it is, for people.
-        name: Of the collection.
+        engine: Name of the engine.
+        location: Folder or address of the engine, for messages.
+        name: Name of the collection.
     """
 
     engine: str
@@ -34,32 +34,32 @@ class Collection(Protocol):
     name: str
 
     def read_facts(self) -> CollectionFacts | None:
-        """Return what the collection says of itself; `None` where there is no such collection."""
+        """Return the facts of the collection; `None` if there is no such collection."""
 
     def create(self, facts: CollectionFacts, schema: pa.Schema) -> None:
-        """Make an empty collection, with its facts; `schema` is that of the metadata, with `image_id` and `path`."""
+        """Create an empty collection with its facts; `schema` has the metadata columns, `image_id` and `path`."""
 
     def write_facts(self, facts: CollectionFacts) -> None:
-        """Keep other facts with the collection."""
+        """Replace the facts of the collection."""
 
     def upsert(self, blocks: Iterator[EmbeddingShard]) -> None:
-        """Add the images of all blocks; those whose id is there are replaced."""
+        """Add the images of all blocks, and replace those whose id is in the collection."""
 
     def count(self) -> int:
-        """Return how many images the collection holds."""
+        """Return the number of images in the collection."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded.
+    """The result of a load.
 
     Attributes:
         engine: `"Qdrant"`, `"LanceDB"` or `"Milvus"`.
-        location: Folder or address.
-        collection: Its name there.
-        num_images: Images of the folder, all of which are in the collection now.
-        num_in_collection: Images that the collection holds.
-        facts: What the collection says of itself.
+        location: Folder or address of the engine.
+        collection: Name of the collection.
+        num_images: Number of images in the folder, all of which are in the collection now.
+        num_in_collection: Number of images in the collection.
+        facts: Facts of the collection.
     """
 
     engine: str
@@ -70,51 +70,56 @@ class LoadReport:
     facts: CollectionFacts
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the report as JSON values."""
         return asdict(self)
 
 
 def load_into(collection: Collection, embeddings: str | PathLike[str], *, progress: bool = True) -> LoadReport:
-    """Upsert all images of a folder.
+    """Upsert all images of a folder into a collection.
 
     Args:
-        collection: Of an engine; made where it is not there.
-        embeddings: What `hf-vitret embed` wrote.
-        progress: Whether to show a bar.
+        collection: A collection of an engine, which is created if it does not exist.
+        embeddings: A folder that `hf-vitret embed` wrote.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The report.
 
     Raises:
-        FileNotFoundError: The folder is none, is not finished, or lacks a shard.
-        ValueError: It has no images, or an id twice; the collection is of another model, or of somebody else.
-        OSError: The engine does not answer, or does not hold what was loaded.
+        FileNotFoundError: The folder is not a folder of embeddings, is not finished, or a shard is missing.
+        ValueError: The folder has no images or an id twice, or the collection has vectors of another model, or this
+            package did not make it.
+        OSError: The engine does not answer, or does not have all images after the load.
     """
     folder = EmbeddingFolder(embeddings)
     if not folder.num_images:
-        raise ValueError(f"expected images in {folder.folder}; it has none")
+        raise ValueError(f"expected embeddings in {folder.folder}; it has none: its bad_images.json has the reasons")
     facts = CollectionFacts.of(folder)
     (load,) = facts.loads
-    there = collection.read_facts()
-    if there is not None:
-        facts = there.joined_by(facts, collection.name)
+    existing = collection.read_facts()
+    if existing is not None:
+        facts = existing.joined_by(facts, collection.name)
     check_folder_ids(folder)
-    if there is None:
+    if existing is None:
         collection.create(facts, next(folder.shards()).table.schema)
     else:
         collection.write_facts(facts)
     with tqdm(total=folder.num_images, desc="Loading", unit="img", disable=not progress, leave=False) as bar:
         collection.upsert(_counted(folder.shards(), bar))
-    num_there = collection.count()
-    if num_there < folder.num_images:
+    num_in_collection = collection.count()
+    if num_in_collection < folder.num_images:
         raise OSError(
             f"{collection.engine} at {collection.location}: expected {folder.num_images:,} images or more in "
-            f"collection {collection.name!r} after the load; it counts {num_there:,}: load again"
+            f"collection {collection.name!r} after the load; it counts {num_in_collection:,}: load again"
         )
     facts = facts.finished(load)
     collection.write_facts(facts)
-    return LoadReport(collection.engine, collection.location, collection.name, folder.num_images, num_there, facts)
+    where = (collection.engine, collection.location, collection.name)
+    return LoadReport(*where, folder.num_images, num_in_collection, facts)
 
 
 def _counted(blocks: Iterator[EmbeddingShard], bar: tqdm[Any]) -> Iterator[EmbeddingShard]:
-    """Pass blocks on; one counts once the next is asked for."""
+    """Yield the blocks, and count each after it was loaded."""
     for block in blocks:
         yield block
         bar.update(len(block.embeddings))

@@ -1,4 +1,4 @@
-"""Where an engine is, a folder or the address of a server, and what keeps its secrets out of addresses and reports."""
+"""The location of an engine, a folder or the address of a server, and the protection of its secrets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
 
 def is_address(location: str) -> bool:
-    """Tell the address of a server from a path."""
+    """Return whether a location is the address of a server and not a path."""
     return "://" in location
 
 
 def secret_for(address: str, variable: str) -> str | None:
-    """Return the secret of an environment variable, if it is set, to be sent to a server.
+    """Return the secret for a server from an environment variable; None if it is not set.
+
+    Args:
+        address: Address of the server.
+        variable: Name of the environment variable.
 
     Raises:
-        ValueError: The address holds a password; or the secret would travel to another machine unencrypted.
+        ValueError: The address has a user or password, or the secret would be sent to another machine unencrypted.
     """
     parts = urlsplit(address)
     if parts.username or parts.password:
@@ -32,7 +36,7 @@ def secret_for(address: str, variable: str) -> str | None:
     secret = os.environ.get(variable)
     if secret and parts.scheme != "https" and not _is_this_machine(parts.hostname or ""):
         raise ValueError(
-            f"{variable} is set, and would travel to {parts.hostname} unencrypted: take an address with https://, or "
+            f"{variable} is set, and would travel to {parts.hostname} unencrypted: use an address with https://, or "
             f"unset {variable}"
         )
     return secret or None
@@ -40,10 +44,10 @@ def secret_for(address: str, variable: str) -> str | None:
 
 @contextmanager
 def said_by(engine: str, location: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn the engine's own errors into one that says which engine, and where.
+    """Return a context that converts errors of an engine to an OSError that names the engine and its location.
 
     Raises:
-        OSError: In place of any of those kinds.
+        OSError: In place of an error of the given types.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A folder of embeddings into a collection of Milvus: Milvus Lite in a file on this machine, or a server."""
+"""`to_milvus`: load a folder of embeddings into a collection of Milvus, in a file on this machine or on a server."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TOKEN = "MILVUS_TOKEN"
 MISSING = 'this needs pymilvus and milvus-lite: pip install "hf_vitret[milvus]"'
-# A server takes 64 MB a message; metadata travels along.
+# A server accepts 64 MB per message, which also has the metadata.
 _VECTOR_BYTES_A_REQUEST = 1 << 23
-# Bytes of a text at most, which is also the most that Milvus knows.
+# Largest number of bytes of a text, which is the maximum of Milvus.
 _MAX_TEXT_BYTES = 65_535
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
@@ -37,32 +37,33 @@ def to_milvus(
     collection: str = "images",
     progress: bool = True,
 ) -> LoadReport:
-    """Upsert a folder of embeddings into a collection of Milvus, by inner product, which a search gives as `distance`.
+    """Upsert a folder of embeddings into a collection of Milvus, whose searches return the inner product as `distance`.
 
-    Fields are `image_id`, the primary key, `path`, `embedding` and the metadata: booleans, integers and floats of 64
-    bits, and text, which dates become. `client.describe_collection(...)["properties"]["hf_vitret"]` says which model
-    made the vectors.
+    The fields are `image_id`, which is the primary key, `path`, `embedding` and the metadata: booleans, 64-bit integers
+    and floats, and text; dates become text. `client.describe_collection(...)["properties"]["hf_vitret"]` names the
+    model that made the vectors. Milvus chooses the index (AUTOINDEX).
+
+    Milvus Lite runs in this process until the process ends, and no other process can open the file until then. It is
+    for trials: a server cannot read its files, so load the embeddings into the server again.
 
     Args:
-        embeddings: Folder that `hf-vitret embed` wrote.
-        location: A path that ends in `.db`, for Milvus Lite; the address of a server, as `"http://localhost:19530"`;
-            or an open client, which stays open. The token for a server is read from the environment variable
-            `MILVUS_TOKEN`.
-        collection: Its name; made where it is not there.
-        progress: Whether to show a bar.
-
-    Milvus Lite runs in this process until it ends, and another process cannot open the path before. It is for trials;
-    what it writes a server does not read: load there anew. The index is Milvus' own choice (AUTOINDEX).
+        embeddings: A folder that `hf-vitret embed` wrote.
+        location: A path that ends in `.db`, for Milvus Lite; the address of a server, such as
+            `"http://localhost:19530"`; or an open client, which stays open. The token for a server is read from the
+            environment variable `MILVUS_TOKEN`.
+        collection: Name of the collection, which is created if it does not exist.
+        progress: Whether to show a progress bar.
 
     Returns:
-        What was loaded.
+        The report: the number of images, and the facts of the collection.
 
     Raises:
         ImportError: pymilvus or milvus-lite is not installed.
-        FileNotFoundError: The folder of embeddings is none, is not finished, or lacks a shard.
-        ValueError: The collection is of another model, or was not made here; the path is not for Milvus Lite; a column
-            has a name that Milvus does not take; or as `load_into` and `secret_for`.
-        OSError: Milvus does not answer or refuses.
+        FileNotFoundError: The folder is not a folder of embeddings, is not finished, or a shard is missing.
+        ValueError: The folder has no images or an id twice, the collection has vectors of another model or was not made
+            by this package, the path does not end in `.db`, a column has a name that Milvus does not accept, or the
+            address has a password, or the token would be sent unencrypted.
+        OSError: Milvus does not answer, or refuses.
     """
     try:
         from pymilvus import MilvusClient
@@ -82,7 +83,7 @@ def to_milvus(
 
 
 def _token(location: str) -> str:
-    """Return the token for a server; check that a path is one of Milvus Lite."""
+    """Return the token for a server, or check that a path is one for Milvus Lite."""
     from importlib.util import find_spec
 
     if is_address(location):
@@ -115,7 +116,7 @@ class _MilvusCollection:
         wrong = [name for name in schema.names if not _NAME.fullmatch(name)]
         if wrong:
             raise ValueError(
-                f"expected columns of letters, digits and _, as Milvus takes them; got {wrong}: rename them"
+                f"expected columns of letters, digits and _, which Milvus accepts; got {wrong}: rename them"
             )
         fields = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         fields.add_field(ID_COLUMN, DataType.VARCHAR, is_primary=True, max_length=_MAX_TEXT_BYTES)
@@ -148,7 +149,7 @@ class _MilvusCollection:
 
 
 def _milvus_type(type_: pa.DataType) -> DataType:
-    """Return the type of the field for a column, whose values are those of `plain_rows`."""
+    """Return the type of the field for a column, whose values `plain_rows` has converted."""
     import pyarrow as pa
     from pymilvus import DataType
 

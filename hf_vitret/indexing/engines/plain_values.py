@@ -1,4 +1,4 @@
-"""Rows of metadata as values that JSON has, for engines that take no Arrow."""
+"""`plain_rows`: rows of metadata as JSON values, for engines that do not accept Arrow."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Convert a table to one dictionary a row.
+    """Convert a table to one dictionary per row.
 
-    Dates and times become ISO 8601 text, decimals floats, durations seconds, and a number that is none becomes no
-    value.
+    Dates and times become ISO 8601 text, decimals become floats, durations become seconds, and NaN becomes null.
 
     Raises:
-        ValueError: A number is infinite, which JSON does not have.
+        ValueError: A number is infinite, which JSON does not support.
     """
     columns = {name: [_plain(value, name) for value in table[name].to_pylist()] for name in table.column_names}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -34,5 +33,7 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
             return None
-        raise ValueError(f"expected finite numbers in column {name}; got {value}, which the engine cannot hold")
+        raise ValueError(
+            f"expected finite numbers in column {name}; got {value}, which the engine cannot store: replace it"
+        )
     return value

@@ -1,4 +1,4 @@
-"""A folder of embeddings into a collection of Qdrant: a folder on this machine, or a server."""
+"""`to_qdrant`: load a folder of embeddings into a collection of Qdrant, in a folder on this machine or on a server."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 API_KEY = "QDRANT_API_KEY"
 MISSING = 'this needs qdrant-client: pip install "hf_vitret[qdrant]"'
-# A server takes 32 MB a request, and a float is some 20 characters of JSON: 10 MB of text, and as much for metadata.
+# A server accepts 32 MB per request, and a float takes about 20 characters of JSON: 10 MB for vectors, the rest for
+# metadata.
 _VECTOR_BYTES_A_REQUEST = 1 << 21
-# Never to change: the ids of all collections come from it.
+# It must never change, because the ids in all collections depend on it.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "hf_vitret:image_id")
 
 
 def point_id(image_id: str) -> str:
-    """Return the id of an image's point: Qdrant takes no text but UUIDs.
+    """Return the id of the point of an image, a UUID, because Qdrant does not accept other text.
 
-    It depends on the image's id alone. A collection holds one model, so that the model need not be in it; and an image
-    has one id in the collections of all models, by which they can be compared.
+    It depends only on the id of the image. A collection has vectors of one model, so the id need not name the model,
+    and an image has the same id in the collections of all models, which can so be compared.
 
     Example:
         >>> point_id("shoes/0001.jpg")
@@ -47,32 +48,35 @@ def to_qdrant(
     collection: str = "images",
     progress: bool = True,
 ) -> LoadReport:
-    """Upsert a folder of embeddings into a collection of Qdrant, by inner product.
+    """Upsert a folder of embeddings into a collection of Qdrant, which scores by the inner product.
 
-    The point of an image has the id `point_id(image_id)`; its payload holds `image_id`, `path` and the metadata:
-    numbers and text as they are, dates as ISO 8601 text. `client.get_collection(...).config.metadata["hf_vitret"]` says
-    which model made the vectors.
+    The point of an image has the id `point_id(image_id)`, and its payload has `image_id`, `path` and the metadata:
+    numbers and text unchanged, dates as ISO 8601 text. `client.get_collection(...).config.metadata["hf_vitret"]` names
+    the model that made the vectors.
+
+    The local mode is written in Python: it has all vectors in memory, compares a query with each of them, waits for the
+    disk after each point, and warns above 20,000 points. Its files are pickles, so open only your own folders. A server
+    cannot read them. A server makes its index itself; filters are fast after `client.create_payload_index` for their
+    columns.
 
     Args:
-        embeddings: Folder that `hf-vitret embed` wrote.
-        location: A folder, which Qdrant's own local mode makes and reads; the address of a server, as
-            `"http://localhost:6333"`, of version 1.16 or later; or an open client, which stays open. The key for a
-            server is read from the environment variable `QDRANT_API_KEY`.
-        collection: Its name; made where it is not there.
-        progress: Whether to show a bar.
-
-    Local mode is Python: it holds all vectors in memory, compares with each of them, waits for the disk after each
-    point, and warns above 20,000 points. Its files are pickles: open only folders of your own. A server does not read
-    them. A server indexes by itself; filters are quick once `client.create_payload_index` was called for their columns.
+        embeddings: A folder that `hf-vitret embed` wrote.
+        location: A folder, for the local mode of Qdrant; the address of a server of version 1.16 or later, such as
+            `"http://localhost:6333"`; or an open client, which stays open. The key for a server is read from the
+            environment variable `QDRANT_API_KEY`.
+        collection: Name of the collection, which is created if it does not exist.
+        progress: Whether to show a progress bar.
 
     Returns:
-        What was loaded.
+        The report: the number of images, and the facts of the collection.
 
     Raises:
         ImportError: qdrant-client is not installed.
-        FileNotFoundError: The folder of embeddings is none, is not finished, or lacks a shard.
-        ValueError: The collection is of another model, or was not made here; or as `load_into` and `secret_for`.
-        OSError: Qdrant does not answer or refuses; or another program has the folder open.
+        FileNotFoundError: The folder is not a folder of embeddings, is not finished, or a shard is missing.
+        ValueError: The folder has no images or an id twice, the collection has vectors of another model or was not made
+            by this package, a number in the metadata is infinite, the address has a password, or the key would be sent
+            unencrypted.
+        OSError: Qdrant does not answer or refuses, or another program has the folder open.
     """
     try:
         from qdrant_client import QdrantClient
@@ -83,10 +87,10 @@ def to_qdrant(
         with said_by("Qdrant", "the given client", ApiException):
             return load_into(_QdrantCollection(location, "the given client", collection), embeddings, progress=progress)
     location = str(location)
-    # RuntimeError: a folder that another program has open.
+    # RuntimeError: another program has the folder open.
     with said_by("Qdrant", location, ApiException, RuntimeError):
         client = (
-            # `create` checks what is needed of a server; the client does so in a thread that nobody waits for.
+            # `create` checks the version of a server; the client would check it in a thread for which nothing waits.
             QdrantClient(url=location, api_key=secret_for(location, API_KEY), check_compatibility=False)
             if is_address(location)
             else QdrantClient(path=location)
@@ -119,7 +123,8 @@ class _QdrantCollection:
         if facts_of_properties(self._client.get_collection(self.name).config.metadata) is None:
             self._client.delete_collection(self.name)
             raise OSError(
-                f"Qdrant at {self.location} keeps no facts of a collection: expected a server of version 1.16 or later"
+                f"Qdrant at {self.location} does not store the facts of a collection: expected a server of version "
+                "1.16 or later"
             )
 
     def write_facts(self, facts: CollectionFacts) -> None:

@@ -1,4 +1,4 @@
-"""Whether each id comes once in a folder of embeddings: an engine would keep the last of two images, without a word."""
+"""`check_folder_ids`: check that ids in a folder of embeddings are unique, because an engine keeps one image per id."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def check_folder_ids(folder: EmbeddingFolder) -> None:
-    """Read a folder once, and check that no id comes twice; 8 bytes an image are in memory.
+    """Read a folder once, and check that no id occurs twice, with 8 bytes per image in memory.
 
     Raises:
-        FileNotFoundError: A shard is not there.
-        ValueError: An id comes twice; the message names some. Or a shard has changed.
+        FileNotFoundError: A shard is missing.
+        ValueError: An id occurs twice (the message names some), or a shard has changed.
     """
     hashes, first = np.empty(folder.num_images, dtype=np.uint64), 0
     for shard in folder.shards():
@@ -28,7 +28,7 @@ def check_folder_ids(folder: EmbeddingFolder) -> None:
     suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if not len(suspects):
         return
-    # Two ids may share a hash: only those that do are compared as they are.
+    # Different ids can have the same hash, so the ids with equal hashes are compared.
     counts: dict[str, int] = {}
     for shard in folder.shards():
         for row in np.flatnonzero(np.isin(_hashed(shard.ids), suspects)):
@@ -38,12 +38,12 @@ def check_folder_ids(folder: EmbeddingFolder) -> None:
     if twice:
         raise ValueError(
             f"expected each id once in {folder.folder}; more than once came {', '.join(twice[:5])}: an engine keeps "
-            "one image an id. Embed again with other ids: the path makes a good one"
+            "one image per id. Embed again with unique ids, such as the paths"
         )
 
 
 def _hashed(ids: list[str]) -> np.ndarray:
-    """Hash ids to 64 bits each, the same in every process."""
+    """Return a 64-bit hash of each id, which is the same in every process."""
     import pandas as pd
 
     hashes: np.ndarray = pd.util.hash_array(np.array(ids, dtype=object), categorize=False)

@@ -1,1 +1,1 @@
-"""What a search found, as text, JSON, a page or a picture."""
+"""The results of a search as text, JSON, an HTML page or a picture."""

@@ -1,4 +1,4 @@
-"""Answers as one page: each query beside what it found."""
+"""`draw_page`: the results of a search as an HTML page, with each query beside its images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .answers import Answer, Hit
 
-SIDE = 192  # pixels: twice those drawn, for sharp screens
+SIDE = 192  # pixels of a thumbnail, twice its size on the page, for screens of high resolution
 
 
 def draw_page(
@@ -29,17 +29,18 @@ def draw_page(
     title: str = "Search",
     note: str = "",
 ) -> str:
-    """Draw the page.
+    """Draw the results of a search as an HTML page.
 
     Args:
-        answers: What was found.
-        query_paths: The image of each query.
-        image_folder: That the paths of the index are relative to; None: without pictures of what was found.
-        title: Of the page.
-        note: A line under it: the index and the model, say.
+        answers: The results.
+        query_paths: The image file of each query.
+        image_folder: Folder relative to which the paths of the index are. None: the page has no pictures of the
+            results.
+        title: Title of the page.
+        note: A line below the title, such as the names of the index and the model.
 
     Returns:
-        A whole HTML document that refers to nothing outside itself.
+        An HTML document that needs no other file.
 
     Raises:
         FileNotFoundError: There is no such folder.

@@ -1,4 +1,4 @@
-"""Answers as one picture: a line a query, then what it found, best first."""
+"""`draw_picture`: the results of a search as a picture, with one row per query and the best image first."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from .answers import Answer
 
-_CAPTION = 18  # pixels below a tile, for its score
+_CAPTION = 18  # pixels below an image, for its score
 _SHADE, _LINE = "#f6f8fa", "#d1d9e0"
 
 
 def draw_picture(
     answers: Sequence[Answer], query_paths: Sequence[str | PathLike[str]], image_folder: str | PathLike[str] | None
 ) -> Image.Image:
-    """Draw the picture.
+    """Draw the results of a search as a picture.
 
     Args:
-        answers: What was found; at least one.
-        query_paths: The image of each query.
-        image_folder: That the paths of the index are relative to; None: without pictures of what was found.
+        answers: The results; at least one.
+        query_paths: The image file of each query.
+        image_folder: Folder relative to which the paths of the index are. None: the results are drawn as empty tiles.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -40,22 +40,22 @@ def draw_picture(
     picture = Image.new("RGB", (width, HEADER + len(answers) * line), PAPER)
     pen, large = ImageDraw.Draw(picture), ImageFont.load_default(size=16)
     small = ImageFont.load_default(size=12)
-    for place, text in ((GAP, "query"), (left, "found, best first")):
-        pen.text((place, HEADER / 2), text, INK, large, anchor="lm")
+    for x, text in ((GAP, "query"), (left, "found, best first")):
+        pen.text((x, HEADER / 2), text, INK, large, anchor="lm")
     for row, (answer, path) in enumerate(zip(answers, query_paths, strict=True)):
         top = HEADER + row * line
         picture.paste(_tile(images.query(path), INK), (GAP, top))
         if not answer.hits:
             pen.text((left, top + cell / 2), "no match", INK, large, anchor="lm")
         for hit in answer.hits:
-            place = left + (hit.rank - 1) * (cell + GAP)
-            picture.paste(_tile(images.found(hit.path), _LINE), (place, top))
-            pen.text((place + cell / 2, top + cell + _CAPTION / 2), f"{hit.score:.4f}", INK, small, anchor="mm")
+            x = left + (hit.rank - 1) * (cell + GAP)
+            picture.paste(_tile(images.found(hit.path), _LINE), (x, top))
+            pen.text((x + cell / 2, top + cell + _CAPTION / 2), f"{hit.score:.4f}", INK, small, anchor="mm")
     return picture
 
 
 def _tile(image: Image.Image | None, color: str) -> Image.Image:
-    """Fit an image into a square tile on white, inside a frame; an empty one stands for a picture that is not there."""
+    """Fit an image into a white square with a frame. A missing image is an empty tile."""
     if image is None:
         tile = Image.new("RGB", (TILE, TILE), _SHADE)
     else:

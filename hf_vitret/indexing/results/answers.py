@@ -1,4 +1,4 @@
-"""What a search found, for people and programs: one answer a query, with ids, scores and metadata."""
+"""`Answer` and `Hit`: the results of a search, with ids, scores and metadata, and their text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from ..image_index import ImageIndex
 
 PATH_COLUMN = "path"
-_WIDEST = 60  # characters of a cell in a terminal
+_WIDEST = 60  # characters of a table cell in a terminal
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found.
+    """An image that a search found.
 
     Attributes:
-        rank: From 1.
-        image_id: Its id.
-        score: Higher is better.
-        path: Relative to the folder of the images; None where nobody noted it.
-        metadata: The other columns of the index.
-        position: The image's row in the index, from 0.
+        rank: Rank, from 1.
+        image_id: Id of the image.
+        score: Score; higher is better.
+        path: Path relative to the folder of the images; None if the index has no paths.
+        metadata: Values of the other columns of the index.
+        position: Position of the image in the index, from 0.
     """
 
     rank: int
@@ -39,11 +39,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one query found: best first, empty where nothing matches.
+    """The images that were found for one query.
 
     Attributes:
-        query: Its name, as a file's.
-        hits: The images.
+        query: Name of the query, such as its file name.
+        hits: The images, best first; empty if none matches.
     """
 
     query: str
@@ -51,13 +51,16 @@ class Answer:
 
 
 def collect_answers(index: ImageIndex, names: Sequence[str], scores: np.ndarray, positions: np.ndarray) -> list[Answer]:
-    """Look up what was found.
+    """Look up the ids and the metadata of the images that a search found.
 
     Args:
-        index: That was searched.
-        names: One a query.
+        index: The index that was searched.
+        names: Names of the queries.
         scores: `(num_queries, k)` float32, from `ImageIndex.search_positions`.
-        positions: `(num_queries, k)` int64, from the same; -1 for none.
+        positions: `(num_queries, k)` int64, from `ImageIndex.search_positions`; -1 for no image.
+
+    Returns:
+        One answer per query.
     """
     answers = []
     for name, row_scores, row_positions in zip(names, scores, positions, strict=True):
@@ -74,7 +77,7 @@ def collect_answers(index: ImageIndex, names: Sequence[str], scores: np.ndarray,
 
 
 def format_answers(answers: Sequence[Answer]) -> str:
-    """Lay the answers out as one table a query."""
+    """Return the answers as text, with one table per query."""
     return "\n\n".join("\n".join([answer.query, *_table(answer)]) for answer in answers)
 
 
@@ -95,14 +98,14 @@ def _table(answer: Answer) -> list[str]:
     return [
         "  "
         + "  ".join(
-            f"{text:>{width}}" if place < 2 else f"{text:{width}}"
-            for place, (text, width) in enumerate(zip(row, widths))
+            f"{text:>{width}}" if column < 2 else f"{text:{width}}"
+            for column, (text, width) in enumerate(zip(row, widths))
         ).rstrip()
         for row in rows
     ]
 
 
 def _cell(value: Any) -> str:
-    """Write a value in one line that no terminal takes for a command."""
+    """Return a value as one line of text without control characters, which a terminal could take for a command."""
     text = "".join(letter if letter.isprintable() else "?" for letter in str("" if value is None else value))
     return text if len(text) <= _WIDEST else "…" + text[1 - _WIDEST :]

@@ -1,4 +1,4 @@
-"""The pictures of what was found, from the folder that was embedded, and from nowhere else."""
+"""`FoundImages`: open the images that a search found, only from the folder that was embedded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class FoundImages:
-    """Opens images by the paths of an index.
+    """Open images by the paths in an index.
 
     Args:
-        folder: That the paths are relative to. A path that leads out of it is not followed: an index may come from
-            somebody else. None: there are no pictures.
-        side: Pixels of the square that a picture is fitted into.
+        folder: Folder relative to which the paths are. A path that leads out of it is not opened, because the index can
+            be from someone else. None: no image is opened.
+        side: Side in pixels of the square into which an image is fitted.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -32,19 +32,19 @@ class FoundImages:
         self._side = side
 
     def found(self, path: str | None) -> Image.Image | None:
-        """Return an image of the index, RGB; None where there is no picture, or an unreadable one."""
+        """Return an image of the index as RGB; None if there is no such file or it cannot be read."""
         if self._folder is None or not path:
             return None
         try:
             file = (self._folder / path).resolve()
             if not file.is_relative_to(self._folder) or not file.is_file():
                 return None
-        except (ValueError, OSError):  # no path at all, as one with a null byte, or one too long
+        except (ValueError, OSError):  # an invalid path, such as one with a null byte or a very long one
             return None
         return self.query(file)
 
     def query(self, path: str | PathLike[str]) -> Image.Image | None:
-        """Return an image that a user named, RGB; None where it is unreadable."""
+        """Return an image that the user named as RGB; None if it cannot be read."""
         try:
             image = read_image({"bytes": None, "path": str(path)}, short_side=self._side)
         except ValueError:

@@ -38,7 +38,7 @@ def test_loads_come_once_each(facts):
 
 
 def test_unit_norm_is_a_part_of_it(facts):
-    with pytest.raises(ValueError, match="of one the vectors have unit norm, of the other not"):
+    with pytest.raises(ValueError, match="only one of them has vectors with unit norm"):
         facts.joined_by(replace(facts, normalized=False), "images")
 
 
@@ -48,8 +48,8 @@ def test_unit_norm_is_a_part_of_it(facts):
         (lambda content: None, "does not say whose embeddings"),
         (lambda content: {"a": 1}, "does not say whose embeddings"),
         (lambda content: {**content, "format_version": 2}, "expected format_version 1, got 2"),
-        (lambda content: {**content, "model": None}, "is damaged"),
-        (lambda content: {**content, "loads": [{"a": 1}]}, "is damaged"),
+        (lambda content: {**content, "model": None}, "are damaged"),
+        (lambda content: {**content, "loads": [{"a": 1}]}, "are damaged"),
     ],
 )
 def test_what_is_not_ours(facts, change, message):

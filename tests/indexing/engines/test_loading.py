@@ -76,7 +76,7 @@ def test_an_engine_that_loses_images(tmp_path):
     ("folder", "message"),
     [
         ({"rows": ROWS[:4], "ids": ["a", "b", "c", "b"]}, "each id once .* more than once came b:"),
-        ({"rows": ROWS[:0], "ids": []}, "expected images"),
+        ({"rows": ROWS[:0], "ids": []}, "expected embeddings"),
     ],
 )
 def test_what_is_refused_before_anything_is_written(tmp_path, folder, message):
