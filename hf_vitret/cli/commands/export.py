@@ -61,6 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Export; return 0."""
+    from ...hub.model_card import CARD_NAME
     from ...inference.find_checkpoint import find_checkpoint
 
     output = output_of(options)
@@ -95,7 +96,8 @@ def run(options: Namespace) -> int:
         lines.append(("Wrote", f"{space}: python app.py runs it there"))
         facts["files"].append(str(space))
     output.result(labelled(*lines), facts)
-    output.next(["hf-vitret", "publish", str(folder), "--dry_run"])
+    if (folder / CARD_NAME).is_file():  # a checkpoint without a card cannot be published
+        output.next(["hf-vitret", "publish", str(folder), "--dry_run"])
     return 0
 
 

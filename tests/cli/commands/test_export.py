@@ -10,7 +10,7 @@ import pytest
 from hf_vitret.cli.main import main
 from hf_vitret.hub.export import onnx_graph
 from tests.cli.commands.next_command import next_command
-from tests.training.runs import draw
+from tests.training.runs import draw, tiny_vit
 from tests.workflows.finetune import flow
 
 
@@ -69,6 +69,12 @@ def test_one_thing_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(next_command(said)) == 0
     written = {path.name for path in folder.iterdir()} - before
     assert written == {"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"}
+
+
+def test_a_checkpoint_without_a_card_is_not_sent_to_publish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_vit().save_pretrained(tmp_path)
+    assert main(["export", str(tmp_path), "--endpoint"]) == 0
+    assert capsys.readouterr().out == f"Wrote        {tmp_path / 'handler.py'}\n"
 
 
 def test_a_graph_that_is_not_scored_says_how(
