@@ -74,7 +74,7 @@ def to_lancedb(
     location = str(location)
     if location.startswith("hf://"):
         raise ValueError(
-            f"expected a folder or a bucket; got {location}: load into a folder, and upload it as one commit with "
+            f"expected a folder or a bucket; got {location}: load into a folder, and upload that as one commit with "
             "hf upload USER/NAME FOLDER data --repo-type dataset"
         )
     if is_address(location) and "@" in location.split("://", 1)[1].split("/", 1)[0]:

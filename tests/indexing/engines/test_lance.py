@@ -147,7 +147,7 @@ def test_types_of_metadata(tmp_path):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("hf://datasets/user/name/data", "upload it as one commit"),
+        ("hf://datasets/user/name/data", "upload that as one commit"),
         ("s3://key:secret@bucket/path", "without a user or password"),
     ],
 )
