@@ -1,1 +1,1 @@
-"""What the recipes share: arguments, the run itself, and what it reports."""
+"""A training run from data to a finished checkpoint with its card: settings, training, results and report."""

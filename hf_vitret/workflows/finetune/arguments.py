@@ -1,4 +1,4 @@
-"""The settings of the model that a run trains, and the model that they describe."""
+"""`ModelArguments`: the settings of the model that a run trains, and the model itself."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from ...training.trainable.drop_path import add_drop_path, has_own_drop_path
 from ...training.trainable.freezing import freeze_backbone, freeze_blocks
 from ...training.trainable.lora import add_lora
 
-# What a ViTRet checkpoint decides where a run goes on from one.
+# Settings that a ViTRet checkpoint has already: a run that starts from one cannot change them.
 CHECKPOINT_FIELDS = ("pooling", "embedding_dim", "gem_p", "gem_learnable", "image_size", "resize_size", "resize_mode")
 
 
@@ -34,42 +34,55 @@ class ModelArguments:
     )
     revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the model on the Hub."})
     pooling: str = field(
-        default="cls", metadata={"help": f"Of a plain backbone: how tokens become one vector: {', '.join(POOLINGS)}."}
+        default="cls",
+        metadata={"help": f"How the tokens of a plain backbone become one vector: {', '.join(POOLINGS)}."},
     )
     embedding_dim: int | None = field(
-        default=None, metadata={"help": "Length of the vector; default: the backbone's width, with no projection."}
+        default=None,
+        metadata={"help": "Length of the embedding; default: the width of the backbone, with no projection."},
     )
-    gem_p: float = field(default=3.0, metadata={"help": "Exponent of GeM pooling."})
+    gem_p: float = field(default=3.0, metadata={"help": "Exponent of gem pooling."})
     gem_learnable: bool = field(default=False, metadata={"help": "Whether that exponent is trained."})
     image_size: int = field(default=224, metadata={"help": "Side in pixels of the image that the model sees."})
     resize_size: int | None = field(
-        default=None, metadata={"help": "Side before the crop; default: 256/224 of image_size, as in the paper."}
+        default=None,
+        metadata={"help": "Side in pixels before the crop; default: 256/224 of image_size, as in the paper."},
     )
     resize_mode: str = field(
-        default="shortest_edge", metadata={"help": f"What that side means: {' or '.join(RESIZE_MODES)}."}
+        default="shortest_edge", metadata={"help": f"What resize_size is the side of: {' or '.join(RESIZE_MODES)}."}
     )
     attn_implementation: str | None = field(
         default=None,
-        metadata={"help": "sdpa, eager, flash_attention_2...; default: the best available, and eager on a CPU."},
+        metadata={
+            "help": "Attention: sdpa, eager, flash_attention_2...; default: the best one available, and eager on a CPU."
+        },
     )
 
     drop_path_rate: float = field(
-        default=0.0, metadata={"help": "Share of images that skip the last block in training; less in those before it."}
+        default=0.0,
+        metadata={"help": "Probability that a training image skips the last block; it falls to 0 at the first block."},
     )
     freeze_blocks: int = field(
-        default=0, metadata={"help": "Blocks, counted from the input, that are left as they are; with the embeddings."}
+        default=0,
+        metadata={
+            "help": "Number of blocks, from the input on, that are not trained; nor are the embeddings before them."
+        },
     )
     head_only: bool = field(
         default=False,
         metadata={
-            "help": "Train the projection alone, on the frozen backbone's output, computed once: needs --embedding_dim."
+            "help": "Train the projection alone, on outputs of the frozen backbone that are computed once; needs "
+            "--embedding_dim."
         },
     )
     lora_rank: int = field(
-        default=0, metadata={"help": "Train adapters of this rank (LoRA) in place of the weights; 0: the weights."}
+        default=0,
+        metadata={"help": "Rank of adapters (LoRA) that are trained in place of the weights; 0: train the weights."},
     )
-    lora_alpha: float | None = field(default=None, metadata={"help": "Scale of the adapters; default: the rank."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout in front of the adapters."})
+    lora_alpha: float | None = field(
+        default=None, metadata={"help": "Scale of the adapters (alpha of LoRA); default: lora_rank."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout rate in front of the adapters."})
 
     def __post_init__(self) -> None:
         """Choose the attention that trains fastest on a CPU, where torch's fused one has a slow backward.
@@ -89,21 +102,21 @@ class ModelArguments:
         return None if Path(self.model).exists() else self.model
 
     def build(self) -> Any:
-        """Load the backbone and put the retrieval head on it, or load a ViTRet checkpoint with the head it has.
+        """Load the backbone and add the retrieval head, or load a ViTRet checkpoint with its own head.
 
         Returns:
-            A `ViTRetModel`, inside a `PeftModel` where adapters are asked for.
+            A `ViTRetModel`; with `lora_rank` a `PeftModel` that contains it.
 
         Raises:
-            ValueError: A setting is outside its domain, or is not that of the ViTRet checkpoint; or the backbone needs
-                code of its own, or names files or code outside itself: none of it is run.
-            OSError: There is no such model.
+            ValueError: A setting is outside its domain or differs from that of the ViTRet checkpoint; or the backbone
+                needs code of its own, or refers to files or code outside itself. None of that code is run.
+            OSError: The model does not exist.
         """
         self.model = find_checkpoint(self.model)
         try:
             check_self_contained(self.model, self.revision)
             source = AutoConfig.from_pretrained(self.model, revision=self.revision, trust_remote_code=False)
-        except OSError as error:  # transformers does not always say which model it was after
+        except OSError as error:  # the message of transformers does not always name the model
             raise OSError(f"expected a model in {self.model}, a folder or an id on the Hub: {error}") from error
         except ValueError as error:
             if "trust_remote_code" not in str(error):
@@ -115,7 +128,7 @@ class ModelArguments:
         if self.revision is not None and Path(self.model).exists():
             raise ValueError(f"expected --revision with a model of the Hub; got the folder {self.model}: leave it out")
         if source.model_type == ViTRetConfig.model_type:
-            return self._prepare(self._go_on(source))
+            return self._prepare(self._load_checkpoint(source))
         if self.pooling != "gem" and (self.gem_p != ModelArguments.gem_p or self.gem_learnable):
             raise ValueError(f"expected --pooling gem with --gem_p and --gem_learnable; got --pooling {self.pooling}")
         own = self.drop_path_rate > 0 and has_own_drop_path(getattr(source, "vision_config", source))
@@ -135,7 +148,7 @@ class ModelArguments:
         return self._prepare(model)
 
     def find_resize_size(self) -> int:
-        """Return the side in pixels to which the model resizes images: asked for, a checkpoint's, or the default."""
+        """Return the side in pixels to which the model resizes images."""
         if self.resize_size is not None:
             return self.resize_size
         self.model = find_checkpoint(self.model)
@@ -146,10 +159,12 @@ class ModelArguments:
         return int(ViTRetConfig(image_size=self.image_size).resize_size)
 
     def _prepare(self, model: ViTRetModel) -> Any:
-        """Freeze, adapt and drop what the arguments ask for; the model comes back inside its adapters, if any."""
+        """Apply freezing, adapters and drop path; return the model, or the `PeftModel` around it."""
         asked = [name for name in ("head_only", "freeze_blocks", "lora_rank") if getattr(self, name)]
         if len(asked) > 1:
-            raise ValueError(f"expected one of {', '.join(asked)}; got them together: each freezes other weights")
+            raise ValueError(
+                f"expected one of {', '.join(asked)}; got several: each freezes other weights; leave out all but one"
+            )
         if self.head_only and self.drop_path_rate:
             raise ValueError("expected no drop_path_rate with head_only, under which no block runs; leave it out")
         if self.head_only:
@@ -167,7 +182,8 @@ class ModelArguments:
             add_drop_path(adapted, self.drop_path_rate)
         return adapted
 
-    def _go_on(self, config: ViTRetConfig) -> ViTRetModel:
+    def _load_checkpoint(self, config: ViTRetConfig) -> ViTRetModel:
+        """Load a ViTRet checkpoint, unless a setting differs from the checkpoint's."""
         for name in CHECKPOINT_FIELDS:
             asked, kept = getattr(self, name), getattr(config, name)
             if asked not in (kept, getattr(ModelArguments, name)):

@@ -1,4 +1,4 @@
-"""What a run cannot know of its data and its model, and whoever starts it tells."""
+"""`DataFacts`: names, licences and links for the model card, which a run cannot find out by itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a model card says about the data and where the run came from.
+    """Facts about the data and the model that the caller of a run states for the model card.
 
     Attributes:
-        name: Name of the data set, as a person would say it.
-        license: Licence of the images, in Markdown; empty where it is not known.
-        command: The command that repeats the run, without paths of this machine: the card shows it to everyone.
-        base_model: Hub id of the backbone, where it has one.
-        model_license: Licence of the trained weights, as the Hub spells it; `None` leaves it open.
-        model_license_name: What the licence is called, where `model_license` is `"other"`.
-        model_license_link: Where that one is to be read.
-        dataset: Name of a data set of the field, as in `DATASETS`, by which its paper's figures and citation are found.
-        dataset_id: The data set's id on the Hub, where it is from there.
-        revision: Its branch, tag or commit, where one was asked for.
-        benchmark: Where the scores belong, if it is a benchmark of the Hub; see `write_eval_results`.
+        name: Name of the data set for people, such as "Stanford Online Products".
+        license: Licence of the images, in Markdown; empty if it is not known.
+        command: The command that repeats the run, without local paths, because the card is published.
+        base_model: Hub id of the backbone, if it has one.
+        model_license: Licence of the trained weights as the Hub spells it, such as "mit"; `None` states none.
+        model_license_name: Name of the licence if `model_license` is `"other"`.
+        model_license_link: Address of its text if `model_license` is `"other"`.
+        dataset: Name of a benchmark, a key of `DATASETS`, which selects the figures of its paper and the citation.
+        dataset_id: Id of the data set on the Hub, if it is there.
+        revision: Branch, tag or commit of the data set on the Hub, if one was chosen.
+        benchmark: Benchmark of the Hub that the scores belong to, as `write_eval_results` takes it.
 
     Raises:
-        ValueError: A licence has a name or a link, and is one that the Hub knows.
+        ValueError: `model_license` is "other" without a name and a link, or has them and is not "other".
     """
 
     name: str
@@ -39,7 +39,7 @@ class DataFacts:
     benchmark: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Check the licence of the weights as the Hub does: it would refuse the card after the training."""
+        """Check the licence of the weights as the Hub does, which would refuse the card after the training."""
         named = (self.model_license_name, self.model_license_link)
         if (self.model_license == "other") != all(named) or any(named) != all(named):
             raise ValueError(

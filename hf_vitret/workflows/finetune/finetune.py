@@ -1,4 +1,4 @@
-"""The main job: score a backbone off the shelf, fine-tune it, score it again, save it with its card and picture."""
+"""`finetune`: score a backbone, train it, score it again, and write the checkpoint with its card and pictures."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -49,27 +49,28 @@ def finetune(
     score_more: MoreScores | None = None,
     say: Callable[[str], None] = print,
 ) -> FinishedRun:
-    """Train and evaluate a retrieval model, and write all that is worth keeping to `<output_dir>/final`.
+    """Train and evaluate a retrieval model, and write the checkpoint with its card to `<output_dir>/final`.
 
-    With `push_to_hub` it is published at the end; a push that fails is reported, and leaves the folder whole.
+    With `push_to_hub` the checkpoint is published at the end. A failed push is reported and leaves the folder whole.
 
     Args:
-        dataset: With `train`, and `test` or `query` and `gallery`; with `train` alone nothing is measured.
-        model_args: The model.
-        args: The run.
-        facts: For the card.
-        trusted_images: Whether to skip decoding each image once before training starts.
-        make_trainer: Takes the model, `args`, `train_dataset` and `eval_dataset` to the trainer of the run.
-        score_more: Takes the folder, once it is whole, to what the results and the card say beside it; called on the
-            main process alone, which the others do not wait for.
-        say: Prints a line about what is going on; called on the main process alone.
+        dataset: Splits `train`, and `test` or `query` and `gallery`. With `train` alone nothing is measured.
+        model_args: Settings of the model.
+        args: Settings of the training.
+        facts: Facts about the data and the model for the card.
+        trusted_images: Whether to skip the check that decodes each image once before training starts.
+        make_trainer: Makes the trainer from the model, `args`, `train_dataset` and `eval_dataset`.
+        score_more: Takes the finished folder and returns further entries of the results and the card. Only the main
+            process calls it, and the others do not wait for it.
+        say: Prints a line about the progress; only the main process calls it.
 
     Returns:
-        The folder and the results. The folder is whole when any process returns, and the process group has ended.
+        The folder and the results. When any process returns, the folder is whole and the process group has ended.
 
     Raises:
-        ValueError: The images, the model's settings or the run's are at fault; before training starts.
-        OSError: A model or a checkpoint is not there; before training starts.
+        ValueError: Images cannot be read, or a setting of the model or of the training is wrong; raised before
+            training starts.
+        OSError: The model or a checkpoint does not exist; raised before training starts.
     """
     state = PartialState()
     args._n_gpu = min(args.n_gpu, 1)  # more would split the images that are compared with each other (DataParallel)
@@ -99,17 +100,17 @@ def finetune(
         say("Training ...")
     trained = trainer.train(resume_from_checkpoint=checkpoint)
     if model_args.lora_rank:
-        trainer.model = model = merge_lora(model)  # what is scored from here on is what is written
+        trainer.model = model = merge_lora(model)  # from here on the scored model is the one that is written
     measured.evaluate(AFTER)
     shorter = None
     if evaluation_set:
         shorter = short_vector_scores(trainer.model, dataset["train"], trainer.eval_embeddings)
 
     folder = Path(str(args.output_dir)) / FINAL_FOLDER
-    # Sharded weights are gathered by all processes; only the main one has a folder to keep.
+    # All processes gather sharded weights; only the main one writes a folder.
     if not state.is_main_process:
         trainer.save_model(str(folder))
-        _part(state)
+        _end_process_group(state)
         return FinishedRun(folder, {}, None)
     results = run_results(
         trainer, trained.metrics, dataset, left_out, model_args, facts, measured.metrics, measured.values
@@ -123,7 +124,7 @@ def finetune(
         save_curves(results, partial, say)
         results["formats"] = formats_in(partial)
         _write_card(partial, results)
-    _part(state)
+    _end_process_group(state)
     if score_more is not None:
         results |= dict(score_more(folder))
         _write_card(folder, results)
@@ -132,7 +133,7 @@ def finetune(
 
 
 def _measure_nothing(args: RetrievalTrainingArguments) -> None:
-    """Let a run without test images neither evaluate nor look for a best checkpoint."""
+    """Turn evaluation and the choice of the best checkpoint off, for a run without test images."""
     args.eval_strategy = IntervalStrategy.NO
     args.do_eval = False
     args.load_best_model_at_end = False
@@ -146,7 +147,7 @@ def _silent(text: str) -> None:
 
 
 def _write_card(folder: Path, results: Mapping[str, Any]) -> None:
-    """Write the results, and the card and the leaderboard's file that say the same."""
+    """Write the results, and the card and the file of evaluation results with the same numbers."""
     write_json(folder / RESULTS_NAME, results)
     pictures = [name if (folder / name).exists() else None for name in (PICTURE_NAME, CURVES_NAME)]
     write_model_card(folder, results, *pictures)
@@ -156,12 +157,12 @@ def _write_card(folder: Path, results: Mapping[str, Any]) -> None:
 def _train_set(
     dataset: Dataset, model: Any, model_args: ModelArguments, args: RetrievalTrainingArguments
 ) -> Dataset | CachedFeatures:
-    """Return the training images, or for a head alone what the frozen backbone makes of them."""
+    """Return the training images; with `head_only`, the outputs of the frozen backbone for them."""
     if not model_args.head_only:
         return dataset
     world, rank = args.world_size, args.process_index
     share = math.ceil(len(dataset) / world)
-    rows = [(rank * share + row) % len(dataset) for row in range(share)]  # equally many on each, as gathering needs
+    rows = [(rank * share + row) % len(dataset) for row in range(share)]  # gathering needs equally many on each process
     own = cache_pooled_features(
         model.to(args.device),
         dataset.select(rows),
@@ -177,17 +178,17 @@ def _train_set(
 def _use_the_cores(state: PartialState) -> None:
     """Give a process that trains on the CPU its share of the cores.
 
-    A plain `accelerate launch` sets `OMP_NUM_THREADS` to 1, which halves the speed on two cores. More than 1 was
-    somebody's choice, and stays.
+    A plain `accelerate launch` sets `OMP_NUM_THREADS` to 1, which halves the speed on two cores. A larger number was
+    chosen by the user and is kept.
     """
     if state.device.type == "cpu" and torch.get_num_threads() == 1:
         torch.set_num_threads(cores_per_process())
 
 
-def _part(state: PartialState) -> None:
-    """Wait for all processes, and end what joins them.
+def _end_process_group(state: PartialState) -> None:
+    """Wait for all processes, and end the process group.
 
-    Left to the end of each process, NCCL warns, and gloo's threads have aborted one that was done.
+    If it lives until the interpreter exits, NCCL prints a warning, and threads of gloo have aborted finished processes.
     """
     state.wait_for_everyone()
     state.destroy_process_group()

@@ -1,4 +1,4 @@
-"""A run on SfM-120k, or on a small set of scenes made here: trained on pairs, scored on ROxford5k and RParis6k."""
+"""A run on SfM-120k or on generated scenes: training on pairs, scores on ROxford5k and RParis6k."""
 
 from __future__ import annotations
 
@@ -34,29 +34,34 @@ SCORES_NAME, WHITENED_FOLDER = "revisited.json", "whitened"
 
 @dataclass
 class LandmarkOptions:
-    """What a run on particular objects is scored on, and what is done with the model once it is trained."""
+    """Settings of the evaluation of a run on particular objects, and of the whitening after the training."""
 
     _argument_group_name = "particular objects"
 
     revisited_dir: str | None = field(
-        default=None, metadata={"help": "the folder with roxford5k/ and rparis6k/; default: they are not scored"}
+        default=None, metadata={"help": "Folder with roxford5k/ and rparis6k/; default: no scores on them."}
     )
     whitening_dim: int | None = field(
-        default=None, metadata={"help": "dimensions that the learned whitening keeps; default: all"}
+        default=None, metadata={"help": "Number of dimensions that the learned whitening keeps; default: all."}
     )
     rerank: str = field(
-        default="query_expansion", metadata={"help": f"what comes after the search: {', '.join(POST_PROCESSINGS)}"}
+        default="query_expansion", metadata={"help": f"Step after the search: {', '.join(POST_PROCESSINGS)}."}
     )
     rerank_neighbors: int | None = field(
-        default=None, metadata={"help": "neighbours that it takes; default: those of its paper"}
+        default=None, metadata={"help": "Number of neighbours in that step; default: as in its paper."}
     )
     demo: bool = field(
-        default=False, metadata={"help": "make a small set of scenes from photographs, train on it and score on it"}
+        default=False, metadata={"help": "Make a small set of scenes from photographs, train on it and score on it."}
     )
 
 
 def make_scenes(folder: Path, say: Callable[[str], None] = print) -> None:
-    """Make the small set of scenes in a folder, unless it is there; the other processes wait for the first."""
+    """Write the small set of scenes to a folder unless it exists; the other processes wait for the main one.
+
+    Args:
+        folder: Folder for the files of the set.
+        say: Prints a line.
+    """
     state = PartialState()
     if state.is_main_process and not folder.exists():
         say(f"Making scenes in {folder} ...")
@@ -75,23 +80,23 @@ def finetune_on_landmarks(
     trusted_images: bool = False,
     say: Callable[[str], None] = print,
 ) -> FinishedRun:
-    """Train on SfM-120k, then score the model before and after, each also whitened and re-ranked.
+    """Train on SfM-120k, and score the model before and after training, each also whitened and re-ranked.
 
     Args:
-        data_dir: The folder with the official files, or with those of `make_scenes`.
-        options: What is scored.
-        model_args: The model.
-        args: The run.
-        facts: For the card.
-        trusted_images: Whether to skip decoding each image once before training starts.
-        say: Prints a line about what is going on.
+        data_dir: Folder with the official files, or with those of `make_scenes`.
+        options: Settings of the evaluation and the whitening.
+        model_args: Settings of the model.
+        args: Settings of the training.
+        facts: Facts about the data and the model for the card.
+        trusted_images: Whether to skip the check that decodes each image once before training starts.
+        say: Prints a line about the progress.
 
     Returns:
-        The folder of the checkpoint, and the results. A whitened copy lies in the output folder beside it.
+        The folder of the checkpoint and the results. The whitened model is in `<output_dir>/whitened`.
 
     Raises:
-        ValueError: The data, the model's settings or the run's are at fault; before training starts.
-        OSError: Data or a model are not there; before training starts.
+        ValueError: The data or a setting of the model or of the training is wrong; raised before training starts.
+        OSError: The data or the model do not exist; raised before training starts.
     """
     dataset = load_sfm120k(data_dir, check_counts=not options.demo)
     pairs = load_sfm120k_pairs(data_dir)["train"]
@@ -133,7 +138,13 @@ def finetune_on_landmarks(
 
 
 def whitening_data(data_dir: str, images: Dataset, pairs: Dataset) -> tuple[Dataset, Dataset]:
-    """Return images and pairs to fit a whitening on: the official lists for it, or else those of the training."""
+    """Return images and pairs to fit a whitening on: the official lists for whitening, or the training set.
+
+    Args:
+        data_dir: Folder with the files of SfM-120k.
+        images: Training images.
+        pairs: Training pairs, rows of `images`.
+    """
     try:
         official = load_sfm120k_whitening(data_dir)
     except FileNotFoundError:

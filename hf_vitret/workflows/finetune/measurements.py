@@ -1,4 +1,4 @@
-"""What a run measures, before and after its training."""
+"""The evaluations of a run before and after its training."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ BEFORE, AFTER = "off the shelf", "after training"
 
 
 class Measurements:
-    """The evaluations of a run, and what its pictures need of them; without test images there are none.
+    """The scores of a run and the neighbours for its picture. Without test images nothing is measured.
 
     Args:
-        trainer: Of the run.
-        say: Prints a line about what is going on.
+        trainer: The trainer of the run.
+        say: Prints a line about the progress.
 
     Attributes:
-        metrics: For the title of each evaluation its scores, as `trainer.evaluate` returns them.
-        values: For the title of each evaluation and the name of a metric what each query scored, `(num_queries,)`.
+        metrics: Title of an evaluation -> its scores, as `trainer.evaluate` returns them.
+        values: Title of an evaluation -> name of a metric -> score of each query, `(num_queries,)`.
     """
 
     def __init__(self, trainer: RetrievalTrainer, say: Callable[[str], None]) -> None:
@@ -38,7 +38,11 @@ class Measurements:
         self._neighbors: list[torch.Tensor] = []
 
     def evaluate(self, title: str) -> None:
-        """Score the model as it is now, on every process."""
+        """Score the model in its present state; all processes take part.
+
+        Args:
+            title: Title of the evaluation.
+        """
         trainer = self._trainer
         if trainer.evaluator is None:
             return
@@ -50,7 +54,13 @@ class Measurements:
         self.values[title] = trainer.eval_embeddings.query_values
 
     def check(self) -> None:
-        """Check that a query has something to find: else every score is NaN, and no checkpoint the best."""
+        """Check that at least one query has another image of its class to find.
+
+        Otherwise every score is NaN, and no checkpoint is the best.
+
+        Raises:
+            ValueError: No query has one.
+        """
         for metrics in self.metrics.values():
             if metrics["eval_num_queries_without_positive"] == metrics["eval_num_queries"]:
                 raise ValueError(
@@ -60,7 +70,11 @@ class Measurements:
                 )
 
     def draw_strip(self) -> tuple[Image.Image, dict[str, int]]:
-        """Draw queries and what the model finds for them, before and after."""
+        """Draw queries and the images found for them before and after training.
+
+        Returns:
+            The picture, and how its queries were chosen, as from `run_pictures.draw_strip`.
+        """
         assert self._trainer.evaluator is not None
         assert self._drawn is not None
         titles = [f"{title}: R@1 {100 * found['eval_recall_at_1']:.1f}" for title, found in self.metrics.items()]

@@ -1,4 +1,4 @@
-"""The output folder of a run: a finished run is never replaced unless that is asked for."""
+"""The choice of the output folder of a run. A finished run is replaced only with `--overwrite`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def default_output_dir(title: str) -> str:
     """Return the folder for runs on some data: `outputs/<title>`.
 
     Args:
-        title: What the data are called; of an id on the Hub the part behind the slash counts.
+        title: Name of the data; only the part of a Hub id after the slash is used.
 
     Example:
         >>> default_output_dir("user/shoes 2026")
@@ -28,39 +28,39 @@ def default_output_dir(title: str) -> str:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a run has ended in a folder."""
+    """Return whether a folder contains a finished run."""
     return (folder / FINAL_FOLDER / CONFIG).is_file()
 
 
 def is_begun(folder: Path) -> bool:
-    """Return whether a run has written checkpoints to a folder."""
+    """Return whether a folder contains checkpoints of a run."""
     return any(folder.glob("checkpoint-*"))
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of an earlier run, which a later one would take for its own.
+    """Remove the checkpoints of an earlier run, so that a new run in the folder does not continue from them.
 
     Args:
-        folder: The output folder of both.
+        folder: The output folder.
     """
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
 
 
 def choose_output_dir(given: str | None, title: str, *, overwrite: bool, resumes: bool) -> tuple[str, str | None]:
-    """Choose the folder that a run writes to: the same on every process, before any of them writes.
+    """Choose the output folder of a run. All processes choose the same one, as long as none has written to it.
 
     Args:
-        given: The folder that was asked for; `None`: `default_output_dir`, with a number where it is taken.
-        title: What the data are called.
-        overwrite: Whether a run that is there is replaced.
-        resumes: Whether the run goes on from a checkpoint: in the folder of the run that was interrupted.
+        given: The folder that the user chose; `None` for `default_output_dir`, with a number if there is a run in it.
+        title: Name of the data.
+        overwrite: Whether to replace a run in the folder.
+        resumes: Whether the run continues from a checkpoint of an interrupted run in the folder.
 
     Returns:
-        The folder; and a sentence that says why it is not the default, or `None`.
+        The folder, and the reason if it has a number, else `None`.
 
     Raises:
-        FileExistsError: A run is in the folder that was asked for; or a finished one is where the run would go on.
+        FileExistsError: The chosen folder contains a run; or the run would continue in the folder of a finished one.
     """
     wanted = given or default_output_dir(title)
     finished, begun = is_finished(Path(wanted)), is_begun(Path(wanted))

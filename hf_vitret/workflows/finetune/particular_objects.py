@@ -1,4 +1,4 @@
-"""Particular objects: fine-tune on tuples, then score what came of it on the revisited benchmarks."""
+"""Training on tuples of images of particular objects, and a whitening learned from matching pairs."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ def finetune_on_tuples(
     score_more: MoreScores | None = None,
     say: Callable[[str], None] = print,
 ) -> FinishedRun:
-    """Train on mined tuples, and write what `finetune` writes.
+    """Train on mined tuples, and write the same files as `finetune`.
 
-    The checkpoint to keep is chosen by leave-one-out retrieval among the images of other 3-D models than those trained
-    on: what shares a model is right, which is a little too much, as two views of one model need not overlap.
+    The best checkpoint is chosen by leave-one-out retrieval among images of 3-D models outside the training set.
+    All images of one 3-D model count as matches, although two views of one model need not overlap.
 
     Args:
         dataset: `train` and `val`, as `load_sfm120k` gives them.
         pairs: `anchor` and `positive`, rows of `train`.
-        model_args: The model. Without a `resize_size` the whole image is squeezed to the model's square.
-        args: The run.
-        facts: For the card.
-        trusted_images: Whether to skip decoding each image once before training starts.
-        score_more: Takes the checkpoint's folder, once it is whole, to what the results and the card say beside it.
-        say: Prints a line about what is going on; called on the main process alone.
+        model_args: Settings of the model. Without a `resize_size` the image is resized to the model's square.
+        args: Settings of the training.
+        facts: Facts about the data and the model for the card.
+        trusted_images: Whether to skip the check that decodes each image once before training starts.
+        score_more: Takes the finished folder and returns further entries of the results and the card.
+        say: Prints a line about the progress; only the main process calls it.
 
     Returns:
         The folder and the results.
 
     Raises:
-        ValueError: The images, the model's settings or the run's are at fault; before training starts.
-        OSError: A model or a checkpoint is not there; before training starts.
+        ValueError: Images cannot be read, or a setting of the model or of the training is wrong; raised before
+            training starts.
+        OSError: The model or a checkpoint does not exist; raised before training starts.
     """
     from datasets import DatasetDict
 
@@ -82,28 +83,28 @@ def whiten(
     num_workers: int = 0,
     dtype: torch.dtype | None = None,
 ) -> ViTRetModel:
-    """Learn a whitening for a model from matching pairs, and make it the projection of a copy.
+    """Learn a whitening from matching pairs, and return a copy of the model with the whitening as its projection.
 
     Args:
-        model: The model.
-        images: Column `image`.
-        pairs: `anchor` and `positive`, rows of `images`. Images without a pair are not embedded.
-        dim: Dimensions to keep; all for None.
-        batch_size: Images embedded at once.
-        num_workers: Processes that decode images.
-        dtype: `torch.bfloat16` or `torch.float16` embeds under autocast.
+        model: The model, on any device.
+        images: Images, in the column `image`.
+        pairs: Columns `anchor` and `positive`, rows of `images`. Images without a pair are not embedded.
+        dim: Number of dimensions to keep; `None` keeps all.
+        batch_size: Number of images embedded at once.
+        num_workers: Number of processes that decode images.
+        dtype: `torch.bfloat16` or `torch.float16` for autocast; `None` for float32.
 
     Returns:
-        The model with its whitening, on the same device.
+        The copy, on the device of the model.
 
     Raises:
-        ValueError: As for `LearnedWhitening.fit`.
+        ValueError: There are no pairs, or `dim` is larger than the width of the model.
     """
     import numpy as np
     import torch
 
     drawn = np.array([column_values(pairs, name) for name in PAIR_COLUMNS], dtype=np.int64)  # (2, num_pairs)
-    rows, places = np.unique(drawn, return_inverse=True)
+    rows, positions = np.unique(drawn, return_inverse=True)
     features = embed_multi_scale(
         model,
         images.select(rows),
@@ -113,7 +114,7 @@ def whiten(
         normalize=False,
         description="Whitening",
     )  # (num_images, dim)
-    anchors, positives = torch.from_numpy(places.reshape(2, -1))
+    anchors, positives = torch.from_numpy(positions.reshape(2, -1))
     whitening = LearnedWhitening.fit(features, anchors, positives, dim=dim)
     whitened: Any = with_projection(model, whitening.mean, whitening.components)
     return whitened  # type: ignore[no-any-return]

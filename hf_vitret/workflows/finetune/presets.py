@@ -1,4 +1,4 @@
-"""The settings of a run on each data set, and what its model card says of the images."""
+"""The default settings of a run on each data set, and the licence of its images for the model card."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _RESEARCH = "Photographs from Flickr, collected for research (Radenovic et al. 2
 
 @dataclass(frozen=True)
 class Preset:
-    """What a run sets otherwise than the defaults of the arguments do.
+    """Defaults of a run on one data set, and the texts of its model card.
 
     Attributes:
-        title: Name of the data set as a person says it; empty for the user's own images, which have names of their own.
-        license: Licence of the images, in Markdown; empty where it is the user's to know.
-        settings: By the names of the options of `hf-vitret train`.
-        benchmark: Name of the data set of the field, by which its paper's figures and citation are found.
+        title: Name of the data set for people; empty for the user's own images.
+        license: Licence of the images, in Markdown; empty for the user's own images.
+        settings: Option of `hf-vitret train` -> default, for each that differs from the default of the arguments.
+        benchmark: Name of the benchmark, which selects the figures of its paper and the citation; `None` if the data
+            set is no benchmark.
     """
 
     title: str = ""
@@ -34,7 +35,7 @@ class Preset:
     benchmark: str | None = None
 
 
-# The arguments' own defaults are those of the paper on Stanford Online Products.
+# The defaults of the arguments are the settings of the paper for Stanford Online Products.
 PRESETS: dict[str, Preset] = {
     OWN: Preset(
         settings={
@@ -64,7 +65,7 @@ PRESETS: dict[str, Preset] = {
         {"max_steps": 2000, "eval_steps": 200, "eval_ks": [1, 2, 4, 8, 10], "save_steps": 200},
         benchmark="cub",
     ),
-    # The paper has no run on it: its settings are those on Stanford Online Products.
+    # The paper has no run on it, so these are the settings for Stanford Online Products.
     "inat2018": Preset(
         "iNaturalist 2018",
         "Photographs of the iNaturalist community, for research that is not commercial; each has a licence of its own.",
@@ -92,7 +93,7 @@ PRESETS: dict[str, Preset] = {
     PAIRS: Preset("SfM-120k", _RESEARCH, {"resize_mode": "square"}, benchmark="sfm120k"),
 }
 
-# `hf-vitret train sfm120k --demo`: a small set takes fewer steps, larger ones, and images that two cores can train on.
+# `hf-vitret train sfm120k --demo`: fewer and larger steps, for a small set, and images that two cores can train on.
 SCENES = Preset(
     "scenes",
     "Views of photographs that scikit-image and scikit-learn ship:\n\n"

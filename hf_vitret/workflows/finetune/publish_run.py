@@ -1,4 +1,4 @@
-"""The end of a run that pushes to the Hub: its checkpoint as a release, and no hours lost where that fails."""
+"""The release of a finished run on the Hub. A failure is reported and does not lose the run."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def publish_run(folder: Path, trainer: RetrievalTrainer, say: Callable[[str], None] = print) -> bool:
-    """Publish the folder that a run has written, and print where it is.
+    """Publish the folder of a finished run as a release on the Hub, and print its address.
 
-    A failure ends nothing: the training is done, and its result is whole. It is reported on standard error, with the
-    command that makes up for it.
+    A failure raises no error, because the training is done and the folder is whole. It is reported on standard error
+    with the command that publishes the folder later.
 
     Args:
-        folder: With the checkpoint, its card and results.
-        trainer: Of the run, whose arguments name the repository.
+        folder: Folder with the checkpoint, its card and results.
+        trainer: The trainer of the run; its arguments name the repository.
         say: Prints a line.
 
     Returns:
-        Whether it is published.
+        Whether the folder is published.
     """
     args, repo_id = trainer.args, str(trainer.hub_model_id)
     is_private = args.hub_private_repo is not False
     try:
         made = publish_checkpoint(folder, repo_id, private=is_private, token=args.hub_token)
-    except Exception as error:  # any: see above
+    except Exception as error:  # any error: see above
         command = shlex.join(["hf-vitret", "publish", str(folder), repo_id, *([] if is_private else ["--no-private"])])
         reason = str(error).replace(args.hub_token, "***") if args.hub_token else str(error)
         sys.stderr.write(

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from: a folder, the newest of its output folder, or the newest on the Hub."""
+"""The checkpoint that a run continues from: a given folder, the newest of the output folder, or that on the Hub."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ NEWEST = ("true", "last")
 
 
 def local_checkpoint(args: RetrievalTrainingArguments) -> str | None:
-    """Read `--resume_from_checkpoint`: a folder, or `true` for the newest checkpoint of the output folder.
+    """Find the checkpoint of `--resume_from_checkpoint`: a folder, or `true` for the newest of the output folder.
+
+    Args:
+        args: Settings of the run.
 
     Returns:
-        The checkpoint; None where none is asked for, or where `hub_checkpoint` is to look for it on the Hub.
+        The folder of the checkpoint; `None` if the run starts anew, or if `hub_checkpoint` has to fetch it.
 
     Raises:
-        FileNotFoundError: There is none, or it was cut off on its way.
+        FileNotFoundError: There is no checkpoint, or it is incomplete.
     """
     wanted = args.resume_from_checkpoint
     if wanted is None or wanted.lower() == "false":
@@ -36,14 +39,19 @@ def local_checkpoint(args: RetrievalTrainingArguments) -> str | None:
 
 
 def hub_checkpoint(trainer: RetrievalTrainer) -> str | None:
-    """Fetch the newest checkpoint that a run has pushed, where it wants one; on the main process, the others wait.
+    """Fetch the newest checkpoint that a run has pushed to the Hub, for a run that continues from it.
+
+    The main process fetches it, and the others wait.
+
+    Args:
+        trainer: The trainer of the run.
 
     Returns:
-        The checkpoint, in the output folder; None where none is asked for.
+        The folder of the checkpoint in the output folder; `None` if the run does not continue from the Hub.
 
     Raises:
-        FileNotFoundError: There is none on the Hub.
-        OSError: The Hub cannot be reached, or does not let this token read.
+        FileNotFoundError: The repository has no checkpoint.
+        OSError: The Hub cannot be reached, or the token may not read the repository.
     """
     args, state = trainer.args, PartialState()
     if not args.push_to_hub or str(args.resume_from_checkpoint).lower() not in NEWEST:

@@ -1,4 +1,4 @@
-"""What a run ends with, and how it is reported on the screen."""
+"""`FinishedRun`, the outcome of a run, and its report for the terminal."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run ends with.
+    """The outcome of a run.
 
     Attributes:
-        folder: With weights, configuration, image processor, model code, card, pictures and `results.json`.
-        results: The content of `results.json`; empty on all processes but the first.
-        is_published: Whether it was published on the Hub; `None` where that was not asked for.
+        folder: Folder with weights, configuration, image processor, model code, card, pictures and `results.json`.
+        results: Content of `results.json`; empty on all processes but the main one.
+        is_published: Whether it was published on the Hub; `None` for a run without `push_to_hub`.
     """
 
     folder: Path
@@ -32,7 +32,11 @@ class FinishedRun:
 
 
 def report_run(run: FinishedRun) -> str:
-    """Lay out the scores of a run, and what it has written where."""
+    """Return the scores of a run as a table, and the paths of its files, for the terminal.
+
+    Args:
+        run: A run with results.
+    """
     results, folder = run.results, run.folder
     lines = []
     if results["scores"]:

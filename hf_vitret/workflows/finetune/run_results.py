@@ -1,4 +1,4 @@
-"""What a run says of itself in `results.json`, from which its card is written."""
+"""The content of `results.json`: data, settings, scores and environment of a run. The card is written from it."""
 
 import os
 import platform
@@ -23,10 +23,10 @@ from ..evaluate.confidence import confidence
 from .arguments import ModelArguments
 from .data_facts import DataFacts
 
-# Settings of the model that are settings of its training: a checkpoint does not know them.
+# Settings of the model that affect the training alone and are in no checkpoint.
 TRAINED_PARTS = ("drop_path_rate", "freeze_blocks", "head_only", "lora_rank", "lora_alpha", "lora_dropout")
-_ALWAYS = ("base_model", "model_license")  # said to be unknown, where they are; of the rest nothing is said
-_MODEL_INFO = "/proc/cpuinfo"  # Linux alone names the CPU
+_ALWAYS = ("base_model", "model_license")  # are there as null if unknown; other entries are left out then
+_MODEL_INFO = "/proc/cpuinfo"  # exists on Linux alone
 
 
 def run_results(
@@ -39,17 +39,20 @@ def run_results(
     metrics: Mapping[str, Mapping[str, float]],
     values: Mapping[str, Mapping[str, torch.Tensor]],
 ) -> dict[str, Any]:
-    """Collect what is known at the end of a run, as JSON values.
+    """Collect the results of a run at its end.
 
     Args:
-        trainer: Of the run, with the model that is written.
-        trained: The metrics of `train`.
+        trainer: The trainer of the run, with the model that is written.
+        trained: The metrics that `train` returned.
         dataset: The splits without unreadable images.
-        left_out: Those, by split.
-        model_args: The model's settings.
-        facts: What whoever started the run tells.
-        metrics: By the title of each evaluation what `evaluate` returned.
-        values: Likewise what each query scored, as for `confidence`.
+        left_out: Split -> its unreadable images.
+        model_args: Settings of the model.
+        facts: Facts about the data and the model.
+        metrics: Title of an evaluation -> what `evaluate` returned.
+        values: Title of an evaluation -> name of a metric -> score of each query, as for `confidence`.
+
+    Returns:
+        The content of `results.json`, as JSON values.
     """
     args, model, evaluator, sampler = trainer.args, trainer.model, trainer.evaluator, trainer.sampler
     assert sampler is not None
@@ -74,7 +77,7 @@ def run_results(
             "left_out": {name: [image.image_id for image in images] for name, images in left_out.items()},
         },
         "base_model": facts.base_model,
-        # A folder's path is its maker's own business: the results are published.
+        # The results are published, and the path of a folder may be private.
         "backbone": model_args.base_model or Path(model_args.model).name,
         **{name: getattr(facts, name) for name in ("model_license", "model_license_name", "model_license_link")},
         "command": facts.command,
@@ -107,13 +110,16 @@ def run_results(
 def run_settings(
     args: RetrievalTrainingArguments, num_images: int, global_batch: int, *, has_own_weights: bool = False
 ) -> dict[str, Any]:
-    """Collect the settings of a run that decide its result.
+    """Collect the settings of a training that affect its result.
 
     Args:
-        args: The run's.
-        num_images: Images in the training set.
-        global_batch: Images of a step on all processes.
-        has_own_weights: Whether the loss has weights, and with them a learning rate of its own.
+        args: Settings of the training.
+        num_images: Number of images in the training set.
+        global_batch: Number of images in a step of all processes.
+        has_own_weights: Whether the loss has weights, which have a learning rate of their own.
+
+    Returns:
+        Name of a setting -> its value, as JSON values.
     """
     names = [
         "max_steps" if args.max_steps > 0 else "num_train_epochs",
@@ -126,7 +132,7 @@ def run_settings(
     ]
     own = {field.name for field in fields(args)} - {field.name for field in fields(RetrievalTrainingArguments)}
     settings = {name: getattr(args, name) for name in [*names, *sorted(own)]}
-    for name in ("lr_scheduler_type", "optim"):  # enumerations, or the text of one
+    for name in ("lr_scheduler_type", "optim"):  # members of enumerations, or their text
         settings[name] = str(getattr(settings[name], "value", settings[name]))
     settings["memory_size"] = memory_rows(args, num_images)
     settings["global_batch_size"] = global_batch
@@ -134,7 +140,11 @@ def run_settings(
 
 
 def device_name(device: torch.device) -> str:
-    """Name the device of a run as its maker does; a CPU with the number of its cores."""
+    """Return the product name of a device, of a CPU with the number of its cores.
+
+    Args:
+        device: The device of a run.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -147,7 +157,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _num_shared_classes(dataset: DatasetDict) -> int:
-    """Count the classes of the images searched for that training has seen."""
+    """Count the classes of the queries that are in the training set too."""
     names = [name for name in ("query", "test") if name in dataset]
     if not names:
         return 0

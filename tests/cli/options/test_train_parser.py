@@ -291,6 +291,7 @@ def test_a_setting_that_is_none(tmp_path: Path) -> None:
         (["photos", "--temperature", "0.3"], "temperature with --loss contrastive, which has no temperature"),
         (["photos", "--loss_learning_rate", "0.3"], "loss_learning_rate with --loss contrastive"),
         ([PAIRS, "--demo", "--label_column", "x"], f"label_column with {PAIRS}, which is trained on pairs"),
+        ([PAIRS, "--data_dir", "x", "--whitening_dim", "5"], "whitening_dim without --revisited_dir"),
         ([PAIRS, "--demo", "--streaming"], f"streaming with {PAIRS}"),
         ([PAIRS, "--demo", "--images_per_class", "2"], f"images_per_class with {PAIRS}"),
     ],
@@ -310,6 +311,7 @@ def test_an_option_without_an_effect_is_refused_by_name(line: list[str], option:
         ["inshop", "--memory_size", "0"],
         ["photos", "--push_to_hub", "true", "--hub_model_id", "ada/x"],
         ["photos", "--test_fraction", "0.3", "--split_seed", "1"],
+        [PAIRS, "--demo", "--whitening_dim", "5"],
     ],
     ids=" ".join,
 )
