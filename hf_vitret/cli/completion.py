@@ -1,4 +1,4 @@
-"""Completion of commands, options and paths in a shell."""
+"""Scripts by which a shell completes commands, options and paths."""
 
 from __future__ import annotations
 
@@ -11,29 +11,19 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 SHELLS = ("bash", "zsh", "fish")
-# Options whose values are paths, as positional arguments are.
-_PATHS = frozenset(
-    {
-        "accelerate_config",
-        "calibration",
-        "config",
-        "data",
-        "data_dir",
-        "html",
-        "image_dir",
-        "map",
-        "model",
-        "output_dir",
-    }
-    | {"png", "revisited_dir", "add_to", "images"}
-)
+# Options whose values are paths; the values of positional arguments are completed as paths too.
+_PATHS = {"accelerate_config", "add_to", "calibration", "config", "data", "data_dir", "html", "image_dir", "images"}
+_PATHS |= {"map", "model", "output_dir", "png", "revisited_dir"}
 
 
 def completion(shell: str) -> str:
-    """Return the script by which a shell completes `hf-vitret`: to be put where the shell looks for such scripts.
+    """Return the script by which a shell completes `hf-vitret`.
 
     Args:
         shell: One of `SHELLS`.
+
+    Returns:
+        The script. Each shell has a folder for such scripts.
     """
     import shtab
 

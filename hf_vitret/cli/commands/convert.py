@@ -1,11 +1,11 @@
-"""Write published ground truth as JSON, so that no pickle need be read again.
+"""Convert the published ground truth of landmark data sets from pickles to JSON.
 
   hf-vitret convert roxford5k --data_dir data/test/roxford5k
   hf-vitret convert rparis6k --data_dir data/test/rparis6k
   hf-vitret convert sfm120k --data_dir data/train/retrieval-SfM-120k
 
-The pickles are read without running what they might ask for. The JSON files lie beside them, and are used from then on.
-Exit status: 0 where they are written, 2 for bad input.
+The pickles are read without running any code in them. The JSON files are written beside them, and used from then on.
+Exit status: 0 if the files are written, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
-        "dataset", metavar="DATASET", help="sfm120k, roxford5k, rparis6k, or a set in the format of the latter two"
+        "dataset",
+        metavar="DATASET",
+        help="sfm120k, roxford5k, rparis6k, or the name of a set in the format of the latter two",
     )
-    parser.add_argument("--data_dir", required=True, help="where the pickle is; no image is needed")
+    parser.add_argument("--data_dir", required=True, help="folder of the pickle; images are not needed")
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Convert; return 0."""
+    """Convert the files, and print their paths; return 0."""
     from ...data.landmarks.conversion import convert_ground_truth
 
     paths = [str(path) for path in convert_ground_truth(options.dataset, options.data_dir)]

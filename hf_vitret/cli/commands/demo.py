@@ -1,12 +1,12 @@
-"""Train on open icon fonts in minutes, without a GPU or a download of data; then search with the model.
+"""Train on icons in minutes, without a GPU or a download of data, and search with the model.
 
   hf-vitret demo
   hf-vitret demo --output_dir outputs/demo --max_steps 100
 
 Fine-tunes DINOv2-small on the icons of the package qtawesome (pip install "hf_vitret[demo]"), draws what the model
-finds before and after, writes some of the icons that training never saw as image files, and searches among them by one
-of them. Two CPU cores suffice.
-Exit status: 0 where it is done, 2 where a package or the weights cannot be had.
+finds before and after, writes some icons that training never saw as image files, and searches them by one of them.
+Two CPU cores are enough.
+Exit status: 0 if it is done, 2 if a package or the weights are not available.
 """
 
 from __future__ import annotations
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
     from ...workflows.finetune.run_report import FinishedRun
 
-NUM_CLASSES = 60  # concepts that training never saw, which are searched
+NUM_CLASSES = 60  # unseen concepts that are searched
 K = 5
 ICONS, QUERY, PAGE = "icons", "query.png", "found.html"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("-o", "--output_dir", help="default: outputs/icons, with a number where a run is there already")
+    parser.add_argument(
+        "-o",
+        "--output_dir",
+        help="folder of the run; default: outputs/icons, or outputs/icons-2 and so on after a finished run",
+    )
     parser.add_argument("-m", "--model", help="folder or Hub id of a backbone; default: facebook/dinov2-small")
     parser.add_argument("--max_steps", type=int, help="training steps; default: 400")
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Train, search, and print both; return 0."""
+    """Train, search, and print the results; return 0."""
     from ...workflows.finetune.run_report import report_run
     from . import train
 
@@ -54,7 +58,7 @@ def run(options: Namespace) -> int:
     text = f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}"
     found, page, again = _search(finished, Path(training.output_dir), output.say)
     facts = {**train.facts_of(finished, run_file), **found}
-    output.result(f"{text}\n\nSearched among icons that training never saw:\n{page}", facts)
+    output.result(f"{text}\n\nA search of icons that training never saw:\n{page}", facts)
     output.next(again)
     return 0
 
@@ -68,7 +72,7 @@ def interruption(options: Namespace) -> str:
 
 
 def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str, Any], str, list[str | Path]]:
-    """Search among unseen icons by one of them; return facts, text, and the command that does it again."""
+    """Search unseen icons by one of them; return the facts, the text, and the command that repeats the search."""
     from dataclasses import asdict
 
     from ...files.atomic_writes import write_text
@@ -92,7 +96,7 @@ def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str
 
 
 def _write_icons(folder: Path, query: Path) -> int:
-    """Write the drawings of some test concepts as files, the first one apart as the query; return how many are left."""
+    """Write drawings of test concepts as files, the first one as the query; return the number of the others."""
     from ...data.loading import load_retrieval_dataset
     from ...files.atomic_folders import whole_folder
     from ...workflows.finetune.presets import PRESETS

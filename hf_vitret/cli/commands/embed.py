@@ -1,4 +1,4 @@
-"""Embed images, as many as there are, into a folder of vectors: what an index is built from.
+"""Embed any number of images into a folder of vectors, from which an index is built.
 
   hf-vitret embed photos --model user/model --output_dir photos-embeddings
   hf-vitret embed 'photos/**/*.jpg' --model outputs/photos/final --output_dir E --stored_dtype float16
@@ -9,12 +9,12 @@
   hf-vitret embed photos --model user/model --output_dir /shared/E --rank 3 --world_size 8
 
 The input is a folder of images, of Parquet files or of tar archives (WebDataset); a pattern of files, in quotes; a CSV,
-TSV, JSONL or Parquet file of paths, whose other columns travel along; or a data set of the Hub, which is streamed. The
-folder that directly holds an image travels along as its label. The same command goes on with what an interrupted one
-left. Several processes or machines share the work; the one that finishes last writes manifest.json, and the folder is
-whole.
-Exit status: 0 where all images were embedded, 1 where some could not be read (bad_images.json lists them), 2 for bad
-input. One process of several gives 0 in the place of 1, which would end the others.
+TSV, JSONL or Parquet table of paths; or a data set of the Hub, which is streamed. The other columns of a table are kept
+as metadata, and the name of the folder that directly holds an image is kept as its label. After an interruption the
+same command goes on. Several processes or machines share the work; the one that finishes last writes manifest.json,
+which completes the folder.
+Exit status: 0 if all images were embedded, 1 if some could not be read (bad_images.json lists them), 2 for bad input.
+With several processes it is 0 instead of 1, because 1 would end the other processes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from ...embedding.manifest import EmbeddingManifest
 
-# Handed on as they are: to `open_source` and to `write_embeddings`.
+# Options that are arguments of `open_source` and of `write_embeddings`.
 SOURCE_OPTIONS = ("image_column", "split", "dataset_config", "dataset_revision")
 EMBEDDING_OPTIONS = ("batch_size", "stored_dtype", "file_format", "normalize", "dtype", "num_threads")
-MAX_NAMED = 5  # bad images that are named; all are in the list
+MAX_NAMED = 5  # unreadable images that are printed; bad_images.json lists all
 LEFT_OUT = 1  # exit status
 
 
@@ -46,33 +46,43 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     source = parser.add_argument_group("input")
     source.add_argument(
-        "images", metavar="IMAGES", help="a folder, a pattern, a table, Parquet or tar files, a data set of the Hub"
+        "images",
+        metavar="IMAGES",
+        help="folder or pattern of images, table of paths, Parquet or tar files, or data set of the Hub",
     )
-    source.add_argument("--image_column", help="of a table; default: image, path or file_name")
+    source.add_argument(
+        "--image_column", help="column of a table with the paths or images; default: image, path or file_name"
+    )
     source.add_argument(
         "--images_per_shard", type=int, default=SHARD_SIZE, help="images of a folder or table in one file of vectors"
     )
-    source.add_argument("--split", help="of a data set of the Hub, where it has several")
-    source.add_argument("--dataset_config", help="of a data set of the Hub, where it has several")
-    source.add_argument("--dataset_revision", help="branch, tag or commit; default: the newest commit")
+    source.add_argument("--split", help="split of a data set of the Hub that has several")
+    source.add_argument("--dataset_config", help="configuration of a data set of the Hub that has several")
+    source.add_argument(
+        "--dataset_revision", help="branch, tag or commit of a data set of the Hub; default: the newest commit"
+    )
     model = add_model_options(parser, required=True)
-    model.add_argument("--dtype", choices=COMPUTE_DTYPES, default="auto", help="in which it computes; auto: the faster")
-    model.add_argument("-b", "--batch_size", type=int, default=64, help="images a step")
-    model.add_argument("--num_threads", type=int, help="threads that decode; default: one per CPU, 16 at most")
+    model.add_argument(
+        "--dtype", choices=COMPUTE_DTYPES, default="auto", help="precision of the model; auto: the faster one"
+    )
+    model.add_argument("-b", "--batch_size", type=int, default=64, help="images embedded at once")
+    model.add_argument("--num_threads", type=int, help="threads that decode images; default: one per CPU, at most 16")
     vectors = parser.add_argument_group("vectors")
-    vectors.add_argument("-o", "--output_dir", required=True, help="folder to make, or to go on with")
-    vectors.add_argument("--stored_dtype", choices=STORED_DTYPES, default="float32", help="of the vectors in the files")
-    vectors.add_argument("--file_format", choices=FILE_FORMATS, default="parquet", help="of the files")
-    vectors.add_argument("--normalize", action=BooleanOptionalAction, default=True, help="to unit length")
+    vectors.add_argument("-o", "--output_dir", required=True, help="new folder, or the folder of an interrupted run")
+    vectors.add_argument(
+        "--stored_dtype", choices=STORED_DTYPES, default="float32", help="precision of the stored vectors"
+    )
+    vectors.add_argument("--file_format", choices=FILE_FORMATS, default="parquet", help="format of the files")
+    vectors.add_argument("--normalize", action=BooleanOptionalAction, default=True, help="scale vectors to unit length")
     add_launch_options(parser)
-    share = parser.add_argument_group("several machines", "set by accelerate launch and torchrun by themselves")
-    share.add_argument("--rank", type=int, help="number of this process, from 0")
+    share = parser.add_argument_group("several machines", "accelerate launch and torchrun set these")
+    share.add_argument("--rank", type=int, help="index of this process, from 0")
     share.add_argument("--world_size", type=int, help="number of processes")
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Embed and report what was written; return 1 where images could not be read."""
+    """Embed the images, and report what was written; return 1 if images could not be read."""
     from ...embedding.loaded_model import load_on
     from ...embedding.process_share import own_device, own_rank
     from ...embedding.sources.opening import open_source
@@ -103,7 +113,7 @@ def run(options: Namespace) -> int:
         text = f"this process's share of {folder}; {there} of {num_shards} shards are there"
         output.result(labelled(("Embedded", text)), _facts(folder, None, num_shards))
         output.note(
-            "Then", "wait for the other processes; the last one writes the manifest. Start again those that ended"
+            "Then", "wait for the other processes; the last one writes the manifest. Restart those that have ended"
         )
         return 0
     output.result(_text(folder, manifest, num_shards), _facts(folder, manifest, num_shards))
@@ -114,13 +124,13 @@ def run(options: Namespace) -> int:
 
 
 def interruption(options: Namespace) -> str:
-    """Say what an interrupted embedding leaves."""
+    """Describe what is kept after an interruption."""
     there = len(list(Path(options.output_dir).glob("embeddings-*")))
     return f"{there} finished shards are kept in {options.output_dir}; the same command goes on"
 
 
 def _facts(folder: Path, manifest: EmbeddingManifest | None, num_shards: int) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the content of the JSON object."""
     facts: dict[str, Any] = {"output_dir": str(folder), "is_complete": manifest is not None, "num_shards": num_shards}
     if manifest is not None:
         facts |= {name: getattr(manifest, name) for name in ("num_images", "num_bad_images", "dim", "dtype")}

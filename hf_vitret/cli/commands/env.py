@@ -1,9 +1,9 @@
-"""Print versions, devices, threads and extras of this installation: what a bug report needs.
+"""Print the versions, devices, threads and extras of this installation, for a bug report.
 
   hf-vitret env
   hf-vitret env --json
 
-Tokens and paths of data are not among it.
+Prints no token, and no path of data.
 Exit status: 0.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 PACKAGE = "hf_vitret"
-# What of the environment changes what the libraries do.
+# Environment variables that change what the libraries do.
 VARIABLES = (
     *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE", "LOCAL_RANK"),
     *("HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "TRANSFORMERS_OFFLINE"),
@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print; return 0."""
+    """Print the facts; return 0."""
     facts = collect_facts()
     lines = [("hf_vitret", f"{facts['hf_vitret']}, Python {facts['python']}, {facts['platform']}")]
     lines += [(name, version or "missing") for name, version in facts["packages"].items()]
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
 
 
 def collect_facts() -> dict[str, Any]:
-    """Return what is known of the installation: JSON values, without a token."""
+    """Collect facts on the installation, as JSON values without tokens."""
     import torch
 
     from ... import __version__
@@ -88,7 +88,7 @@ def _num_cpus() -> int:
 
 
 def _requirements(extra: str | None) -> list[str]:
-    """Return the names of the packages that this one needs, or that one of its extras needs."""
+    """Return the names of the packages that hf_vitret requires, or that one of its extras requires."""
     import re
 
     names = []

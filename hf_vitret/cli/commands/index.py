@@ -1,4 +1,4 @@
-"""Index a folder of embeddings, and measure what a search in it finds.
+"""Build an index of a folder of embeddings, and measure the recall and time of its search.
 
   hf-vitret index embeddings --output_dir index
   hf-vitret index embeddings --output_dir index --memory_budget 2GiB --target_recall 0.99
@@ -6,10 +6,10 @@
   hf-vitret index new-embeddings --add_to index
   hf-vitret index index --remove red/1.jpg red/2.jpg
 
-Reads what hf-vitret embed wrote, a few thousand vectors at a time. Prints which index was taken and why; then the share
-of the ten exact neighbours that it finds for images held out of its training, the time of a search, and its size.
-Removed images are found no more; their vectors keep their place until the index is built again.
-Exit status: 0 where the index finds what it should, 1 where it finds less than --target_recall, 2 for bad input.
+Reads the folder that hf-vitret embed wrote, a few thousand vectors at a time. Prints which kind of index was chosen and
+why, the recall of the ten exact neighbours of images held out of its training, the time of a search, and the size.
+Removed images are no longer found; their vectors take space until the index is built again.
+Exit status: 0 if the index reaches --target_recall, 1 if it does not, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...indexing.image_index import ImageIndex
 
 MISSED = 1  # exit status
-# Settings of a new index, which no other call reads.
+# Options of a new index, which --add_to and --remove refuse.
 BUILDING = ("kind", "memory_budget", "target_recall", "backend", "num_queries", "seed")
 
 
@@ -38,28 +38,34 @@ def add_arguments(parser: ArgumentParser) -> None:
     from ...indexing.backends.index_plan import KINDS
     from ...indexing.building.index_choice import DEFAULT_MEMORY, DEFAULT_QUERIES, DEFAULT_RECALL
 
-    parser.add_argument("folder", metavar="FOLDER", help="what hf-vitret embed wrote; with --remove the index")
+    parser.add_argument("folder", metavar="FOLDER", help="folder that hf-vitret embed wrote; with --remove: the index")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("-o", "--output_dir", help="folder to make; an index that is there is replaced")
-    place.add_argument("--add_to", metavar="INDEX", help="add to this index, of the same model, in place of a new one")
-    place.add_argument("--remove", nargs="+", metavar="ID", help="images to remove from the index, by their ids")
+    place.add_argument("-o", "--output_dir", help="folder of the new index; replaces an index in it")
+    place.add_argument("--add_to", metavar="INDEX", help="add the images to this index of the same model")
+    place.add_argument("--remove", nargs="+", metavar="ID", help="ids of images to remove from the index")
     new = parser.add_argument_group("a new index")
-    new.add_argument("--kind", choices=KINDS, help="which index to build; default: the first that suits")
     new.add_argument(
-        "--memory_budget", type=size, metavar="SIZE", help=f"that it may take; default: {size_text(DEFAULT_MEMORY)}"
+        "--kind", choices=KINDS, help="kind of the index; default: the first one that fits the budget and the recall"
     )
-    new.add_argument("--target_recall", type=float, help=f"recall@10 to reach; 1: exact; default: {DEFAULT_RECALL}")
-    new.add_argument("--backend", choices=BACKENDS, help="default: faiss where it is installed; torch is exact")
-    new.add_argument("--num_queries", type=int, help=f"images to tune and measure with; default: {DEFAULT_QUERIES:,}")
-    new.add_argument("--seed", type=int, help="of the training and of the draw of the queries; default: 0")
+    new.add_argument(
+        "--memory_budget", type=size, metavar="SIZE", help=f"memory for the index; default: {size_text(DEFAULT_MEMORY)}"
+    )
+    new.add_argument(
+        "--target_recall", type=float, help=f"recall@10 to reach, where 1 is exact; default: {DEFAULT_RECALL}"
+    )
+    new.add_argument(
+        "--backend", choices=BACKENDS, help="library that searches; torch is exact; default: faiss if it is installed"
+    )
+    new.add_argument("--num_queries", type=int, help=f"images for tuning and measuring; default: {DEFAULT_QUERIES:,}")
+    new.add_argument("--seed", type=int, help="seed of the training and of the choice of these images; default: 0")
     parser.add_argument(
-        "--calibration", help="JSON with match rates: from which score on a search says that it matched"
+        "--calibration", help="match_rates.json of hf-vitret evaluate, kept for hf-vitret search --false_match_rate"
     )
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Build, add or remove, save and print; return 1 where the target was missed."""
+    """Build an index, add to it or remove from it, and save it; return 1 if the recall is below the target."""
     from ...embedding.manifest import EmbeddingManifest
     from ...indexing.building.index_choice import DEFAULT_RECALL
     from ...indexing.image_index import ImageIndex
@@ -90,13 +96,13 @@ def run(options: Namespace) -> int:
 
 
 def interruption(options: Namespace) -> str:
-    """Say what an interrupted command leaves."""
+    """Describe what is kept after an interruption."""
     place = options.output_dir or options.add_to or options.folder
     return f"{place} is as it was before; the same command starts again from {options.folder}"
 
 
 def _numbers(ids: list[str]) -> list[int]:
-    """Read ids of an index whose ids are integers."""
+    """Parse ids of an index whose ids are integers."""
     try:
         return [int(each) for each in ids]
     except ValueError as error:
@@ -104,7 +110,7 @@ def _numbers(ids: list[str]) -> list[int]:
 
 
 def _end(index: ImageIndex, place: str, options: Namespace, target_recall: float | None) -> int:
-    """Save and report what is there now; return 1 where a new index misses its target."""
+    """Save the index and report it; return 1 if a new index misses its target."""
     output = output_of(options)
     folder = str(index.save(place))
     has_missed = target_recall is not None and index.manifest.quality.recall_at_10 < target_recall
@@ -112,7 +118,7 @@ def _end(index: ImageIndex, place: str, options: Namespace, target_recall: float
     if has_missed:
         sys.stderr.write(
             f"recall@10 is {index.manifest.quality.recall_at_10:.4f}, and should be {target_recall:g}: raise "
-            "--memory_budget, or take --kind flat\n"
+            "--memory_budget, or use --kind flat\n"
         )
     image = index.example_file()
     if image is not None and index.has_model_at_hand:
@@ -133,6 +139,6 @@ def _text(index: ImageIndex, folder: str) -> str:
 
 
 def _facts(index: ImageIndex, folder: str) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the content of the JSON object."""
     plans = [] if index.choice is None else [asdict(plan) for plan in index.choice.plans]
     return {"folder": folder, **asdict(index.manifest), "plans": plans}

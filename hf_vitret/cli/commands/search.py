@@ -1,4 +1,4 @@
-"""Search an index, or a folder of images, by images.
+"""Find the images of an index, or of a folder, that are most similar to given images.
 
   hf-vitret search index photo.jpg
   hf-vitret search photos photo.jpg --model outputs/photos/final
@@ -8,11 +8,11 @@
   hf-vitret search index photo.jpg --false_match_rate 0.01 --calibration outputs/evaluation/match_rates.json
   hf-vitret search old-index photo.jpg --model outputs/new/final --map upgrade
 
-Queries are image files of this machine. A folder or table of images is embedded first, into a cache: the second search
-in it starts at once. The model is that of the index: taken from where it lay, or from the Hub; else it is named with
---model. Queries of another model, revision or image processor are refused. With --map, which hf-vitret upgrade wrote,
-the queries are embedded by the new model and mapped to the embeddings of the old one.
-Exit status: 0 where each query found something, 1 where one has no match, 2 for bad input.
+Queries are image files on this machine. A folder or table of images is first embedded into a cache: the second search
+in it starts at once. The model is that of the index, from its folder or the Hub, or else --model. Another model,
+revision or image processor than that of the index is refused. With --map, which hf-vitret upgrade wrote, a new model
+embeds the queries, which are then mapped to the embeddings of the old model.
+Exit status: 0 if each query has a match, 1 if one has none, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     from ...indexing.search_defaults import NUM_EXPANDING
 
     parser.add_argument(
-        "index", metavar="INDEX", help="folder that hf-vitret index made; or images, as for hf-vitret embed"
+        "index",
+        metavar="INDEX",
+        help="folder that hf-vitret index wrote; or images: a folder, a table, or anything that hf-vitret embed reads",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="file of an image to search with")
-    parser.add_argument("-k", "--k", type=int, default=10, help="images to find for each")
-    model = add_model_options(parser, help="folder or Hub id of the model; default: where the index has it from")
-    model.add_argument(
-        "--map", metavar="DIR", help="what hf-vitret upgrade wrote: the queries are those of a newer model"
-    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file to search with")
+    parser.add_argument("-k", "--k", type=int, default=10, help="images to find for each query")
+    model = add_model_options(parser, help="folder or Hub id of the model; default: that of the index")
+    model.add_argument("--map", metavar="DIR", help="folder that hf-vitret upgrade wrote, to search with a newer model")
     model.add_argument("-b", "--batch_size", type=int, default=64, help="images embedded at once")
     how = parser.add_argument_group("search")
     how.add_argument(
@@ -55,26 +55,26 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="COLUMN=VALUE",
-        help="only images of which this is true; also with != < <= > >=, and several times",
+        help="search only images that fulfil this condition; also != < <= > >=; can be repeated",
     )
     better = how.add_mutually_exclusive_group()
     better.add_argument(
         "--expand", nargs="?", type=int, const=NUM_EXPANDING, metavar="NUM",
-        help=f"search again with each query averaged with its NUM nearest images ({NUM_EXPANDING} without a number)",
+        help=f"search again with the mean of the query and its NUM nearest images ({NUM_EXPANDING} without a number)",
     )  # fmt: skip
-    better.add_argument("--rerank", action="store_true", help="order what is found by k-reciprocal neighbours")
+    better.add_argument("--rerank", action="store_true", help="order the found images by k-reciprocal neighbours")
     add_threshold_options(parser).add_argument(
-        "--calibration", help="JSON with match rates; default: those of the index"
+        "--calibration", help="match_rates.json of hf-vitret evaluate; default: the match rates of the index"
     )
     pictures = parser.add_argument_group("pictures")
-    pictures.add_argument("--html", metavar="FILE", help="also write a page with the pictures")
-    pictures.add_argument("--png", metavar="FILE", help="also write one picture")
-    pictures.add_argument("--image_dir", help="folder of the images; default: where they lay when they were embedded")
+    pictures.add_argument("--html", metavar="FILE", help="also write an HTML page with the images")
+    pictures.add_argument("--png", metavar="FILE", help="also write a picture of the images")
+    pictures.add_argument("--image_dir", help="folder of the images; default: the folder from which they were embedded")
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Embed, search and show; return 1 where a query has no match."""
+    """Search, and print what is found; return 1 if a query has no match."""
     from ...embedding.model_identity import ModelIdentity
     from ...indexing.migration.embedding_map import EmbeddingMap
     from ...indexing.results.answers import format_answers
@@ -113,7 +113,7 @@ def run(options: Namespace) -> int:
 
 
 def interruption(options: Namespace) -> str:
-    """Say what an interrupted search leaves."""
+    """Describe what is kept after an interruption."""
     from ...indexing.image_index import is_index
 
     if is_index(options.index):
@@ -122,7 +122,7 @@ def interruption(options: Namespace) -> str:
 
 
 def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]:
-    """Return the index, the model of the queries, and its identity where that is known already."""
+    """Return the index, the model of the queries, and the identity of the model if it is already known."""
     from ...indexing.collection_cache import indexed_collection
     from ...indexing.image_index import ImageIndex, is_index
     from ...inference.load_model import load_model
@@ -148,7 +148,7 @@ def _open(options: Namespace, embedding_map: Any) -> tuple[ImageIndex, Any, Any]
 
 
 def _check(options: Namespace) -> None:
-    """Check which options go together."""
+    """Refuse options that contradict each other."""
     from ...indexing.image_index import is_index
 
     if options.k < 1:
@@ -164,20 +164,20 @@ def _check(options: Namespace) -> None:
 
 
 def _find_pictures(options: Namespace, index: ImageIndex) -> str | None:
-    """Return the folder of the images that were found; `None` where nothing is drawn, or none was noted."""
+    """Return the folder of the indexed images; `None` if no picture is drawn or the folder is not known."""
     if options.image_dir or not (options.html or options.png):
         return options.image_dir or None
     noted = index.manifest.locations.get("images")
     if noted is not None and not Path(noted).is_dir():
         raise ValueError(
-            f"expected --image_dir: the images of the index are not in {noted} any more; name their folder, or leave "
+            f"expected --image_dir: the images of the index are not in {noted} any more. Give their folder, or leave "
             "out --html and --png"
         )
     return noted
 
 
 def _draw(options: Namespace, answers: list[Answer], image_dir: str | None, num_images: int) -> list[str]:
-    """Write the pictures that were asked for; return their names."""
+    """Write the requested pictures, and return their paths."""
     from ...files.atomic_writes import whole_file, write_text
     from ...indexing.results.answer_page import draw_page
     from ...indexing.results.answer_picture import draw_picture

@@ -1,15 +1,15 @@
-"""Serve an index: a page and an API that find its images by one that is uploaded.
+"""Serve an index: a web page and an API that find the images most similar to an uploaded one.
 
   hf-vitret serve index
   hf-vitret serve index --model outputs/photos/final --image_dir photos
   hf-vitret serve index --port 9000 --min_score 0.6 --columns color price
   curl -F image=@photo.jpg -F k=5 -F where=color=red http://127.0.0.1:8000/search
 
-Only this machine is answered, unless --host says otherwise; there are no accounts and no encryption: for others, put a
-proxy with both in front of it. The model is that of the index: taken from where it lay, or from the Hub; else it is
-named with --model. An index of another model, revision or image processor is refused.
-Runs until Ctrl-C or SIGTERM, and finishes what is under way. Exit status: 0 after SIGTERM, 130 after Ctrl-C, 2 for bad
-input.
+The server answers this machine only, unless you set --host. It has no accounts and no encryption: put a proxy with both
+in front of it before others may use it. The model is that of the index, from its folder or the Hub, or else --model.
+Another model, revision or image processor than that of the index is refused.
+The server runs until Ctrl-C or SIGTERM, and finishes the requests that it has begun.
+Exit status: 0 after SIGTERM, 130 after Ctrl-C, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -35,46 +35,70 @@ def add_arguments(parser: ArgumentParser) -> None:
     from ...embedding.choices import COMPUTE_DTYPES
     from ...workflows.serving.settings import MEGAPIXEL, ServingSettings
 
-    parser.add_argument("index", metavar="INDEX", help="folder that hf-vitret index made")
-    model = add_model_options(
-        parser, help="folder or Hub id of the index's model; default: where the index has it from"
+    parser.add_argument("index", metavar="INDEX", help="folder that hf-vitret index wrote")
+    model = add_model_options(parser, help="folder or Hub id of the model; default: that of the index")
+    model.add_argument(
+        "--dtype", choices=COMPUTE_DTYPES, default="auto", help="precision of the model; auto: the faster one"
     )
-    model.add_argument("--dtype", choices=COMPUTE_DTYPES, default="auto", help="in which it computes; auto: the faster")
     address = parser.add_argument_group("address")
-    address.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all of this machine's")
-    address.add_argument("--port", type=int, default=8000, help="0: one that is free")
+    address.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all addresses of this machine"
+    )
+    address.add_argument("--port", type=int, default=8000, help="port to listen on; 0: a free one")
     address.add_argument(
         "--allowed_hosts",
         nargs="+",
         metavar="NAME",
-        help="names by which browsers may ask; default: this machine's own where only it is answered, else any",
+        help="host names that requests may use; default: any, or those of this machine if only it is answered",
     )
-    shown = parser.add_argument_group("what is shown")
-    shown.add_argument("--image_dir", help="folder of the images; default: where they lay when they were embedded")
-    shown.add_argument("--columns", nargs="+", help="metadata to show and to filter on; default: all")
-    shown.add_argument("--title", default="Search by image", help="of the page")
+    shown = parser.add_argument_group("results")
+    shown.add_argument("--image_dir", help="folder of the images; default: the folder from which they were embedded")
+    shown.add_argument("--columns", nargs="+", help="metadata that is shown and can be filtered; default: all")
+    shown.add_argument("--title", default="Search by image", help="title of the page")
     add_threshold_options(parser)
     limits = parser.add_argument_group("limits")
     default = ServingSettings()
     limits.add_argument(
-        "--max_upload", type=size, default=size_text(default.max_upload_bytes), metavar="SIZE", help="of an upload"
+        "--max_upload",
+        type=size,
+        default=size_text(default.max_upload_bytes),
+        metavar="SIZE",
+        help="largest size of an upload",
     )
     limits.add_argument(
-        "--max_megapixels", type=float, default=default.max_pixels / MEGAPIXEL, help="an image of more is refused"
+        "--max_megapixels",
+        type=float,
+        default=default.max_pixels / MEGAPIXEL,
+        help="largest number of pixels of an uploaded image, in millions",
     )
-    limits.add_argument("--max_batch", type=int, default=default.max_batch, help="images that the model embeds at once")
     limits.add_argument(
-        "--max_wait", type=float, default=default.max_wait, help="seconds that an image waits for others"
+        "--max_batch",
+        type=int,
+        default=default.max_batch,
+        help="largest number of images that the model embeds at once",
     )
-    limits.add_argument("--max_waiting", type=int, default=default.max_waiting, help="searches at once; more get a 503")
-    limits.add_argument("--timeout", type=float, default=default.timeout, help="seconds of a search")
-    limits.add_argument("--upload_timeout", type=float, default=default.upload_timeout, help="seconds of an upload")
-    limits.add_argument("--num_threads", type=int, help="threads that decode; default: one per CPU, 16 at most")
+    limits.add_argument(
+        "--max_wait",
+        type=float,
+        default=default.max_wait,
+        help="seconds that an image waits for others to be embedded with it",
+    )
+    limits.add_argument(
+        "--max_waiting",
+        type=int,
+        default=default.max_waiting,
+        help="largest number of searches at the same time; more are answered with status 503",
+    )
+    limits.add_argument("--timeout", type=float, default=default.timeout, help="longest time of a search in seconds")
+    limits.add_argument(
+        "--upload_timeout", type=float, default=default.upload_timeout, help="longest time of an upload in seconds"
+    )
+    limits.add_argument("--num_threads", type=int, help="threads that decode images; default: one per CPU, at most 16")
     add_output_options(parser, has_result=False)
 
 
 def run(options: Namespace) -> int:
-    """Load, listen, print where, and serve until the end."""
+    """Load the index and the model, print the address, and serve until the end."""
     from ...embedding.model_identity import ModelIdentity
     from ...indexing.image_index import ImageIndex
     from ...workflows.serving.app import check_packages, create_app
@@ -111,7 +135,7 @@ def run(options: Namespace) -> int:
 
 
 def _image_dir(options: Namespace, noted: str | None, output: Output) -> str | None:
-    """Return the folder of the indexed images, to show them from; `None` where they are not on this machine."""
+    """Return the folder of the indexed images; `None` if they are not on this machine."""
     if options.image_dir or noted is None or Path(noted).is_dir():
         return options.image_dir or noted
     output.say(f"No pictures are shown: the images of the index are not in {noted} any more. --image_dir names them.")
@@ -119,8 +143,8 @@ def _image_dir(options: Namespace, noted: str | None, output: Output) -> str | N
 
 
 def interruption(options: Namespace) -> str:
-    """Say what a server leaves."""
-    return "the server has answered what was under way and ended; it keeps nothing"
+    """Describe what is kept after an interruption."""
+    return "the server has finished the requests that it had begun, and keeps nothing"
 
 
 def _settings(options: Namespace) -> ServingSettings:

@@ -1,16 +1,16 @@
-"""Search an index of an old model with a new one: a linear map between their embeddings, and what it loses.
+"""Learn a linear map between the embeddings of an old and a new model, to search an old index with the new model.
 
   hf-vitret upgrade old-embeddings new-embeddings --output_dir upgrade
   hf-vitret upgrade old-embeddings new-embeddings --output_dir upgrade --label_column category
   hf-vitret upgrade outputs/old/final outputs/new/final --images photos --output_dir upgrade
   hf-vitret search old-index photo.jpg --model outputs/new/final --map upgrade
 
-Takes two folders that hf-vitret embed wrote, with images in common, some thousands; or two models and such images. The
-map is learned from some of them. The others show what a search finds: with the old model alone, with new queries in the
-old index (queries_mapped), with the old vectors mapped (index_mapped), with an index of which a part was embedded again
-(mixed), and with the new model alone: R@k with labels; without, which share of what the new model alone finds.
-Writes map.safetensors and upgrade.json.
-Exit status: 0 where the map is written, 2 for bad input.
+Reads two folders that hf-vitret embed wrote, with some thousand images in common; with --images, two models and such
+images. The map is learned from some of the images. The others measure a search with the old model only, with new
+queries in the old index (queries_mapped), with mapped old vectors (index_mapped), with an index of which a part was
+embedded again (mixed), and with the new model only. The measure is R@k with --label_column; otherwise it is the share
+of the images found with the new model only. Writes map.safetensors and upgrade.json.
+Exit status: 0 if the map is written, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -40,29 +40,39 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     from ...indexing.migration.map_choices import DEFAULT_RIDGE, MAX_IMAGES, METHODS
 
-    parser.add_argument("old", metavar="OLD", help="folder of embeddings of the old model; with --images that model")
-    parser.add_argument("new", metavar="NEW", help="folder of embeddings of the new model; with --images that model")
+    parser.add_argument(
+        "old", metavar="OLD", help="folder of embeddings of the old model; with --images: the old model"
+    )
+    parser.add_argument(
+        "new", metavar="NEW", help="folder of embeddings of the new model; with --images: the new model"
+    )
     parser.add_argument("-o", "--output_dir", required=True, help="folder for the map")
     images = parser.add_argument_group("images")
-    images.add_argument("--images", help="embed these with both models first: what hf-vitret embed takes")
-    images.add_argument("--image_column", help="with --images: of a table; default: image, path or file_name")
-    images.add_argument("-b", "--batch_size", type=int, help="with --images: images a step; default: 64")
+    images.add_argument("--images", help="images to embed with both models: anything that hf-vitret embed reads")
+    images.add_argument("--image_column", help="with --images: column of a table; default: image, path or file_name")
+    images.add_argument("-b", "--batch_size", type=int, help="with --images: images embedded at once; default: 64")
     add_device_option(images)
-    images.add_argument("--max_images", type=int, default=MAX_IMAGES, help="images to read, drawn at random")
+    images.add_argument(
+        "--max_images", type=int, default=MAX_IMAGES, help="largest number of images that are read, drawn at random"
+    )
     fit = parser.add_argument_group("map")
-    fit.add_argument("--method", choices=METHODS, default=METHODS[0], help="orthogonal needs fewer images")
-    fit.add_argument("--ridge", type=float, help=f"of ridge: how much it holds weights down; default: {DEFAULT_RIDGE}")
-    measure = parser.add_argument_group("what is measured")
-    measure.add_argument("--label_column", help="classes of the images; whole classes are then held out")
-    measure.add_argument("--held_out", type=float, default=0.2, help="share of the images or classes to measure with")
-    measure.add_argument("--share_new", type=float, default=0.5, help="part of the mixed index that is embedded again")
-    measure.add_argument("--ks", type=int, nargs="+", default=[1, 10], help="cut-offs")
-    measure.add_argument("--seed", type=int, default=0, help="of the draws")
+    fit.add_argument(
+        "--method", choices=METHODS, default=METHODS[0], help="method of the fit; orthogonal needs fewer images"
+    )
+    fit.add_argument("--ridge", type=float, help=f"regularisation of the method ridge; default: {DEFAULT_RIDGE}")
+    measure = parser.add_argument_group("measurement")
+    measure.add_argument(
+        "--label_column", help="column with the classes of the images; then whole classes are held out"
+    )
+    measure.add_argument("--held_out", type=float, default=0.2, help="share of the images or classes that is held out")
+    measure.add_argument("--share_new", type=float, default=0.5, help="share of the mixed index that is embedded again")
+    measure.add_argument("--ks", type=int, nargs="+", default=[1, 10], help="values of k")
+    measure.add_argument("--seed", type=int, default=0, help="seed of the random choices")
     add_output_options(parser)
 
 
 def run(options: Namespace) -> int:
-    """Embed if need be, fit, measure, write; return 0."""
+    """Fit the map, measure it and write it; return 0."""
     from ...files.json_values import write_json
     from ...indexing.migration.embedding_map import MAP_NAME, EmbeddingMap
     from ...indexing.migration.map_choices import DEFAULT_RIDGE, METHODS
@@ -106,7 +116,7 @@ def run(options: Namespace) -> int:
 
 
 def interruption(options: Namespace) -> str:
-    """Say what an interrupted command leaves."""
+    """Describe what is kept after an interruption."""
     if options.images:
         return (
             "nothing is kept. hf-vitret embed keeps what it has embedded: run it with each of the models, then "
@@ -116,7 +126,7 @@ def interruption(options: Namespace) -> str:
 
 
 def _check(options: Namespace, default_method: str) -> None:
-    """Check which options go together."""
+    """Refuse options that contradict each other."""
     if min(options.ks) < 1:
         raise ValueError(f"--ks must be at least 1; got {min(options.ks)}")
     if options.max_images < 2:
@@ -131,7 +141,7 @@ def _check(options: Namespace, default_method: str) -> None:
 
 
 def _read(options: Namespace, folder: Path) -> tuple[CommonImages, list[ModelIdentity]]:
-    """Read the embeddings of both models; where images are given, embed them first, in the folder of the map."""
+    """Read the embeddings of both models; with `--images`, embed the images first, in the folder of the map."""
     if not options.images:
         return _read_folders(options, [Path(options.old), Path(options.new)])
     from ...embedding.sources.opening import open_source
@@ -142,32 +152,30 @@ def _read(options: Namespace, folder: Path) -> tuple[CommonImages, list[ModelIde
     models = [(name, load_model(name, device=options.device)) for name in (options.old, options.new)]
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".embeddings-", dir=folder) as work:
-        places = [Path(work, "old"), Path(work, "new")]
-        for (name, model), place in zip(models, places):
+        folders = [Path(work, "old"), Path(work, "new")]
+        for (name, model), made in zip(models, folders):
             settings: Any = {"batch_size": options.batch_size or 64, "model_name": name}
-            write_embeddings(model, source, place, rank=0, world_size=1, **settings)
-        return _read_folders(options, places)
+            write_embeddings(model, source, made, rank=0, world_size=1, **settings)
+        return _read_folders(options, folders)
 
 
-def _read_folders(options: Namespace, places: list[Path]) -> tuple[CommonImages, list[ModelIdentity]]:
-    """Read embeddings of the old model and of the new one."""
+def _read_folders(options: Namespace, folders: list[Path]) -> tuple[CommonImages, list[ModelIdentity]]:
+    """Read the embeddings of the old and of the new model."""
     from ...embedding.shards import EmbeddingFolder
     from ...indexing.migration.common_images import common_images
 
-    folders = [EmbeddingFolder(place) for place in places]
-    for each in folders:
+    opened = [EmbeddingFolder(folder) for folder in folders]
+    for each in opened:
         each.check_files()
         if not each.manifest.normalized:
             raise ValueError(
                 f"expected embeddings of unit L2 norm; {each.folder} has others: embed again by hf-vitret embed "
                 "--normalize"
             )
-    models = [each.manifest.model for each in folders]
+    models = [each.manifest.model for each in opened]
     if not models[0].difference(models[1]):
         raise ValueError(f"expected two models; both embeddings are those of {models[0].name}: no map is needed")
-    images = common_images(
-        *folders, label_column=options.label_column, max_images=options.max_images, seed=options.seed
-    )
+    images = common_images(*opened, label_column=options.label_column, max_images=options.max_images, seed=options.seed)
     return images, models
 
 

@@ -1,10 +1,12 @@
-"""Several processes: accelerate's own launcher, started by the command, as `accelerate launch -m hf_vitret` would."""
+"""The options that run a command in several processes, and the start of accelerate's launcher, which runs them."""
 
 from __future__ import annotations
 
 import logging
 import os
 from typing import TYPE_CHECKING
+
+from .parser import CommandParser
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -16,19 +18,17 @@ OPTIONS = ("num_processes", "accelerate_config")
 def add_launch_options(parser: ArgumentParser) -> None:
     """Add the options that start several processes."""
     group = parser.add_argument_group(
-        "several processes", "the same as accelerate launch -m hf_vitret ..., which sets these by itself"
+        "several processes", "the same as accelerate launch -m hf_vitret ..., under which these options are refused"
     )
-    group.add_argument(
-        "-n", "--num_processes", type=int, help="processes to start, one for each GPU; default: this one"
-    )
-    group.add_argument("--accelerate_config", metavar="FILE", help="what accelerate config wrote: how they are started")
+    group.add_argument("-n", "--num_processes", type=int, help="number of processes, one for each GPU; default: 1")
+    group.add_argument("--accelerate_config", metavar="FILE", help="configuration that accelerate config wrote")
 
 
 def asks_for_launch(options: Namespace) -> bool:
-    """Return whether the command has to start processes of its own.
+    """Return whether the command must start processes.
 
     Raises:
-        ValueError: It was started by a launcher already, or the number is below 1.
+        ValueError: A launcher has started this process, or the number of processes is below 1.
     """
     num_processes, config = (getattr(options, name, None) for name in OPTIONS)
     if num_processes is None and config is None:
@@ -45,12 +45,12 @@ def launch(command: str, arguments: Sequence[str], options: Namespace) -> int:
     """Run a command in several processes, and wait for them.
 
     Args:
-        command: Its name.
-        arguments: What follows it on the command line.
-        options: As read from these arguments.
+        command: Name of the command.
+        arguments: The arguments after the name of the command.
+        options: The options parsed from these arguments.
 
     Returns:
-        The exit status of the process that failed first; 0 where all succeeded; 130 after Ctrl-C.
+        0 if all processes succeeded; else the exit status of the process that failed first; 130 after Ctrl-C.
     """
     from subprocess import CalledProcessError
 
@@ -81,17 +81,7 @@ def launch(command: str, arguments: Sequence[str], options: Namespace) -> int:
 
 
 def without_launch_options(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without those that start processes: for the processes that are started."""
-    names = {"-n", *(f"--{name}" for name in OPTIONS), *(f"--{name.replace('_', '-')}" for name in OPTIONS)}
-    kept: list[str] = []
-    is_value = False
-    for text in arguments:
-        if is_value:
-            is_value = False
-            continue
-        name, equals, _ = text.partition("=")
-        if name in names:
-            is_value = not equals
-            continue
-        kept.append(text)
-    return kept
+    """Return the arguments of a command without those that start processes."""
+    parser = CommandParser(add_help=False)
+    add_launch_options(parser)
+    return parser.parse_known_args(arguments)[1]

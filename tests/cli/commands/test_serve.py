@@ -85,7 +85,7 @@ def wait_until(condition: Any) -> None:
         (
             signal.SIGINT,
             130,
-            "\ninterrupted: the server has answered what was under way and ended; it keeps nothing\n",
+            "\ninterrupted: the server has finished the requests that it had begun, and keeps nothing\n",
         ),
     ],
 )

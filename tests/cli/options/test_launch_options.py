@@ -74,6 +74,7 @@ def test_the_commands_that_share_their_work_have_them(name: str) -> None:
         ["--num_processes", "2", "photos", "--max_steps", "3"],
         ["photos", "--num-processes=2", "--max_steps", "3", "--accelerate-config", "a file"],
         ["photos", "--max_steps", "3", "--accelerate_config=x", "-n", "8"],
+        ["photos", "-n4", "--max_steps", "3"],
     ],
 )
 def test_the_processes_get_the_other_arguments(line: list[str]) -> None:
