@@ -1,4 +1,4 @@
-"""Images as the model needs them: read from where `datasets` keeps them, any mode to RGB."""
+"""Read images as `datasets` stores them, and convert images of any mode to RGB."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What Pillow 11 reads without a plug-in and people keep pictures in.
+# Suffixes of common image formats that Pillow 11 reads without a plug-in.
 IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 PAPER = (255, 255, 255)
-# Resized to its short side, an image of 1 x 60,000,000 pixels would be larger than any memory.
+# Largest ratio of the sides. An image of 1 x 60,000,000 pixels, resized to its short side, would not fit into memory.
 MAX_ASPECT = 50
-UINT8_PER_UINT16 = 257  # 65535 / 255: white stays white
+UINT8_PER_UINT16 = 257  # 65535 / 255, so that white stays white
 
 
 def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) -> Image.Image:
-    """Decode an image as `datasets.Image(decode=False)` stores it, to RGB as a viewer shows it.
+    """Decode an image that `datasets.Image(decode=False)` stores, to RGB as a viewer shows it (`to_rgb`).
 
     Args:
-        stored: `bytes`, the encoded file, or else `path`, of a file on this machine or a URL that fsspec opens (as
-            those of a streamed data set).
-        short_side: Pixels that the short side needs. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, as long as
-            no side falls below this: a fraction of the work. Decoded at just this size, the farthest from the original,
-            and cropped, two photographs had embeddings (DINOv2-small) at cosines of 0.997 and 0.999 to those decoded at
-            full size and resized; a crop one pixel to the side had 0.993 and 0.997. `None`: at full size.
+        stored: The image: `bytes`, the encoded file, or else `path`, of a file on this machine or a URL that fsspec
+            opens, as in a streamed data set.
+        short_side: Pixels that the short side needs; `None` decodes at full size. A JPEG is decoded at 1/2, 1/4 or 1/8
+            of its size, as long as no side falls below `short_side`, which takes a fraction of the time. In the worst
+            case, decoding at exactly this size, two photographs had embeddings (DINOv2-small) with cosines of 0.997 and
+            0.999 to those of the photographs decoded at full size and resized; a crop moved by one pixel had 0.993 and
+            0.997.
 
     Returns:
-        A new image of mode RGB; see `to_rgb`.
+        A new RGB image.
 
     Raises:
-        ValueError: There is no image, or it is empty, truncated or otherwise unreadable, or longer than `MAX_ASPECT`
-            times its width.
+        ValueError: There is no image; it is empty, truncated or otherwise unreadable; or its long side is more than
+            `MAX_ASPECT` times its short side.
     """
     try:
         content = read_encoded(stored)
@@ -54,16 +55,24 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
             return _to_upright_rgb(image)
     except ValueError:
         raise
-    # Decoders raise what they like (SyntaxError, struct.error ...); whatever it is, the image is unreadable.
+    except UnidentifiedImageError as error:  # its text has an address in memory, different in each run
+        raise ValueError("UnidentifiedImageError: cannot identify image file") from error
+    # Decoders raise exceptions of many kinds (SyntaxError, struct.error); all of them mean an unreadable image.
     except Exception as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def read_encoded(stored: Mapping[str, Any] | None) -> bytes | None:
-    """Read the encoded file of an image, stored as for `read_image`; `None` where there is no image.
+    """Read the encoded file of an image.
+
+    Args:
+        stored: The image: `bytes`, or else `path`, of a file on this machine or a URL that fsspec opens.
+
+    Returns:
+        The bytes of the file; `None` if `stored` is `None` or has neither bytes nor path.
 
     Raises:
-        Exception: That of the disk, or of whatever fetches a URL.
+        Exception: The exception of the file system, or of the client that fetches the URL.
     """
     if stored is None or (stored["bytes"] is None and not stored["path"]):
         return None
@@ -81,24 +90,24 @@ def read_encoded(stored: Mapping[str, Any] | None) -> bytes | None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any PIL mode to 8-bit RGB as a viewer shows it, on white.
+    """Convert an image of any PIL mode to 8-bit RGB, as a viewer shows it on white.
 
-    The EXIF orientation is applied; transparent pixels (RGBA, LA, PA, premultiplied, a transparent palette
-    entry or colour) show white; 16-bit grey is scaled to 8 bits, where `Image.convert` would clip it. 32-bit
-    integers (mode I: what PIL makes of some 16-bit files) are taken as 16-bit. Floats (mode F) are taken as
-    [0, 1] if none is above 1, else as [0, 255], and clipped.
+    The EXIF orientation is applied. Transparent pixels (RGBA, LA, PA, premultiplied, or a transparent palette entry or
+    colour) become white. 16-bit grey is scaled to 8 bits, while `Image.convert` would clip it. 32-bit integers (mode I,
+    which PIL uses for some 16-bit files) are taken as 16-bit values. Floats (mode F) are taken as [0, 1] if none is
+    above 1, else as [0, 255], and are clipped.
 
     Args:
-        image: The image; it is not changed.
+        image: The image. It is not changed.
 
     Returns:
-        A new image of mode RGB, of the same size but for the EXIF rotation, without the EXIF orientation.
+        A new RGB image of the same size, rotated by the EXIF orientation, which it no longer has.
     """
     return _to_upright_rgb(ImageOps.exif_transpose(image))
 
 
 def _to_upright_rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB an image that has no other owner: one that is RGB already is returned itself."""
+    """Convert to RGB an image that nothing else uses; an RGB image is returned itself, not copied."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_grey(image)
     if image.has_transparency_data or image.mode in ("La", "RGBa"):
@@ -114,7 +123,7 @@ def _to_upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
-    """Scale an image of mode I, I;16* or F to 8-bit grey."""
+    """Scale an image of mode I, I;16 (and its variants) or F to 8-bit grey."""
     values = np.asarray(image).astype(np.float64)  # (height, width)
     if image.mode == "F":
         values = np.nan_to_num(values)

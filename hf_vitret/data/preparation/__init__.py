@@ -1,1 +1,1 @@
-"""A data set written once as Parquet, its images re-encoded small."""
+"""Write a data set once as Parquet files with small re-encoded images."""

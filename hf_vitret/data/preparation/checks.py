@@ -1,4 +1,4 @@
-"""What `prepare_dataset` refuses: data that will not do, and a folder that was made of other data or otherwise."""
+"""Checks of `prepare_dataset`: of the data, and of a folder that another call has begun or finished."""
 
 from __future__ import annotations
 
@@ -15,29 +15,48 @@ if TYPE_CHECKING:
 
     from datasets import Dataset, IterableDataset
 
-# As `datasets` demands of split names: no hyphen, which ends them in the names of the files.
+# The rule of `datasets` for names of splits. A hyphen ends the name of the split in the name of a file.
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 
 
 def check_splits(dataset: Mapping[str, Dataset | IterableDataset]) -> None:
-    """Check names and features before anything is written."""
+    """Check the names and features of the splits, before anything is written.
+
+    Args:
+        dataset: Name of each split to its rows.
+
+    Raises:
+        ValueError: There is no split; a name has other characters than letters, digits, `_` and `.`; the splits have
+            different features; or a split breaks a rule of `RowSource`.
+    """
     if not dataset:
         raise ValueError("expected at least one split, got none")
     wrong = [name for name in dataset if not SPLIT_NAME.fullmatch(name)]
     if wrong:
-        raise ValueError(f"split names are letters, digits, _ and . between them; got {', '.join(map(repr, wrong))}")
+        raise ValueError(
+            f"expected split names of letters, digits, _ and . between them; got {', '.join(map(repr, wrong))}"
+        )
     features = {name: RowSource(split, name).features for name, split in dataset.items()}
     (first, expected), *rest = features.items()
     for name, found in rest:
         if found != expected:
             raise ValueError(
-                f"all splits need the same features, to be read as one data set: {first!r} has {expected}, {name!r} "
-                f"{found}"
+                f"expected the same features in all splits, which are read as one data set; {first!r} has {expected}, "
+                f"{name!r} has {found}"
             )
 
 
 def check_same(folder: Path, dataset: Mapping[str, Dataset | IterableDataset], settings: Mapping[str, Any]) -> None:
-    """Check that a whole folder is what this call would write."""
+    """Check that a finished folder is what this call would write.
+
+    Args:
+        folder: The prepared folder.
+        dataset: Name of each split to its rows, as given to this call.
+        settings: The settings of this call.
+
+    Raises:
+        ValueError: The folder has other settings, splits, numbers of images or ids.
+    """
     manifest = read_manifest(folder)
     check_settings(folder, manifest, settings)
     if set(manifest["splits"]) != set(dataset):
@@ -57,9 +76,18 @@ def check_same(folder: Path, dataset: Mapping[str, Dataset | IterableDataset], s
 
 
 def check_settings(folder: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Check that what a folder's notes say is what this call asks for.
+    """Check that the settings of a folder are those of this call.
 
-    Leaving unreadable images out goes on with what refusing them began: up to there, both write the same.
+    `on_bad_image` may change from `"error"` to `"skip"`: a run with `"error"` stops at its first bad image, and up to
+    there it has written what a run with `"skip"` would have written.
+
+    Args:
+        folder: The folder, for the error.
+        written: The manifest of the folder, or the notes of an unfinished run: `format` and `settings`.
+        settings: The settings of this call.
+
+    Raises:
+        ValueError: The folder has another format or other settings.
     """
     if written["format"] != FORMAT:
         raise ValueError(f"{folder} was written by another version of prepare_dataset; remove it and prepare again")
@@ -76,8 +104,14 @@ def check_settings(folder: Path, written: Mapping[str, Any], settings: Mapping[s
 
 
 def source_ids(folder: Path, split: str, skipped: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of the source's rows that were read, of the images left out too."""
+    """Return the ids of the source rows that were read, including those of images that were left out.
+
+    Args:
+        folder: The folder with the shards in `data/`.
+        split: Name of the split.
+        skipped: The images that were left out, with `row` and `image_id`, sorted by row.
+    """
     image_ids = read_column(find_shards(folder / DATA_FOLDER, split), "image_id")
-    for left_out in skipped:  # in the order of their rows, so that each one finds its place
+    for left_out in skipped:  # sorted by row, so that each id is inserted at its final position
         image_ids.insert(left_out["row"], left_out["image_id"])
     return image_ids

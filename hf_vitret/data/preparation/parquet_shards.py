@@ -1,4 +1,4 @@
-"""A split as Parquet files, each finished before the next one is begun; with the features that `datasets` reads."""
+"""Write a split as Parquet files, one after the other, with the features that `datasets` reads."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from datasets import Features
 
 DATA_FOLDER = "data"
-# Rows that a reader of one row has to fetch, and a writer has to hold; what `datasets` itself gives image columns.
+# A reader of one row fetches a whole row group, and a writer holds it. `datasets` uses this size for image columns.
 ROW_GROUP_SIZE = 100
-FINAL_NAMES = "{split}-{number:05d}-of-{count:05d}.parquet"  # the Hub's layout
+FINAL_NAMES = "{split}-{number:05d}-of-{count:05d}.parquet"  # the naming scheme of the Hub
 
 
 @contextmanager
 def parquet_shard(path: Path, features: Features) -> Iterator[pq.ParquetWriter]:
-    """Give a writer of one shard; the file has its name once the block has ended well.
+    """Yield the writer of one shard. The file gets its name when the block ends without an exception.
 
-    Images are compressed already: the pages are not. They are cut where the content says, so that the Hub's storage
-    knows again what it has when a shard changes in part.
+    Pages are not compressed, because the images already are. Their boundaries follow from the content, so that the
+    storage of the Hub recognises unchanged parts of a shard.
+
+    Args:
+        path: The file to write.
+        features: The features of the columns.
+
+    Yields:
+        The writer, for `write_group`.
     """
     import pyarrow.parquet as pq
 
@@ -45,7 +52,7 @@ def parquet_shard(path: Path, features: Features) -> Iterator[pq.ParquetWriter]:
 
 
 def write_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]]) -> None:
-    """Write rows as one row group."""
+    """Write rows, each with all columns of the writer, as one row group."""
     import pyarrow as pa
 
     columns = [pa.array([row[field.name] for row in rows], field.type) for field in writer.schema]
@@ -53,13 +60,13 @@ def write_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]]) -> None:
 
 
 def find_shard(folder: Path, split: str, number: int) -> Path | None:
-    """Return the finished shard of this number, under its first name or its final one."""
+    """Return the finished shard of this number, under its first or final name; `None` if there is none."""
     found = [*folder.glob(f"{split}-{number:05d}.parquet"), *folder.glob(f"{split}-{number:05d}-of-*.parquet")]
     return found[0] if found else None
 
 
 def find_shards(folder: Path, split: str) -> list[Path]:
-    """List the finished shards of a split in their order."""
+    """List the finished shards of a split, in order."""
     shards: list[Path] = []
     while (shard := find_shard(folder, split, len(shards))) is not None:
         shards.append(shard)
@@ -67,7 +74,15 @@ def find_shards(folder: Path, split: str) -> list[Path]:
 
 
 def name_shards(folder: Path, split: str) -> list[Path]:
-    """Give the shards of a split, all finished, the names that say how many there are."""
+    """Rename the shards of a split to their final names, which contain their number.
+
+    Args:
+        folder: The folder of the shards, all of which are finished.
+        split: Name of the split.
+
+    Returns:
+        The renamed shards, in order.
+    """
     shards = find_shards(folder, split)
     named = []
     for number, shard in enumerate(shards):
@@ -77,7 +92,7 @@ def name_shards(folder: Path, split: str) -> list[Path]:
 
 
 def read_column(shards: list[Path], column: str) -> list[Any]:
-    """Read one column of a split, and no other."""
+    """Read one column of all shards, without reading the other columns."""
     import pyarrow.parquet as pq
 
     return [value for shard in shards for value in pq.read_table(shard, columns=[column])[column].to_pylist()]

@@ -1,4 +1,4 @@
-"""Write a data set once as Parquet shards of small images, so that no epoch decodes large ones again."""
+"""Write a data set once as Parquet shards of small images, so that no epoch has to decode large images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WORK_PREFIX = ".preparing-"
 SETTINGS_NAME = "settings.json"
-# About 13,000 photographs of 256 pixels: few enough files for any data set, and minutes of work to lose.
+# About 13,000 photographs of 256 pixels. A data set has few files, and an interruption costs minutes of work.
 SHARD_SIZE = 256 * 2**20
 
 
@@ -46,40 +46,40 @@ def prepare_dataset(
 ) -> Path:
     """Write a data set with its images re-encoded at a small size, in the Hub's layout.
 
-    An interrupted call is repeated with the same arguments: finished shards are kept, and the result is the same byte
-    for byte. Until all is there the folder stands beside `output_dir` under another name. Of several processes that
-    call at once one works and the others wait for it.
+    Repeat an interrupted call with the same arguments: it keeps the finished shards, and the result is the same byte
+    for byte. Until it is complete, the folder has another name beside `output_dir`. If several processes call the
+    function at the same time, one works and the others wait for it.
 
     Args:
-        dataset: Split name to its rows, whole or streamed (`DatasetDict`, `IterableDatasetDict`), with the columns
-            `image`, `label` and `image_id`, as `load_retrieval_dataset` gives them; `label` may be text, and without
-            `image_id` images are called `<split>/<row>`.
-        output_dir: The folder to make: `data/<split>-00000-of-00003.parquet` ... and `prepare.json`.
-        short_side: Pixels of an image's short side; smaller images are not enlarged. Prepare at the model's resize size
-            (256 for 224 pixels, as in the paper).
+        dataset: Name of each split to its rows, in memory or streamed (`DatasetDict`, `IterableDatasetDict`), with the
+            columns `image`, `label` and `image_id` of `load_retrieval_dataset`. `label` may be text. Without `image_id`
+            the ids are `<split>/<row>`.
+        output_dir: The folder to make: `data/<split>-00000-of-00003.parquet` and so on, and `prepare.json`.
+        short_side: Short side of the stored images in pixels; smaller images are not enlarged. Use the resize size of
+            the model (256 for an input of 224 pixels).
         image_format: `"jpeg"`, `"webp"` or `"png"`.
-        quality: Of JPEG and WebP, 1 to 100.
-        shard_size: Bytes of images after which a shard is closed.
-        num_workers: Threads that decode and encode (Pillow lets go of the interpreter's lock meanwhile); default: one
-            per CPU, 16 at most. At most a few hundred encoded images are in memory.
-        on_bad_image: `"error"`, or `"skip"`: leave unreadable images out and note them in `prepare.json`. A call with
-            `"skip"` goes on with what one with `"error"` left.
-        source: Where the data comes from, for the notes: a name, an id on the Hub, an address.
-        progress: Whether to show a bar.
+        quality: Quality of JPEG and WebP, 1 to 100.
+        shard_size: A shard is closed when its images have this size in bytes.
+        num_workers: Number of threads that decode and encode (Pillow releases the interpreter's lock for that); `None`:
+            one per CPU, at most 16. At most a few hundred encoded images are in memory.
+        on_bad_image: `"error"`: raise an error for unreadable images. `"skip"`: leave them out and list them in
+            `prepare.json`. A call with `"skip"` may continue one with `"error"`, but not the reverse.
+        source: The origin of the data, for `prepare.json`: a name, an id on the Hub or a URL.
+        progress: Whether to show a progress bar.
 
     Returns:
         `output_dir`. `load_retrieval_dataset("catalogue", data_dir=output_dir)` loads it with the same splits, labels
-        and ids, `datasets.load_dataset(output_dir)` with the same features.
+        and ids, and `datasets.load_dataset(output_dir)` with the same features.
 
     Raises:
-        ValueError: A setting is outside its domain; an image is unreadable; the splits have other columns or do not
-            agree; `output_dir`, whole or begun, was prepared with other settings or from other images.
-        FileExistsError: Something else is at `output_dir`.
+        ValueError: A setting is outside its domain; an image is unreadable; the splits have other columns or different
+            features; `output_dir`, finished or begun, was prepared with other settings or from other images.
+        FileExistsError: `output_dir` is a file, or a folder with other content.
     """
     if on_bad_image not in ON_BAD_IMAGE:
-        raise ValueError(f"on_bad_image is one of {', '.join(ON_BAD_IMAGE)}; got {on_bad_image!r}")
+        raise ValueError(f"expected on_bad_image to be one of {', '.join(ON_BAD_IMAGE)}; got {on_bad_image!r}")
     if shard_size < 1:
-        raise ValueError(f"shard_size is in bytes, at least 1; got {shard_size}")
+        raise ValueError(f"expected shard_size in bytes, at least 1; got {shard_size}")
     encoding = Encoding(short_side, image_format, quality)
     settings = {**asdict(encoding), "shard_size": shard_size, "on_bad_image": on_bad_image, "source": source}
     check_splits(dataset)
@@ -92,7 +92,7 @@ def prepare_dataset(
         elif output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
             raise FileExistsError(f"{output_dir} is there and is no prepared data set; name another output_dir")
         else:
-            if is_prepared(work):  # killed in the last moments
+            if is_prepared(work):  # interrupted after the manifest was written
                 check_same(work, dataset, settings)
             else:
                 _begin(work, settings)
@@ -106,12 +106,12 @@ def prepare_dataset(
 
 
 def _begin(work: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder to work in, or check that the one that is there was begun with these settings."""
+    """Make the folder to work in, or check the settings of the existing one; note the settings of this call."""
     noted = work / SETTINGS_NAME
     if noted.is_file():
         check_settings(work, json.loads(noted.read_text(encoding="utf-8")), settings)
     else:
-        shutil.rmtree(work, ignore_errors=True)  # killed before it had settings: it has nothing else
+        shutil.rmtree(work, ignore_errors=True)  # interrupted before it had settings, so that it has no shards
         (work / DATA_FOLDER).mkdir(parents=True)
     write_text(noted, json.dumps({"format": FORMAT, "settings": settings}))
 
@@ -125,10 +125,10 @@ def _write_split(
     num_workers: int | None,
     progress: bool,
 ) -> dict[str, Any]:
-    """Write the shards of a split that are not there yet; beside each, in a file of its own, how far it reaches.
+    """Write the missing shards of a split. A note beside each shard holds the position at its end and skipped images.
 
     Returns:
-        For the manifest: `num_source_images` and `skipped`.
+        `num_source_images` and `skipped`, for the manifest.
     """
     from tqdm.auto import tqdm
 
@@ -150,10 +150,12 @@ def _write_split(
                     write_group(writer, group.rows)
                     bar.update(group.position["rows"] - position["rows"])
                     skipped, position, num_bytes = skipped + group.skipped, group.position, num_bytes + group.num_bytes
-                    if num_bytes >= settings["shard_size"]:  # it is finished before what follows can fail
+                    if (
+                        num_bytes >= settings["shard_size"]
+                    ):  # the shard is closed before the next group is read, which can fail
                         break
                     group = next(groups, None)
-                # Before the shard has its name: a shard without a note would be lost work.
+                # The note is written before the shard gets its name: a shard without a note could not be continued.
                 write_text(_note_path(work, name, number), json.dumps([position, skipped], ensure_ascii=False))
             number += 1
             group = next(groups, None)
@@ -167,7 +169,7 @@ def _note_path(work: Path, split: str, number: int) -> Path:
 
 
 def _finish(work: Path, output_dir: Path) -> None:
-    """Clear away what only the work needed, and give the folder its name."""
+    """Remove the notes, and rename the folder to its final name."""
     for note in work.glob("*.json"):
         if note.name != MANIFEST_NAME:
             note.unlink()
@@ -179,7 +181,17 @@ def _finish(work: Path, output_dir: Path) -> None:
 
 
 def report_skipped(folder: str | PathLike[str]) -> str:
-    """Say in one line a split which images were left out; empty where none was."""
+    """Describe the images that were left out of a prepared folder.
+
+    Args:
+        folder: The prepared folder.
+
+    Returns:
+        One line for each split with left-out images; empty if there are none.
+
+    Raises:
+        FileNotFoundError: The folder is not a prepared one.
+    """
     lines = []
     for name, facts in read_manifest(folder)["splits"].items():
         if facts["skipped"]:

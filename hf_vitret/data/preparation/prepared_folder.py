@@ -1,4 +1,4 @@
-"""What `prepare_dataset` says of a folder that it has written: settings, counts and checksums, in `prepare.json`."""
+"""The manifest of a prepared folder, `prepare.json`: settings, counts and checksums."""
 
 from __future__ import annotations
 
@@ -16,22 +16,28 @@ if TYPE_CHECKING:
     from os import PathLike
 
 MANIFEST_NAME = "prepare.json"
-# Raise it when the same settings would give other files: folders written before are then refused.
+# Increase this number when the same settings give other files. Folders of other numbers are refused.
 FORMAT = 1
 
 
 def is_prepared(folder: str | PathLike[str]) -> bool:
-    """Say whether a folder is one that `prepare_dataset` has written."""
+    """Return whether `prepare_dataset` has written a folder."""
     return (Path(folder) / MANIFEST_NAME).is_file()
 
 
 def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
     """Read `prepare.json`.
 
+    Args:
+        folder: The prepared folder.
+
     Returns:
-        `format`; `settings`: the arguments of `prepare_dataset`, and its `source`; `splits`: name to the counts of
-        `describe_split`, `num_source_images` and `skipped`, the images left out, each with `row`, `image_id` and
-        `reason`; `files`: path to `num_images`, `num_bytes` and `sha256`.
+        The manifest, with these keys:
+            format: Number of the format.
+            settings: The settings of `prepare_dataset`, including `source`.
+            splits: Name of each split to the counts of `describe_split`, to `num_source_images` and to `skipped`, the
+                images left out, each with `row`, `image_id` and `reason`.
+            files: Path of each file to `num_images`, `num_bytes` and `sha256`.
 
     Raises:
         FileNotFoundError: The folder is not a prepared one.
@@ -39,7 +45,7 @@ def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
     path = Path(folder) / MANIFEST_NAME
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} is not a prepared data set: expected {MANIFEST_NAME} in it. Write one with prepare_dataset or "
+            f"{folder} is not a prepared data set: expected {MANIFEST_NAME} in it. Make one with prepare_dataset or "
             "hf-vitret prepare"
         )
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -47,12 +53,12 @@ def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give the shards their final names, and count and sum what they hold.
+    """Rename the shards to their final names, and write the manifest with their counts and checksums.
 
     Args:
-        folder: With all shards in `data`.
-        settings: For the manifest.
-        splits: Name to what the shards do not say: `num_source_images` and `skipped`.
+        folder: The folder, with all shards in `data/`.
+        settings: The settings of `prepare_dataset`.
+        splits: Name of each split to `num_source_images` and `skipped`, which the shards do not contain.
     """
     import pyarrow.parquet as pq
     from datasets import Dataset
@@ -72,14 +78,17 @@ def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[st
 
 
 def check_files(folder: str | PathLike[str]) -> dict[str, Any]:
-    """Check that each file of a prepared folder is there and is what it was when it was written.
+    """Check that each file of a prepared folder is there and has the checksum in the manifest.
+
+    Args:
+        folder: The prepared folder.
 
     Returns:
         The manifest.
 
     Raises:
         FileNotFoundError: The folder is not a prepared one, or files are missing.
-        ValueError: Files have changed.
+        ValueError: Files have changed since they were written.
     """
     manifest = read_manifest(folder)
     absent = [name for name in manifest["files"] if not (Path(folder) / name).is_file()]

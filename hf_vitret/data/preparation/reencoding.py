@@ -1,4 +1,4 @@
-"""One image re-encoded at the size that training needs."""
+"""Re-encode one image at the size that training needs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-# Format -> what Pillow calls it, the file's ending, and its settings beside the quality.
+# Format -> its name in Pillow, the suffix of its files, and its settings other than the quality.
 FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "jpeg": ("JPEG", ".jpg", {"optimize": True}),  # Huffman tables of the image's own: smaller, no pixel differs
+    "jpeg": ("JPEG", ".jpg", {"optimize": True}),  # own Huffman tables: smaller files with the same pixels
     "webp": ("WEBP", ".webp", {"method": 4}),
     "png": ("PNG", ".png", {}),
 }
 LOSSLESS = ("png",)
-# Each image has been compressed once before, and is small now: bytes are spent where they keep what is left. At 95 a
-# noisy photograph of 341 x 256 pixels takes 50 kB in place of 32, and a quarter more time to decode in every epoch.
+# Most images have been compressed once before, so the quality is high. At 95 a noisy photograph of 341 x 256 pixels
+# takes 50 kB instead of 32, and a quarter more time to decode in every epoch.
 DEFAULT_QUALITY = 90
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How images are stored.
+    """The size and format of stored images.
 
     Args:
-        short_side: Pixels of the short side; smaller images keep their size.
+        short_side: Short side in pixels; smaller images keep their size.
         image_format: A key of `FORMATS`.
-        quality: Of JPEG and WebP, 1 to 100; PNG loses nothing and has none.
+        quality: Quality of JPEG and WebP, 1 to 100. PNG, which is lossless, ignores it.
 
     Raises:
         ValueError: A setting is outside its domain.
@@ -44,55 +44,56 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.short_side < 1:
-            raise ValueError(f"short_side is in pixels, at least 1; got {self.short_side}")
+            raise ValueError(f"expected short_side in pixels, at least 1; got {self.short_side}")
         if self.image_format not in FORMATS:
-            raise ValueError(f"image_format is one of {', '.join(FORMATS)}; got {self.image_format!r}")
+            raise ValueError(f"expected image_format to be one of {', '.join(FORMATS)}; got {self.image_format!r}")
         if not 1 <= self.quality <= 100:
-            raise ValueError(f"quality is from 1 to 100; got {self.quality}")
+            raise ValueError(f"expected quality from 1 to 100; got {self.quality}")
 
     @property
     def ending(self) -> str:
-        """Ending of a file of this format, with the dot."""
+        """Suffix of a file of this format, with the dot."""
         return FORMATS[self.image_format][1]
 
     def encode(self, stored: Mapping[str, Any] | None) -> bytes:
         """Decode an image, shrink it and encode it again.
 
-        The result is RGB as a viewer shows the image (`to_rgb`) and carries no metadata: also what need not be shrunk
-        is encoded again, so that no camera's position and no author's name is published with a picture.
+        The result is RGB, as a viewer shows the image (`to_rgb`), and has no metadata. An image that is small already
+        is encoded again too, so that no file is published with the position of the camera or the name of its author.
 
         Args:
-            stored: As `datasets.Image(decode=False)` gives it: `bytes`, else `path`, local or, in a stream, a URL.
+            stored: The image as `datasets.Image(decode=False)` gives it: `bytes`, or else `path`, which is local or, in
+                a stream, a URL.
 
         Returns:
-            The encoded file. The same input gives the same bytes, with one version of Pillow and its decoders.
+            The encoded file. The same input gives the same bytes with the same version of Pillow and its decoders.
 
         Raises:
             ValueError: The image is unreadable.
-            OSError: The file behind a URL cannot be reached, which is not the image's fault.
+            OSError: The file behind a URL cannot be read. This is an error of the network, not a bad image.
         """
         image = shrink(read_image(_fetch(stored), 2 * self.short_side), self.short_side)
         name, _, options = FORMATS[self.image_format]
         if self.image_format not in LOSSLESS:
             options = {**options, "quality": self.quality}
-        image.info.clear()  # comments and profiles that Pillow would write into the new file
+        image.info.clear()  # otherwise Pillow writes comments and profiles into the new file
         stream = io.BytesIO()
         image.save(stream, name, **options)
         return stream.getvalue()
 
 
 def shrink(image: Image.Image, short_side: int) -> Image.Image:
-    """Resize an image so that its short side has `short_side` pixels; a smaller one is returned as it is.
+    """Resize an image so that its short side has `short_side` pixels; return a smaller image unchanged.
 
-    Bicubic and antialiased, as in the training transform and the image processor: an image prepared at the model's
-    resize size is the one that they would have made of the original.
+    The resize is bicubic with antialiasing, as in the training transform and the image processor. An image that is
+    prepared at the resize size of the model is therefore what they would have made of the original.
 
     Args:
-        image: Any size, mode RGB.
-        short_side: In pixels; the long side is rounded to the nearest pixel.
+        image: An RGB image of any size.
+        short_side: Short side in pixels. The long side is rounded to the nearest pixel.
 
     Returns:
-        An image of mode RGB.
+        An RGB image.
     """
     from PIL import Image
 
@@ -104,9 +105,9 @@ def shrink(image: Image.Image, short_side: int) -> Image.Image:
 
 
 def _fetch(stored: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Read the file behind a URL, which is how a stream gives images that are files of their own.
+    """Read the file behind a URL, which a stream gives for images in files of their own.
 
-    Here, and not by `read_image`, to which what cannot be read is a bad image: a network that fails is none to skip.
+    `read_image` would raise a network error as a bad image, which `on_bad_image="skip"` would leave out.
     """
     if stored is None or stored["bytes"] is not None or "://" not in (stored["path"] or ""):
         return stored

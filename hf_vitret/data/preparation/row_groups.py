@@ -1,4 +1,4 @@
-"""Rows re-encoded by threads, a row group at a time and in order, and never many of them in memory."""
+"""Re-encode the rows of a split with threads, in order, one row group at a time, with few of them in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .reencoding import Encoding
     from .row_source import Position, RowSource
 
-GROUPS_AHEAD = 2  # read and encoded while one is written
+GROUPS_AHEAD = 2  # row groups that are read and encoded while one is written
 
 
 @dataclass
@@ -28,9 +28,9 @@ class RowGroup:
     """Rows ready to be written.
 
     Attributes:
-        rows: With `image` re-encoded.
-        skipped: What was left out: `row` in the source, `image_id`, `reason`.
-        position: Where in the source the next group begins.
+        rows: The rows, with re-encoded images.
+        skipped: The images that were left out, each with `row` (in the source), `image_id` and `reason`.
+        position: Position in the source at which the next group begins.
     """
 
     rows: list[dict[str, Any]]
@@ -39,25 +39,26 @@ class RowGroup:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the encoded images."""
+        """Size of the encoded images in bytes."""
         return sum(len(row["image"]["bytes"]) for row in self.rows)
 
 
 def encode_groups(source: RowSource, encoding: Encoding, num_workers: int | None, *, skip: bool) -> Iterator[RowGroup]:
-    """Re-encode what is left of a source.
+    """Re-encode the remaining rows of a source.
 
     Args:
-        source: Its rows are read by one thread, in order, a few groups ahead of the one that is yielded.
-        encoding: How the images are stored.
-        num_workers: Threads; default: one per CPU, 16 at most, above which a disk is the limit.
+        source: The source. One thread reads its rows in order, a few groups ahead of the yielded one.
+        encoding: The size and format of the stored images.
+        num_workers: Number of threads; `None`: one per CPU, at most 16, because more are limited by the disk.
         skip: Whether unreadable images are left out.
 
     Yields:
-        Groups of `ROW_GROUP_SIZE` source rows; the last one has fewer, and so has one with images left out, which is
-        never empty: it takes along the notes of those after it that would be.
+        Groups of `ROW_GROUP_SIZE` source rows. The last group and groups with left-out images have fewer rows. No group
+        is empty: where all images are left out, the group before or after holds the notes of these images.
 
     Raises:
-        ValueError: Images are unreadable, and `skip` is not set: names those of the first group that has any.
+        ValueError: An `image_id` is null; or images are unreadable and `skip` is False. The message names the bad
+            images of the first group that has any.
     """
     held: RowGroup | None = None
     for group in _encode_in_order(source, encoding, num_workers or default_threads(), skip):
@@ -73,7 +74,7 @@ def encode_groups(source: RowSource, encoding: Encoding, num_workers: int | None
 
 
 def _encode_in_order(source: RowSource, encoding: Encoding, num_workers: int, skip: bool) -> Iterator[RowGroup]:
-    """Yield a group, perhaps an empty one, for each `ROW_GROUP_SIZE` rows of the source."""
+    """Yield a group for each `ROW_GROUP_SIZE` rows of the source; a group may be empty."""
     waiting: deque[tuple[int, list[dict[str, Any]], list[Future[bytes]], Position]] = deque()
     threads = ThreadPoolExecutor(num_workers)
     rows = iter(source)
@@ -82,7 +83,7 @@ def _encode_in_order(source: RowSource, encoding: Encoding, num_workers: int, sk
             first = source.position["rows"]
             batch = list(islice(rows, ROW_GROUP_SIZE))
             if batch:
-                # The place in a stream is that of the last row read: noted before the next one is.
+                # The position of a stream is that of the last row read, so it is taken before the next row is read.
                 waiting.append(
                     (first, batch, [threads.submit(_encode, row, encoding) for row in batch], source.position)
                 )
@@ -95,7 +96,7 @@ def _encode_in_order(source: RowSource, encoding: Encoding, num_workers: int, sk
 
 
 def _encode(row: dict[str, Any], encoding: Encoding) -> bytes:
-    return encoding.encode(row.pop("image"))  # the original is let go of as soon as it is encoded
+    return encoding.encode(row.pop("image"))  # frees the original as soon as it is encoded
 
 
 def _finish_group(
@@ -106,7 +107,7 @@ def _finish_group(
     encoding: Encoding,
     skip: bool,
 ) -> RowGroup:
-    """Wait for the images of a group and put them into their rows."""
+    """Wait for the encoded images of a group, and make the group."""
     group = RowGroup([], [], position)
     for row, (item, future) in enumerate(zip(batch, encoded), start=first):
         if item["image_id"] is None:
@@ -121,13 +122,13 @@ def _finish_group(
     if group.skipped and not skip:
         named = name_some([f"row {bad['row']}, {bad['image_id']}: {bad['reason']}" for bad in group.skipped])
         raise ValueError(
-            f"{len(group.skipped)} images cannot be read: {named}. Mend them or drop their rows and repeat the call, "
-            "which goes on from here; or leave them out (--on_bad_image skip)"
+            f"{len(group.skipped)} images cannot be read: {named}. Mend them or drop their rows, and repeat the "
+            "call, which continues from here; or leave them out (--on_bad_image skip)"
         )
     return group
 
 
 def _file_name(image_id: str, encoding: Encoding) -> str:
-    """Name the file for who takes a single image out; never with a path of the machine that it came from."""
+    """Return a name for the file of an image, without the folders of the machine that it came from."""
     path = PurePosixPath(image_id)
     return (path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name) + encoding.ending

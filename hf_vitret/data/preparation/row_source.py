@@ -1,4 +1,4 @@
-"""The rows of a split, whole or streamed, from the first one or from where an interrupted run stopped."""
+"""Read the rows of a split, in memory or streamed, from the first one or from where an interrupted run stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class Position(TypedDict):
-    """How far a source has been read: rows from the first one on, and for a stream the place in its files."""
+    """How far a source has been read.
+
+    Attributes:
+        rows: Number of rows read, from the first one on.
+        state: State of a stream, its position in its files; `None` for a source that is not a stream.
+    """
 
     rows: int
     state: dict[str, Any] | None
@@ -26,14 +31,19 @@ class RowSource:
     """Reads one split in order, without decoding an image.
 
     Args:
-        split: With the columns `image`, `label` (of any type) and `image_id`; without the last, images are called
+        split: A split with the columns `image`, `label` (of any type) and `image_id`. Without `image_id` the ids are
             `<name>/<row>`.
-        name: The split's name.
-        position: From where to read.
+        name: Name of the split.
+        position: Position to start from.
+
+    Attributes:
+        features: Features of the columns `image`, `label` and `image_id`.
+        is_stream: Whether the split is a stream.
+        num_rows: Number of rows; `None` for a stream.
 
     Raises:
-        ValueError: Columns are missing or are not what they should be; the types in a stream are not known; there are
-            fewer rows than were read before.
+        ValueError: A column is missing or has another type; the types of a stream are not known; there are fewer rows
+            than were read before.
     """
 
     def __init__(self, split: Dataset | IterableDataset, name: str, position: Position = START) -> None:
@@ -43,7 +53,7 @@ class RowSource:
         self.features: Features = _check_features(split, self._where)
         columns = [column for column in COLUMNS if column in split.features]
         if not isinstance(split, Dataset):
-            split = split.decode(False)  # a cast would come after the threads in which a remote stream decodes ahead
+            split = split.decode(False)  # a cast would come too late: threads of a remote stream decode ahead
         split = split.select_columns(columns).cast_column("image", Image(decode=False))
         self._has_ids = "image_id" in columns
         self.is_stream = not isinstance(split, Dataset)
@@ -53,14 +63,14 @@ class RowSource:
             raise ValueError(
                 f"{self._where}: {position['rows']} images were prepared, but the source has {self.num_rows}"
             )
-        if self.num_rows is not None:  # an empty range is out of bounds to `select`, an empty list is not
+        if self.num_rows is not None:  # `select` refuses an empty range at the end, but takes an empty list
             split = split.select(range(position["rows"], self.num_rows) if position["rows"] < self.num_rows else [])
         elif position["state"] is not None:
             split.load_state_dict(position["state"])
         self._rest = split
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that are left: `image` as stored, `label`, `image_id`."""
+        """Yield the remaining rows, each with the stored `image`, `label` and `image_id`."""
         for row in self._rest:
             named = row if self._has_ids else {**row, "image_id": f"{self._name}/{self._rows:06d}"}
             self._rows += 1
@@ -68,25 +78,25 @@ class RowSource:
 
     @property
     def position(self) -> Position:
-        """Where the row after the last one that was yielded is."""
+        """Position of the row after the last one that was yielded."""
         return Position(rows=self._rows, state=self._rest.state_dict() if self.is_stream else None)
 
     @property
     def expected_rows(self) -> int | None:
-        """How many rows there are, for a progress bar: a stream knows only what its card says, if that."""
+        """Number of rows for a progress bar; for a stream the number in its data card, or `None` if there is none."""
         if self.num_rows is not None:
             return self.num_rows
         known = (self._all.info.splits or {}).get(str(self._all.split))
         return None if known is None else int(known.num_examples)
 
     def check_ids(self, image_ids: list[str]) -> None:
-        """Check that rows written before came from this source; a stream, which it would take to read, is not.
+        """Check that the rows written before came from this source. A stream is not checked: its ids are not known.
 
         Args:
-            image_ids: Those of the first rows, also of images that were left out.
+            image_ids: The ids of the first rows, including those of images that were left out.
 
         Raises:
-            ValueError: The source has others.
+            ValueError: The first rows of the source have other ids.
         """
         if self.is_stream or not self._has_ids:
             return
@@ -104,8 +114,8 @@ def _check_features(split: Dataset | IterableDataset, where: str) -> Features:
 
     if split.features is None:
         raise ValueError(
-            f"{where}: the stream does not say of which types its columns are; load it without streaming, or give it "
-            "its features"
+            f"{where}: the stream does not declare the types of its columns; load it without streaming, or give it its "
+            "features"
         )
     absent = [column for column in ("image", "label") if column not in split.features]
     if absent:

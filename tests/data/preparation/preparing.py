@@ -1,4 +1,4 @@
-"""A drawn data set for the tests of `prepare`; also a run that prepares it and dies where it is told to."""
+"""A drawn data set for the tests of `prepare`, and a run that prepares it and dies at a chosen moment."""
 
 import functools
 import io

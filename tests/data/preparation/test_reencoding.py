@@ -1,4 +1,4 @@
-"""One image re-encoded: its size, its pixels against Pillow's own, and what must not be in the file."""
+"""One image re-encoded: its size, its pixels against those of Pillow, and metadata that must not be in the file."""
 
 import io
 
@@ -10,7 +10,7 @@ from hf_vitret.data.preparation.reencoding import Encoding, shrink
 
 
 def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Draw what no codec can predict."""
+    """Draw noise, which no codec can predict."""
     channels = {"RGB": (3,), "RGBA": (4,), "L": ()}[mode]
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, *channels), dtype=np.uint8))
 
@@ -102,9 +102,9 @@ def test_a_file_behind_an_address(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"short_side": 0}, "short_side is in pixels, at least 1; got 0"),
-        ({"image_format": "gif"}, "image_format is one of jpeg, webp, png; got 'gif'"),
-        ({"quality": 101}, "quality is from 1 to 100; got 101"),
+        ({"short_side": 0}, "expected short_side in pixels, at least 1; got 0"),
+        ({"image_format": "gif"}, "expected image_format to be one of jpeg, webp, png; got 'gif'"),
+        ({"quality": 101}, "expected quality from 1 to 100; got 101"),
     ],
 )
 def test_settings_outside_their_domain(settings: dict, message: str) -> None:
