@@ -1,4 +1,4 @@
-"""Every image of a data set decoded once, so that a bad file is known before training starts."""
+"""Decode every image of a data set once, to find bad files before training starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 ON_BAD_IMAGE = ("error", "skip")
-"""What to do about images that cannot be read: name them and stop, or leave them out and say so."""
+"""What to do about unreadable images: raise an error that names them, or leave them out and report them."""
 
 
 class BadImage(NamedTuple):
@@ -23,9 +23,9 @@ class BadImage(NamedTuple):
 
     Attributes:
         row: Row of the data set.
-        image_id: Its id.
-        path: Its file, where it has one of its own.
-        reason: What is wrong with it.
+        image_id: Id of the image.
+        path: Path of its file; `None` for an image inside another file.
+        reason: Why it cannot be read.
     """
 
     row: int
@@ -42,13 +42,12 @@ def find_bad_images(dataset: Dataset, *, num_threads: int | None = None) -> list
     """Decode every image of a split once.
 
     Args:
-        dataset: A split with the columns `image` and `image_id`. At most a few images per thread are in
-            memory.
-        num_threads: Threads that read and decode (Pillow's decoders let go of the interpreter's lock);
-            default: one per CPU, 16 at most, above which a disk is the limit.
+        dataset: A split with the columns `image` and `image_id`. A few images per thread are in memory at a time.
+        num_threads: Number of threads that read and decode (the decoders of Pillow release the interpreter's lock);
+            `None`: one per CPU, at most 16, because more are limited by the disk.
 
     Returns:
-        The images that are missing, empty, truncated or otherwise unreadable, by row.
+        The images that are missing, empty, truncated or otherwise unreadable, sorted by row.
     """
     from datasets import Image as ImageFeature
     from tqdm.auto import tqdm
@@ -63,12 +62,12 @@ def check_images(dataset: Dataset, *, num_threads: int | None = None) -> None:
     """Decode every image of a split once, so that a bad file stops a run before it starts.
 
     Args:
-        dataset: As for `find_bad_images`.
-        num_threads: As for `find_bad_images`.
+        dataset: A split with the columns `image` and `image_id`.
+        num_threads: Number of threads that read and decode; `None`: one per CPU, at most 16.
 
     Raises:
-        ValueError: Images are missing, empty, truncated or otherwise unreadable; the message names the first
-            ten by row, image_id and file, and counts them.
+        ValueError: Images are missing, empty, truncated or otherwise unreadable. The message counts them, and names the
+            first ten by row, image_id and file.
     """
     bad = find_bad_images(dataset, num_threads=num_threads)
     if bad:
@@ -76,7 +75,12 @@ def check_images(dataset: Dataset, *, num_threads: int | None = None) -> None:
 
 
 def describe_bad_images(bad: Sequence[BadImage], num_images: int) -> str:
-    """Say which of a split's images cannot be read, the first ten by name, and how to mend it."""
+    """Return a message that counts the unreadable images of a split, names the first ten, and says how to mend them.
+
+    Args:
+        bad: The unreadable images.
+        num_images: Number of images in the split.
+    """
     named = "\n  ".join(map(str, bad[:MAX_NAMED]))
     more = f"\n  ... and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
     return (
@@ -86,11 +90,11 @@ def describe_bad_images(bad: Sequence[BadImage], num_images: int) -> str:
 
 
 def _check(numbered: tuple[int, dict[str, Any]]) -> BadImage | None:
-    """Decode the image of a row, as `datasets` stores it (bytes, else a path)."""
+    """Decode the image of a row, given with the number of the row; return what is wrong, or `None`."""
     row, item = numbered
     stored = item["image"]
     try:
-        read_image(stored, short_side=1)  # of a JPEG all of the stream is still read, but 1/64 of the pixels are made
+        read_image(stored, short_side=1)  # a JPEG is read to its end, but decoded at 1/64 of its pixels
     except ValueError as error:
         path = None if stored is None or stored["bytes"] is not None else stored["path"]
         return BadImage(row, item["image_id"], path, str(error))

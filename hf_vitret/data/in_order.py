@@ -1,4 +1,4 @@
-"""A function applied by threads, its results in order, and never many items in memory."""
+"""Apply a function with threads, and yield the results in order, with few items in memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ def map_in_order(
     """Yield `function(item)` for each item, in order.
 
     Args:
-        function: Lets go of the interpreter's lock for most of its time, as Pillow's decoders and file reads do.
-        items: Taken a few ahead of what was yielded: `4 * num_threads`, enough to keep the threads busy.
-        num_threads: Default: `default_threads`.
+        function: A function that releases the interpreter's lock for most of its time, such as a decoder of Pillow or
+            the reading of a file.
+        items: The items. They are taken up to `4 * num_threads` ahead of the yielded one, which keeps the threads busy.
+        num_threads: Number of threads; `None`: `default_threads()`.
+
+    Yields:
+        The result for each item, in the order of the items.
 
     Raises:
-        Exception: What the function raises, at its item.
+        Exception: The exception of `function`, when the result of its item is due.
     """
     num_threads = num_threads or default_threads()
     waiting: deque[Future[Result]] = deque()
@@ -42,5 +46,5 @@ def map_in_order(
 
 
 def default_threads() -> int:
-    """Return how many threads read and decode by default: one per CPU, 16 at most, above which a disk is the limit."""
+    """Return the default number of reading threads: one per CPU, at most 16, because more are limited by the disk."""
     return min(16, os.cpu_count() or 1)

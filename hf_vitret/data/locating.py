@@ -80,8 +80,8 @@ def locate_dataset(data: str | PathLike[str], data_dir: str | PathLike[str] | No
         return DatasetLocation(text, None if data_dir is None else str(data_dir))
     if data_dir is not None:
         raise ValueError(
-            f"expected --data_dir with the name of a data set only ({', '.join(_names())}); got it with {text!r}: leave "
-            "--data_dir out, or give the name instead of the path"
+            f"expected --data_dir with the name of a data set only ({', '.join(_names())}); got it with {text!r}: "
+            "leave --data_dir out, or give the name instead of the path"
         )
     if text and Path(text).expanduser().exists():
         return DatasetLocation(OWN, data_dir=str(Path(text).expanduser()))

@@ -1,4 +1,4 @@
-"""Small pictures for pages: as JPEG, and inside an address."""
+"""Encode small pictures for HTML pages, as JPEG and as `data:` URI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-_QUALITY = 80  # a picture of 128 pixels takes about 5 kB
+_QUALITY = 80  # a picture with a side of 128 pixels takes about 5 kB
 
 
 def as_jpeg(image: Image.Image) -> bytes:
@@ -20,5 +20,5 @@ def as_jpeg(image: Image.Image) -> bytes:
 
 
 def data_uri(image: Image.Image) -> str:
-    """Write an RGB image as a `data:` URI, JPEG inside."""
+    """Return an RGB image as a `data:` URI with JPEG content."""
     return "data:image/jpeg;base64," + base64.b64encode(as_jpeg(image)).decode("ascii")

@@ -1,4 +1,4 @@
-"""The images of a run that can be read, the same on every process."""
+"""Leave unreadable images out of a data set, identically in every process of a run."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from .image_checks import BadImage, describe_bad_images, find_bad_images
 
 
 def readable_images(dataset: DatasetDict, on_bad_image: str) -> tuple[DatasetDict, dict[str, list[BadImage]]]:
-    """Decode every image once, on the main process, and leave out what cannot be read.
+    """Decode every image once, in the main process, and leave out the unreadable ones in all processes.
 
     Args:
         dataset: Splits with the columns `image` and `image_id`.
-        on_bad_image: `"error"`, or `"skip"` to leave them out.
+        on_bad_image: `"error"` to raise an error for unreadable images, `"skip"` to leave them out.
 
     Returns:
-        The splits without them, and by split those left out; no entry for a split without any.
+        The splits without the unreadable images; and the unreadable images of each split that has any.
 
     Raises:
-        ValueError: Some images cannot be read, and `on_bad_image` is `"error"`; or a split has no others.
+        ValueError: Images are unreadable and `on_bad_image` is `"error"`; or all images of a split are unreadable.
     """
     found: list[Any] = [None]
     if PartialState().is_main_process:

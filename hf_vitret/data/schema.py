@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 COLUMNS = ("image", "label", "image_id")
 # `train` alone: all classes are trained on, and nothing is measured (`test_fraction=0`).
 SPLITS = (("train", "test"), ("train", "query", "gallery"), ("train",))
-MAX_NAMED = 10  # an error names this many offenders and counts the rest: enough to find the cause
+MAX_NAMED = 10  # an error names this many items and counts the rest, which is enough to find the cause
 
 
 def name_some(items: list[Any]) -> str:
-    """Name the first `MAX_NAMED` items and count the rest: `'3, 7, 9 ... and 12 more'`."""
+    """Return the first `MAX_NAMED` items as text, and the number of the others: `'3, 7, 9 ... and 12 more'`."""
     named = ", ".join(str(item) for item in items[:MAX_NAMED])
     return named if len(items) <= MAX_NAMED else f"{named} ... and {len(items) - MAX_NAMED} more"
 
 
 def column_values(dataset: Dataset, column: str) -> list[Any]:
-    """Return one column as a list of Python values, reading no other column and decoding no image."""
+    """Return one column as a list of Python values, without reading other columns or decoding images."""
     values: list[Any] = dataset.select_columns([column]).with_format("arrow")[:][column].to_pylist()
     return values
 
@@ -30,11 +30,11 @@ def column_values(dataset: Dataset, column: str) -> list[Any]:
 def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
     """Check that a data set has the schema of `load_retrieval_dataset`, without decoding an image.
 
-    Whether the classes of train and test are disjoint is a matter of the protocol and is not checked here.
+    The function does not check whether train and test share classes, because that depends on the protocol.
 
     Args:
-        dataset: What a loader returned.
-        source: The name of the data set, for the errors.
+        dataset: The data set that a loader returned.
+        source: Name of the data set, for the errors.
 
     Returns:
         The same data set.
@@ -78,14 +78,14 @@ def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
 
 
 def describe_split(split: Dataset) -> dict[str, int | float]:
-    """Count the images and classes of a split, as the trainer logs them and the model card prints them.
+    """Count the images and classes of a split, for the log of the trainer and the model card.
 
     Args:
         split: A data set with a `label` column.
 
     Returns:
-        `num_images`, `num_classes`, `min_images_per_class`, `median_images_per_class`, `max_images_per_class`
-        and `num_single_image_classes`: classes of one image, which can form no positive pair. Zeros for an
+        `num_images`, `num_classes`, `min_images_per_class`, `median_images_per_class`, `max_images_per_class` and
+        `num_single_image_classes`, the number of classes with one image, which form no positive pair. All are 0 for an
         empty split.
     """
     sizes = Counter(column_values(split, "label")).values()

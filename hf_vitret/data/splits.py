@@ -1,4 +1,4 @@
-"""Divide a labelled data set into class-disjoint halves: no image of a test class is ever trained on."""
+"""Split a labelled data set by class, so that no image of a test class is trained on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def choose_test_classes(names: list[str], test_fraction: float = 0.5, seed: int = 0) -> list[str]:
-    """Choose the classes of the test split: a fixed rule, so that two machines choose the same ones.
+    """Choose the classes of the test split by a fixed rule, so that two machines choose the same classes.
 
-    The names are sorted by code point and permuted by `numpy.random.default_rng(seed)`; the first
-    `int(len(names) * test_fraction)` of the permutation are the test classes. Half is the share of the
-    field's class-disjoint protocols (CUB-200: 100 of 200 classes; SOP: 11,316 of 22,634).
+    The names are sorted by code point and permuted by `numpy.random.default_rng(seed)`. The first
+    `int(len(names) * test_fraction)` of the permutation are the test classes. The default, half of the classes, is the
+    share of the usual class-disjoint protocols (CUB-200: 100 of 200 classes; SOP: 11,316 of 22,634).
 
     Args:
         names: The class names, in any order.
@@ -38,7 +38,7 @@ def choose_test_classes(names: list[str], test_fraction: float = 0.5, seed: int 
     if not 0 <= test_fraction < 1:
         raise ValueError(f"expected test_fraction in [0, 1), a share of the classes; got {test_fraction}")
     if len(set(names)) != len(names):
-        raise ValueError("class names must be unique: pass each class once, not one name per image")
+        raise ValueError("expected unique class names: pass each class once, not one name per image")
     if test_fraction == 0:
         return []
     num_test = int(len(names) * test_fraction)

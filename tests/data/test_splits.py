@@ -60,5 +60,5 @@ def test_too_few_classes():
 
 
 def test_one_name_per_image_is_refused():
-    with pytest.raises(ValueError, match="class names must be unique"):
+    with pytest.raises(ValueError, match="expected unique class names"):
         choose_test_classes(["a", "a", "b", "c"])
