@@ -56,11 +56,11 @@ def expanded_search(
     found, rows = np.unique(positions[positions >= 0], return_inverse=True)
     if not len(found):
         return index.search_positions(asked, k, **settings)
-    places = np.full(positions.shape, -1, dtype=np.int64)
-    places[positions >= 0] = rows
+    near_rows = np.full(positions.shape, -1, dtype=np.int64)
+    near_rows[positions >= 0] = rows
     near = torch.from_numpy(index.vectors(found))
     expanded = expand_queries(
-        torch.from_numpy(asked), near, torch.from_numpy(scores), torch.from_numpy(places), alpha=alpha
+        torch.from_numpy(asked), near, torch.from_numpy(scores), torch.from_numpy(near_rows), alpha=alpha
     )
     return index.search_positions(expanded, k, **settings)
 

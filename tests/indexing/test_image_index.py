@@ -498,6 +498,23 @@ def test_exact_search_has_a_copy_on_a_gpu(monkeypatch):
     assert [copy.ntotal for copy in copies] == [300, 600]
 
 
+@pytest.mark.parametrize("way", ["hnsw", "ivfpq", "codes"])
+def test_search_settings_of_an_earlier_release_are_read(indexes, tmp_path, way):
+    """They had other names in `index.json`: `effort`, `cells` and `candidates`."""
+    earlier_names = {"ef_search": "effort", "nprobe": "cells", "k_factor": "candidates"}
+    indexes[way].save(tmp_path / "index")
+    expected = ImageIndex.load(tmp_path / "index")
+    path = tmp_path / "index" / "index.json"
+    content = json.loads(path.read_text())
+    settings = content["quality"]["settings"]
+    assert settings
+    content["quality"]["settings"] = {earlier_names[name]: value for name, value in settings.items()}
+    path.write_text(json.dumps(content))
+    received = ImageIndex.load(tmp_path / "index")
+    assert received.manifest.quality == expected.manifest.quality
+    assert np.array_equal(rows_of(received.search(QUERIES, 10)[1]), rows_of(expected.search(QUERIES, 10)[1]))
+
+
 PATCHED = """
 import faiss.contrib.torch_utils  # as pytorch-metric-learning imports it
 import numpy as np

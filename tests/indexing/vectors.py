@@ -34,19 +34,19 @@ def write_folder(folder: Path, rows: np.ndarray, ids, columns=None, *, model=MOD
     """Write a folder of embeddings as it is specified, by pyarrow alone."""
     folder.mkdir(parents=True)
     shards = []
-    for number, places in enumerate(np.array_split(np.arange(len(rows)), num_shards)):
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows[places].ravel()), rows.shape[1])
+    for number, rows_here in enumerate(np.array_split(np.arange(len(rows)), num_shards)):
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows[rows_here].ravel()), rows.shape[1])
         table = pa.table(
             {
-                "image_id": [str(ids[place]) for place in places],
-                "path": [f"{ids[place]}.png" for place in places],
+                "image_id": [str(ids[row]) for row in rows_here],
+                "path": [f"{ids[row]}.png" for row in rows_here],
                 "embedding": vectors,
-                **{name: [values[place] for place in places] for name, values in (columns or {}).items()},
+                **{name: [values[row] for row in rows_here] for name, values in (columns or {}).items()},
             }
         )
         path = folder / f"embeddings-{number:05d}.parquet"
         pq.write_table(table, path, row_group_size=40)
-        shards.append(ShardFacts(path.name, len(places), sha256_of(path), f"shard {number}"))
+        shards.append(ShardFacts(path.name, len(rows_here), sha256_of(path), f"shard {number}"))
     EmbeddingManifest(
         model, rows.shape[1], "float32", None, True, len(rows), 0, tuple(shards), tuple(columns or ())
     ).save(folder)

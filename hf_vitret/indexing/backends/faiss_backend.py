@@ -66,10 +66,10 @@ class FaissBackend:
     def _reserve(self, num_vectors: int) -> None:
         """Reserve memory for vectors: an array that grows is in memory twice or more each time it is moved."""
         if self.kind == "hnsw":
-            room = num_vectors * (
+            num_links = num_vectors * (
                 2 * self.index.hnsw.nb_neighbors(1) + 2
             )  # links of the lowest level, and of the others
-            self.index.hnsw.neighbors.resize(room)
+            self.index.hnsw.neighbors.resize(num_links)
             self.index.hnsw.neighbors.resize(0)
             flat = self._faiss.downcast_index(self.index.storage)
         elif self._refine is not None:

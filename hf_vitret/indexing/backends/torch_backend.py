@@ -56,9 +56,9 @@ class TorchBackend:
         self._on_device = None
         needed = self._num_vectors + len(embeddings)
         if needed > len(self._kept):
-            room = np.empty((max(needed, len(self._kept) * 3 // 2), self.dim), dtype=np.float32)
-            room[: self._num_vectors] = self._kept[: self._num_vectors]
-            self._kept = room
+            larger = np.empty((max(needed, len(self._kept) * 3 // 2), self.dim), dtype=np.float32)
+            larger[: self._num_vectors] = self._kept[: self._num_vectors]
+            self._kept = larger
         self._kept[self._num_vectors : needed] = embeddings
         self._num_vectors = needed
 

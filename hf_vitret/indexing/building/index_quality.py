@@ -75,15 +75,15 @@ class HeldOutQueries:
         if not len(self.embeddings):
             return
         rows = torch.arange(first_position, first_position + len(embeddings))
-        scores, places = nearest_neighbors(
+        scores, positions = nearest_neighbors(
             torch.from_numpy(self.embeddings),
             torch.from_numpy(embeddings),
             K + _TIES,
             query_ids=torch.from_numpy(self.positions),
             gallery_ids=rows,
         )
-        places = torch.where(places >= 0, places + first_position, places)
-        self._found = merge_neighbors([self._found, (scores, places)], K + _TIES)
+        positions = torch.where(positions >= 0, positions + first_position, positions)
+        self._found = merge_neighbors([self._found, (scores, positions)], K + _TIES)
 
     def recall(self, backend: VectorBackend, which: slice) -> np.ndarray:
         """Return for each of some queries the share of its ten exact neighbours that a search finds.
