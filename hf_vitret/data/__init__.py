@@ -1,4 +1,4 @@
-"""Data sets for image retrieval: one schema, one loader per file, and checks that run before training."""
+"""Load data sets for image retrieval in one schema, and check them before training."""
 
 from .demo.icon_fonts import ICON_FONT_LICENSES
 from .image_checks import check_images, find_bad_images

@@ -1,4 +1,4 @@
-"""Load any data set of the package by name, always with the same columns and splits."""
+"""Load any data set of the package by name, in one schema."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
         name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
             (CUB-200-2011), `"inat2018"` (iNaturalist 2018), `"catalogue"` (your own images) or `"icons"` (the embedded
             set, which needs no download).
-        data_dir: Where the data is: a folder, an archive, a table or, for `"catalogue"`, a data set of the
-            Hub. `"icons"` needs none.
-        **options: Options of the loader, as `load_sop`, `load_catalogue` and the others document them.
+        data_dir: The folder, archive or table of the data; for `"catalogue"` also a data set on the Hub. `"icons"`
+            needs none.
+        **options: Options of the loader; see `load_sop`, `load_catalogue` and the other loaders.
 
     Returns:
         A `DatasetDict` with the splits `train` and `test` (or `train`, `query` and `gallery`; or `train` alone, with
@@ -45,8 +45,9 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
         (string, unique over all splits).
 
     Raises:
-        ValueError: The name is not known, or the data breaks the schema (`check_schema`).
-        FileNotFoundError: The data is not where `data_dir` says; the message says how to get it.
+        ValueError: The name is not known; an option is outside its domain; or the data breaks a rule of the loader or
+            of the schema (`check_schema`).
+        FileNotFoundError: There are no such data at `data_dir`; the message says how to get them.
 
     Examples:
         >>> dataset = load_retrieval_dataset("catalogue", data_dir="photos")  # doctest: +SKIP

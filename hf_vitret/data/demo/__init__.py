@@ -1,1 +1,1 @@
-"""Data sets that need no download."""
+"""Data sets made from files of installed packages, which need no download."""

@@ -1,4 +1,4 @@
-"""Draw the glyphs of the icon fonts that the PyPI package qtawesome carries, without importing it (or Qt)."""
+"""Draw the glyphs of the icon fonts in the PyPI package qtawesome, without importing qtawesome or Qt."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-# Em of the font / side of the image. The largest glyphs (Font Awesome) are 1.25 em wide and 1 em high: turned
-# and shifted by the most that icons.py allows they reach, from the middle,
-# 0.64 * (1.25 cos 12 + sin 12) / 2 + 0.04 < 0.5 of the side: no icon is cut.
+# Em of the font, as a share of the side of the image. The largest glyphs (Font Awesome) are 1.25 em wide and 1 em high.
+# With the largest rotation and shift of icons.py they reach 0.64 * (1.25 cos 12 + sin 12) / 2 + 0.04 < 0.5 of the side
+# from the middle, so that no icon is cut.
 EM_SHARE = 0.64
 
 
@@ -25,8 +25,8 @@ class IconFont:
     """One font file of qtawesome.
 
     Attributes:
-        file_prefix: Start of the names of its `.ttf` and of its character map, without the version.
-        style_suffixes: Last words of a name that tell the style of the drawing, not the concept.
+        file_prefix: Start of the names of the `.ttf` file and of the character map, without the version.
+        style_suffixes: Last words of a name that describe the style of the drawing, not the concept.
         family: Key of `ICON_FONT_LICENSES`.
     """
 
@@ -35,11 +35,11 @@ class IconFont:
     family: str
 
 
-# The keys are qtawesome's own prefixes, so "fa6s.house" is the same icon in both. The style suffixes were
-# chosen by counting the last words of each font's names: phosphor has four weights of each icon, remix two,
-# mdi "outline" and "variant", Font Awesome and Elusive "alt". Words that enclose or change the concept (box,
-# circle, square, off, plus, simple) stay, and so does "bold" outside phosphor: "format-bold" is the letter B.
-# qtawesome has no duotone font.
+# The keys are the prefixes of qtawesome, so that "fa6s.house" is the same icon in both. The style suffixes were chosen
+# by counting the last words of the names in each font: phosphor has four weights of each icon, remix two, mdi "outline"
+# and "variant", Font Awesome and Elusive "alt". Words that enclose or change the concept (box, circle, square, off,
+# plus, simple) are kept, and so is "bold" outside phosphor: "format-bold" is the letter B. qtawesome has no duotone
+# font.
 ICON_FONTS: dict[str, IconFont] = {
     "fa5": IconFont("fontawesome5-regular-webfont", ("alt",), "Font Awesome"),
     "fa5s": IconFont("fontawesome5-solid-webfont", ("alt",), "Font Awesome"),
@@ -55,14 +55,14 @@ ICON_FONTS: dict[str, IconFont] = {
     "ei": IconFont("elusiveicons-webfont", ("alt",), "Elusive Icons"),
 }
 
-# Families whose code points keep their icon when it is renamed. From version 5 to 6 Font Awesome renamed 296;
-# the 100 looked at all keep it ("home", "house"). Material Design Icons uses code points again ("amazon"
-# became "greenhouse"), so there the names alone count.
+# Families in which an icon keeps its code point when it is renamed. From version 5 to 6 Font Awesome renamed 296 icons;
+# the 100 that were inspected all kept their code point ("home", "house"). Material Design Icons reuses code points
+# ("amazon" became "greenhouse"), so that only its names identify an icon.
 STABLE_CODE_POINTS = frozenset({"Font Awesome"})
 
-# Read in qtawesome 1.4.2: its README names a licence for each font, and Phosphor's own name table says MIT.
-# Font Awesome's fonts are OFL-1.1 (its loose SVG files, which qtawesome does not carry, are CC-BY-4.0). Brand
-# icons are trademarks of their owners whatever the licence of the drawing.
+# From qtawesome 1.4.2: its README names a licence for each font, and the name table of Phosphor says MIT. The fonts of
+# Font Awesome are OFL-1.1 (its SVG files, which qtawesome does not contain, are CC-BY-4.0). Brand icons are trademarks
+# of their owners, independent of the licence of the drawing.
 ICON_FONT_LICENSES: dict[str, tuple[str, str]] = {
     "Font Awesome": ("OFL-1.1", "https://github.com/FortAwesome/Font-Awesome/blob/master/LICENSE.txt"),
     "Material Design Icons": (
@@ -78,13 +78,13 @@ ICON_FONT_LICENSES: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Glyph:
-    """One icon of one font, drawn.
+    """The drawing of one icon of one font.
 
     Attributes:
         font: Key of `ICON_FONTS`.
         name: Name of the icon in that font.
-        code_point: Its Unicode code point.
-        ink: The drawing, mode L: 0 is paper, 255 is ink.
+        code_point: Unicode code point of the icon.
+        ink: The drawing, an image of mode L: 0 is background, 255 is ink.
     """
 
     font: str
@@ -102,24 +102,35 @@ def find_font_folder() -> Path:
     spec = importlib.util.find_spec("qtawesome")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
-            "the icons data set is drawn from the fonts of the package qtawesome, which is not installed: "
+            "expected the package qtawesome, whose fonts draw the icons; it is not installed: "
             'pip install "hf_vitret[demo]"'
         )
     return Path(spec.origin).parent / "fonts"
 
 
 def find_fonts_version() -> str:
-    """Return the version of the installed qtawesome: it decides which fonts, so which drawings, there are."""
+    """Return the version of the installed qtawesome, which determines the fonts and so the drawings.
+
+    Raises:
+        ModuleNotFoundError: qtawesome is not installed.
+    """
     find_font_folder()
     return importlib.metadata.version("qtawesome")
 
 
 def find_font_files(font: str) -> tuple[Path, Path]:
-    """Find the `.ttf` and the character map of a font, whatever version the installed qtawesome carries.
+    """Find the files of a font in the installed qtawesome, of any version of the font.
+
+    Args:
+        font: Key of `ICON_FONTS`.
+
+    Returns:
+        The `.ttf` file and the JSON file of the character map.
 
     Raises:
         ValueError: The font is not a key of `ICON_FONTS`.
-        FileNotFoundError: The installed qtawesome has not exactly one such file.
+        FileNotFoundError: The installed qtawesome does not have exactly one file of each kind.
+        ModuleNotFoundError: qtawesome is not installed.
     """
     if font not in ICON_FONTS:
         raise ValueError(f"unknown icon font {font!r}: the known ones are {', '.join(ICON_FONTS)}")
@@ -135,21 +146,23 @@ def find_font_files(font: str) -> tuple[Path, Path]:
 
 
 def draw_glyphs(font: str, side: int, names: Container[str] | None = None) -> Iterator[Glyph]:
-    """Draw every icon of a font in the middle of a square, in the order of its character map.
+    """Draw every icon of a font in the middle of a square, in the order of the character map.
 
-    Glyphs keep the size that their font gives them in the em square: a small dot stays small. Blank glyphs
-    and the font's box for missing characters ("tofu") are left out.
+    Glyphs keep their size in the em square of the font, so that a small dot stays small. Blank glyphs and the box that
+    the font draws for missing characters are left out.
 
     Args:
         font: Key of `ICON_FONTS`.
         side: Side of the drawing in pixels.
-        names: Draw only these icons; default all.
+        names: The icons to draw; `None`: all.
 
     Yields:
-        One `Glyph` per name; two names of one glyph give two drawings.
+        One `Glyph` for each name. Two names of the same glyph give two drawings.
 
     Raises:
-        ValueError, FileNotFoundError, ModuleNotFoundError: As `find_font_files`.
+        ValueError: The font is not a key of `ICON_FONTS`.
+        FileNotFoundError: The installed qtawesome does not have exactly one file of each kind for the font.
+        ModuleNotFoundError: qtawesome is not installed.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -163,7 +176,7 @@ def draw_glyphs(font: str, side: int, names: Container[str] | None = None) -> It
         pen.text(((side - left - right) / 2, (side - top - bottom) / 2), character, fill=255, font=typeface)
         return ink
 
-    # U+FFFF and U+10FFFF are noncharacters: no font maps them, so they draw the box.
+    # U+FFFF and U+10FFFF are noncharacters that no font maps, so they draw the box for missing characters.
     not_icons = {draw("\uffff").tobytes(), draw("\U0010ffff").tobytes(), bytes(side * side)}
     for name, code in json.loads(map_file.read_text(encoding="utf-8")).items():
         if names is not None and name not in names:

@@ -1,4 +1,4 @@
-"""The embedded data set: concepts as the icon fonts of qtawesome draw them, so nothing need be downloaded."""
+"""The icons data set: concepts drawn by several icon fonts of the package qtawesome, without any download."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from PIL import Image
 
-# Raise it when this file or icon_fonts.py would draw other images: old cache files are then ignored.
+# Increase this number when this file or icon_fonts.py draws other images, so that old cache files are ignored.
 FORMAT = 2
-# Two drawings of one concept whose overlap (soft intersection over union) reaches this are one drawing: Font
-# Awesome 6 re-traced most icons of version 5 and mdi6 re-hinted mdi5, so equal artwork is rarely equal in
-# every pixel. Looked at pair by pair, 0.90 and above is the same artwork; from 0.85 down lines have moved.
+# Two drawings of one concept whose overlap (soft intersection over union) reaches this value count as one drawing. Font
+# Awesome 6 redrew most icons of version 5, and mdi6 changed the hints of mdi5, so that equal artwork rarely has equal
+# pixels. An inspection of pairs found equal artwork at 0.90 and above, and moved lines at 0.85 and below.
 SAME_DRAWING_OVERLAP = 0.9
-# Drawings are compared at this side whatever the size asked for, so `size` never changes the set.
+# Side in pixels at which drawings are compared. It does not depend on `size`, so `size` does not change the concepts.
 COMPARED_SIDE = 80
-# The jitter keeps raw pixels from solving the task while every icon stays upright and whole: the nearest
-# neighbour by squared difference of the 112-pixel images has R@1 = 11.3 on the test split (12,544-d; 14.5 at
-# 28 pixels).
+# The jitter prevents a search by raw pixels from solving the task, while every icon stays upright and complete: the
+# nearest neighbour by squared difference of the 112-pixel images has R@1 = 11.3 on the test split (12,544 dimensions;
+# 14.5 at 28 pixels).
 MAX_ROTATION_DEGREES = 12.0
-MAX_SHIFT_SHARE = 0.04  # of the image side, along each axis
+MAX_SHIFT_SHARE = 0.04  # share of the side of the image, along each axis
 SCALE_RANGE = (0.8, 1.0)
-SUPERSAMPLING = 2  # draw at twice the side, reduce at the end: turned lines stay smooth
+SUPERSAMPLING = 2  # drawn at twice the side and reduced at the end, so that rotated lines are smooth
 
 
 def group_by_concept(glyphs: Iterable[Glyph]) -> dict[str, list[Glyph]]:
-    """Group drawings by the concept they show, each drawing under one concept.
+    """Group drawings by the concept that they show. Each drawing belongs to one concept.
 
-    The concept of an icon is its name without the style suffixes of its font, whatever the order of the words
-    ("circle-check" is "check-circle"). Names that Font Awesome gives to one code point are one concept
-    ("home" in version 5, "house" in 6: `STABLE_CODE_POINTS`). A group takes the name that most of its
-    drawings have. A drawing that occurs under several concepts, pixel for pixel (codicons have such aliases),
-    stays with the concept of most drawings.
+    The concept of an icon is its name without the style suffixes of its font. The order of the words does not matter:
+    "circle-check" is "check-circle". Names that Font Awesome gives to one code point are one concept ("home" in
+    version 5, "house" in version 6; see `STABLE_CODE_POINTS`). A concept has the name of most of its drawings. If the
+    same drawing, pixel for pixel, occurs under several concepts (codicons have such aliases), it belongs to the concept
+    with the most drawings.
 
     Args:
-        glyphs: Drawings of one size.
+        glyphs: Drawings, all of the same size.
 
     Returns:
-        Concept to its drawings, sorted by concept; within a concept equal drawings (`SAME_DRAWING_OVERLAP`)
-        occur once.
+        Each concept to its drawings, sorted by concept. Of equal drawings of a concept (`SAME_DRAWING_OVERLAP`), only
+        the first is kept.
     """
-    drawings: defaultdict[str, list[Glyph]] = defaultdict(list)  # sorted words -> drawings
+    drawings: defaultdict[str, list[Glyph]] = defaultdict(list)  # the sorted words of a name -> its drawings
     stems: dict[tuple[str, str], str] = {}
     parents: dict[str, str] = {}
     first_of_code: dict[tuple[str, int], str] = {}
@@ -94,7 +94,7 @@ def group_by_concept(glyphs: Iterable[Glyph]) -> dict[str, list[Glyph]]:
 
 
 def strip_style(name: str, style_suffixes: Sequence[str]) -> str:
-    """Remove the style suffixes from the end of an icon's name.
+    """Remove the style suffixes from the end of the name of an icon; at least one word is left.
 
     Examples:
         >>> strip_style("account-alert-variant-outline", ("outline", "variant"))
@@ -107,7 +107,7 @@ def strip_style(name: str, style_suffixes: Sequence[str]) -> str:
 
 
 def drop_equal(glyphs: Sequence[Glyph]) -> list[Glyph]:
-    """Keep the first of each set of equal drawings, also where one is drawn smaller or elsewhere."""
+    """Keep the first of each set of equal drawings. Drawings that differ in size or position alone are equal."""
     from PIL import ImageOps
 
     kept: list[tuple[np.ndarray[Any, np.dtype[np.uint8]], Glyph]] = []
@@ -120,16 +120,15 @@ def drop_equal(glyphs: Sequence[Glyph]) -> list[Glyph]:
 
 
 def jitter(ink: Image.Image, image_id: str, size: int) -> Image.Image:
-    """Turn, shift and scale a drawing a little, always the same way for one `image_id`.
+    """Rotate, shift and scale a drawing by small amounts that depend on `image_id` alone.
 
     Args:
-        ink: The drawing, mode L, a whole multiple of `size` wide and high; 0 is paper.
-        image_id: What the four amounts are hashed from (SHA-256: the same in each process and on each
-            machine).
+        ink: The drawing, a square image of mode L whose side is a multiple of `size`; 0 is background.
+        image_id: Id of the image. Its SHA-256 gives the four amounts, the same in each process and on each machine.
         size: Side of the result in pixels.
 
     Returns:
-        The image, mode L, `size` x `size`, black on white.
+        An image of mode L, `size` x `size` pixels, black on white.
     """
     from PIL import Image, ImageOps
 
@@ -140,22 +139,22 @@ def jitter(ink: Image.Image, image_id: str, size: int) -> Image.Image:
     cos, sin, centre = np.cos(radians) / zoom, np.sin(radians) / zoom, ink.width / 2
     x = centre + (2 * shift_x - 1) * MAX_SHIFT_SHARE * ink.width
     y = centre + (2 * shift_y - 1) * MAX_SHIFT_SHARE * ink.width
-    # PIL wants the map from output to input: turn and scale about the shifted centre (x, y).
+    # PIL takes the map from output to input: rotation and scale about the shifted centre (x, y).
     inverse = (cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y)
     moved = ink.transform(ink.size, Image.Transform.AFFINE, tuple(map(float, inverse)), Image.Resampling.BILINEAR)
     return ImageOps.invert(moved.reduce(ink.width // size))
 
 
 def render_icons(fonts: Sequence[str], size: int, min_drawings: int) -> Dataset:
-    """Draw the data set: one row for each drawing of each concept that has `min_drawings` of them.
+    """Draw the data set: one row for each drawing of each concept with at least `min_drawings` of them.
 
     Args:
         fonts: Keys of `ICON_FONTS`.
         size: Side of the images in pixels.
-        min_drawings: Fewest different drawings of a concept.
+        min_drawings: Smallest number of different drawings of a concept.
 
     Returns:
-        A data set with the columns `image` (PNG bytes), `label` (`ClassLabel`, the concepts) and `image_id`
+        A data set with the columns `image` (PNG bytes), `label` (`ClassLabel` with the concepts) and `image_id`
         (`font.name`), sorted by concept.
     """
     from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -197,22 +196,21 @@ def load_icons(
     seed: int = 0,
     cache_dir: str | PathLike[str] | None = None,
 ) -> DatasetDict:
-    """Load the icons data set, drawing it on first use and keeping it as Parquet in the cache of `datasets`.
+    """Load the icons data set. It is drawn on first use and kept as a Parquet file in the cache of `datasets`.
 
-    Each class is a concept ("umbrella"), each image one drawing of it by Font Awesome, Material Design Icons,
-    Phosphor, Remix Icon, Codicons or Elusive Icons, black on white and slightly turned, shifted and scaled.
-    Classes are few-shot, as in Stanford Online Products, and train and test share none of them.
+    A class is a concept such as "umbrella". Its images are drawings by Font Awesome, Material Design Icons, Phosphor,
+    Remix Icon, Codicons and Elusive Icons, black on white and slightly rotated, shifted and scaled. Classes have few
+    images, as in Stanford Online Products, and train and test share no class.
 
     Args:
-        data_dir: Not used: the fonts are found in the installed qtawesome. Present because every loader has
-            it.
-        fonts: Keys of `ICON_FONTS` (the prefixes of qtawesome).
+        data_dir: Must be `None`, because the fonts are in the installed qtawesome. Every loader has this parameter.
+        fonts: Keys of `ICON_FONTS`, which are the prefixes of qtawesome.
         size: Side of the images in pixels, at least 16.
-        min_drawings: Fewest different drawings of a concept, at least 2: a class of one has no positive pair.
+        min_drawings: Smallest number of different drawings of a concept, at least 2: a class of one image has no
+            positive pair.
         test_fraction: Share of the concepts in the test split (`choose_test_classes`), in [0, 1). 0: no test split.
         seed: Seed of the split; it does not change the images.
-        cache_dir: Where to keep the Parquet file; default `datasets.config.HF_DATASETS_CACHE /
-            "hf_vitret_icons"`.
+        cache_dir: Folder of the Parquet file; `None`: `datasets.config.HF_DATASETS_CACHE / "hf_vitret_icons"`.
 
     Returns:
         A `DatasetDict` with `train` and `test`, or `train` alone with `test_fraction=0`; `label` is a `ClassLabel` with
@@ -220,18 +218,21 @@ def load_icons(
 
     Raises:
         ModuleNotFoundError: qtawesome is not installed.
-        ValueError: An unknown font, an option outside its range, or too few concepts.
+        ValueError: `data_dir` is given; a font is unknown; an option is outside its domain; or there are too few
+            concepts.
     """
     import datasets
 
     if data_dir is not None:
-        raise ValueError(f"the icons data set takes no data_dir (got {data_dir!r}): leave it out, or use 'catalogue'")
+        raise ValueError(
+            f"expected no data_dir for the icons data set, got {data_dir!r}: leave it out, or use 'catalogue'"
+        )
     if size < 16 or min_drawings < 2:
         raise ValueError(f"expected size >= 16 and min_drawings >= 2, got {size} and {min_drawings}")
     unknown = [font for font in fonts if font not in ICON_FONTS]
     if unknown or not fonts:
         raise ValueError(f"unknown icon fonts {unknown}: choose some of {', '.join(ICON_FONTS)}")
-    fonts = [font for font in ICON_FONTS if font in fonts]  # their order must not change the result
+    fonts = [font for font in ICON_FONTS if font in fonts]  # the order of the argument must not change the result
     key = f"{FORMAT}|{find_fonts_version()}|{','.join(fonts)}|{size}|{min_drawings}"
     folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "hf_vitret_icons")
     parquet = folder / f"icons-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"

@@ -147,7 +147,7 @@ def test_more_drawings_a_concept(cache_dir):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_dir": "here"}, "the icons data set takes no data_dir"),
+        ({"data_dir": "here"}, "expected no data_dir for the icons data set, got .here"),
         ({"size": 8}, "expected size >= 16 and min_drawings >= 2, got 8 and 2"),
         ({"min_drawings": 1}, "expected size >= 16 and min_drawings >= 2, got 112 and 1"),
         ({"fonts": ("fa5", "fa4")}, r"unknown icon fonts \['fa4'\]: choose some of fa5, "),
