@@ -1,4 +1,4 @@
-"""Fine-tune a backbone on labelled images, score it before and after, and write a checkpoint with its card.
+"""Fine-tune a backbone on labelled images, score it before and after, and write the checkpoint with its card.
 
   hf-vitret train photos
   hf-vitret train products.csv --image_column file --label_column sku --output_dir outputs/products
@@ -8,12 +8,13 @@
   hf-vitret train photos --num_processes 4
   hf-vitret train sfm120k --data_dir sfm120k --revisited_dir revisited
 
-The data are a folder with a folder of images for each class, a table, what hf-vitret prepare wrote, a data set of the
-Hub, or one of the field by its name, which has the settings of the paper. Half of the classes are set aside to test on
-where the data name no test split. Writes <output_dir>/final (weights, configuration, image processor, model code, card,
-pictures, results.json) and <output_dir>/run.yaml, which repeats the run by --config. An interrupted run goes on with
---resume_from_checkpoint true.
-Exit status: 0 where it is trained; 1 where images were left out or the checkpoint was not published; 2 for bad input.
+The data are a folder with a folder of images for each class, a table, a folder that hf-vitret prepare wrote, a data set
+of the Hub, or a benchmark by its name, which has the settings of the paper as defaults. If the data have no test split,
+half of the classes are set aside for testing; --test_fraction 0 trains on all classes and measures nothing. The command
+writes <output_dir>/final (weights, configuration, image processor, model code, card, pictures, results.json) and
+<output_dir>/run.yaml, which repeats the run with --config. --resume_from_checkpoint true continues an interrupted run.
+Exit status: 0 if the model is trained; 1 if images were left out or the checkpoint was not published; 2 for bad input;
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -38,11 +39,17 @@ if TYPE_CHECKING:
     from ..options.train_parser import RunOptions, TrainOptions
 
 LEFT_OUT = 1  # exit status
-COPIES = "images"  # folder of the small copies of a streamed data set, in the output folder
+COPIES = "images"  # folder in the output folder for the small copies of a streamed data set
 
 
 def parse(arguments: Sequence[str], prog: str, **recipe: Any) -> Namespace:
-    """Read the command line; `recipe` is what a recipe fixes."""
+    """Parse the command line.
+
+    Args:
+        arguments: The arguments after the name of the command.
+        prog: Name of the command, for messages.
+        **recipe: `data`, `description` and `settings` of a recipe, see `hf_vitret.cli.recipe.train`.
+    """
     from argparse import Namespace
 
     from ..options.train_parser import parse_train
@@ -57,20 +64,20 @@ def parse(arguments: Sequence[str], prog: str, **recipe: Any) -> Namespace:
 
 
 def parser(prog: str) -> CommandParser:
-    """Return a parser with the options for images of one's own."""
+    """Return a parser with the options for the user's own images."""
     from ..options.train_parser import own_parser
 
     return own_parser(prog, __doc__, add_output_options)
 
 
 def run(options: Namespace) -> int:
-    """Train, and print what came out; return 1 where images were left out, or a push failed."""
+    """Train, and print the scores and the files; return 1 if images were left out or a push failed."""
     from ...workflows.finetune.run_report import report_run
 
     output = output_of(options)
     finished = execute(options)
     if not finished.results:
-        return 0  # not the first process
+        return 0  # not the main process
     run_file = settings_file(options)
     output.result(f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}", facts_of(finished, run_file))
     output.next(_next_command(options.train, finished))
@@ -79,7 +86,11 @@ def run(options: Namespace) -> int:
 
 
 def execute(options: Namespace) -> FinishedRun:
-    """Train as the options say; called on every process."""
+    """Train; every process calls this.
+
+    Args:
+        options: From `parse`.
+    """
     from ...workflows.finetune.output_folder import choose_output_dir
     from ..options.train_parser import RunOptions
 
@@ -100,14 +111,14 @@ def execute(options: Namespace) -> FinishedRun:
 
 
 def settings_file(options: Namespace) -> Path:
-    """Return the file that repeats a run."""
+    """Return the path of the file of settings that repeats the run."""
     from ...workflows.finetune.output_folder import RUN_FILE
 
     return Path(options.output_dir) / RUN_FILE
 
 
 def interruption(options: Namespace) -> str:
-    """Say what an interrupted run leaves, and how to go on with it."""
+    """Describe what an interrupted run leaves, with the command that continues it."""
     from ...training.checkpoints.checkpoint_contents import newest_whole_checkpoint
 
     newest = None if options.output_dir is None else newest_whole_checkpoint(Path(options.output_dir))
@@ -118,15 +129,15 @@ def interruption(options: Namespace) -> str:
 
 
 def resumes(options: Namespace) -> bool:
-    """Return whether a run goes on from a checkpoint."""
+    """Return whether the run continues from a checkpoint."""
     return str(options.resume_from_checkpoint or "false").lower() != "false"
 
 
 def use_device(options: Namespace) -> None:
-    """Let the training run on the device that is asked for.
+    """Select the device of `--device` for the training.
 
     Raises:
-        ValueError: This machine has no such device, or it is one for several processes.
+        ValueError: This machine does not have the device, or several processes would share it.
     """
     from ...inference.devices import choose_device
     from ..options.train_parser import num_processes
@@ -139,11 +150,11 @@ def use_device(options: Namespace) -> None:
     elif device.index is not None:
         if num_processes() > 1:
             raise ValueError(f"expected one process with --device {device}; got {num_processes()}, one for each GPU")
-        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # read by accelerate when it looks for its device
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate reads this
 
 
 def data_title(found: TrainOptions) -> str:
-    """Name the data for people and folders."""
+    """Return the name of the data, for the card and the output folder."""
     from ...data.locating import locate_dataset
 
     if found.has_pairs:
@@ -205,7 +216,7 @@ def _train_pairs(found: TrainOptions, run_options: RunOptions, say: Callable[[st
 
 
 def _check_hub_options(run_options: RunOptions, chosen: ChosenData) -> None:
-    """Check that the options for a data set of the Hub come with one."""
+    """Check that options for a data set of the Hub are given with one."""
     given = [name for name in ("streaming", "benchmark_task") if getattr(run_options, name)]
     if given and chosen.location.hub_id is None:
         raise ValueError(f"expected --{given[0]} with a data set of the Hub only, user/name; leave it out")
@@ -214,7 +225,7 @@ def _check_hub_options(run_options: RunOptions, chosen: ChosenData) -> None:
 def _facts_of_card(
     found: TrainOptions, run_options: RunOptions, base_model: str | None, *, name: str, dataset_id: str | None = None
 ) -> DataFacts:
-    """Collect what the card says of the images and of the weights."""
+    """Collect the facts about the images and the weights for the card."""
     from ...workflows.finetune.data_facts import DataFacts
 
     revision = found.values.dataset_revision
@@ -238,20 +249,20 @@ def _facts_of_card(
 
 
 def _takes_demo_backbone(found: TrainOptions) -> bool:
-    """Return whether the run is a demo with the backbone that is fetched for it."""
+    """Return whether the run is a demo without a `--model`, for which a backbone is fetched."""
     is_demo = found.values.demo if found.has_pairs else found.data == "icons"
     return is_demo and "model" not in found.given
 
 
 def _card_command(found: TrainOptions) -> str:
-    """Write the command that repeats the run, fit for everyone to read: without paths of this machine and tokens."""
+    """Return the command that repeats the run, without local paths and tokens, for publication."""
     from ...hub.private_strings import without_paths
 
     return shlex.join([without_paths(part) for part in found.command()])
 
 
 def _write_run_file(found: TrainOptions) -> None:
-    """Write the settings that repeat the run, before it begins; of a run that it replaces the checkpoints go."""
+    """Write the file of settings before the run starts, and remove the checkpoints of a run that it replaces."""
     from ... import __version__
     from ...files.atomic_writes import write_text
     from ...workflows.finetune.output_folder import RUN_FILE, remove_checkpoints
@@ -272,14 +283,14 @@ def _write_run_file(found: TrainOptions) -> None:
 
 
 def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str]:
-    """Return the command that scores the model on the same images under the same protocol, where there are any."""
+    """Return the command that scores the model on the same test images, or the one that publishes it."""
     from ...evaluation.metrics.metric_choice import DEFAULT_KS
     from ..options.data_options import DataOptions, data_arguments
 
     if found.has_pairs or not finished.results["scores"]:
         return ["hf-vitret", "publish", str(finished.folder), "--dry_run"]
     options, values, data = found.build(DataOptions), found.values, found.data
-    if values.streaming:  # what was chosen of the source is all that the copies hold
+    if values.streaming:  # the copies hold only what the options chose
         data = str(Path(values.output_dir) / COPIES)
         options = DataOptions(test_fraction=options.test_fraction, split_seed=options.split_seed)
     line = ["hf-vitret", "evaluate", *data_arguments(data, options), "--model", str(finished.folder)]
@@ -292,7 +303,7 @@ def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str]:
 
 
 def facts_of(finished: FinishedRun, run_file: Path) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the facts that `--json` prints."""
     return {
         "output_dir": str(run_file.parent),
         "checkpoint": str(finished.folder),
@@ -304,4 +315,4 @@ def facts_of(finished: FinishedRun, run_file: Path) -> dict[str, Any]:
 
 
 def _silent(text: str) -> None:
-    """Print nothing: on all processes but the first."""
+    """Print nothing, on all processes but the main one."""

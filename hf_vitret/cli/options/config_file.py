@@ -1,4 +1,4 @@
-"""Settings of a command in a YAML or JSON file: read as if they stood on the command line, before what stands there."""
+"""Settings of a command in a YAML or JSON file, which are parsed like arguments of the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SUFFIXES = (".yaml", ".yml", ".json")
-# Options that say what to do with the command line itself.
+# Options that are about the command line itself and cannot be in a file.
 _NO_SETTINGS = frozenset({"config", "help", "help_all"})
 
 
@@ -20,16 +20,17 @@ def read_config(path: str, parser: ArgumentParser, positional: Sequence[str] = (
     """Read a file of settings.
 
     Args:
-        path: Of the file: a mapping from the names of options to their values.
-        parser: That knows the options.
-        positional: Names of settings that stand on the command line without an option.
+        path: Path of the file, which maps names of options to their values.
+        parser: The parser of the command.
+        positional: Names of positional arguments that the file may have too.
 
     Returns:
-        Arguments for the parser, to be put before those of the command line, which so win; and the positional settings.
+        Arguments for the parser, and name -> value of the positional arguments. Arguments of the command line that are
+        parsed after these take precedence.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no mapping, or names no option; the message names the nearest.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is malformed or has an unknown setting; the message names the nearest one.
     """
     content = _read(Path(path))
     actions = _settings_of(parser)
@@ -56,11 +57,11 @@ def read_config(path: str, parser: ArgumentParser, positional: Sequence[str] = (
 
 
 def config_text(settings: Mapping[str, Any], comment: str) -> str:
-    """Write settings as YAML that `read_config` reads.
+    """Return settings as YAML, for `read_config`.
 
     Args:
-        settings: Names and values of options.
-        comment: One line or several at the top.
+        settings: Name of an option -> its value.
+        comment: Lines at the top of the file.
     """
     import yaml
 
@@ -70,7 +71,7 @@ def config_text(settings: Mapping[str, Any], comment: str) -> str:
 
 
 def _settings_of(parser: ArgumentParser) -> dict[str, Action]:
-    """Return the options of a parser by the names that a file may give them: those of their long forms."""
+    """Return name -> option of a parser, for all long names that a file may use."""
     return {
         text.removeprefix("--"): action
         for action in parser._actions
@@ -80,7 +81,7 @@ def _settings_of(parser: ArgumentParser) -> dict[str, Action]:
 
 
 def _as_argument(value: Any) -> str:
-    """Write a value as it stands on a command line."""
+    """Return a value as it is written on a command line."""
     return json.dumps(value) if isinstance(value, (dict, bool)) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The options of `hf-vitret train`: dataclasses, the settings of the data set's preset, and a file of settings."""
+"""The options of `hf-vitret train`, from dataclasses; their defaults from a preset, their values also from a file."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
 
-# Settings of transformers that the help shows without --help_all.
+# Settings of transformers that --help shows; --help_all shows the others too.
 COMMON = frozenset(
     {"output_dir", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"}
     | {"learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "bf16", "fp16", "seed", "torch_compile"}
     | {"eval_steps", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "dataloader_num_workers"}
     | {"push_to_hub", "hub_model_id", "hub_private_repo"}
 )
-LENGTHS = ("max_steps", "num_train_epochs")  # of which one decides how long a run is
-# Further names of options, the same as in the other commands.
+LENGTHS = ("max_steps", "num_train_epochs")  # one of them decides the length of a run
+# Further names of options, as the other commands have them.
 ALIASES = {
     "output_dir": ("-o",),
     "per_device_train_batch_size": ("-b", "--batch_size"),
     "dataloader_num_workers": ("--num_workers",),
 }
-# What no run file and no printed command repeats.
+# Options that are neither in the file nor in the command that repeats a run.
 NOT_REPEATED = frozenset(
     {"config", "data", "help_all", "num_processes", "accelerate_config", "overwrite", "resume_from_checkpoint"}
     | {"hub_token", "output_dir", "json", "quiet", "verbose"}
@@ -49,33 +49,36 @@ NOT_REPEATED = frozenset(
 
 @dataclass
 class RunOptions:
-    """How a run reads its data and what its card says, beside the settings of data, model and training."""
+    """Options of a run beside those of the data, the model and the training."""
 
     _argument_group_name = "run"
 
-    overwrite: bool = field(default=False, metadata={"help": "replace the run that is in --output_dir"})
+    overwrite: bool = field(default=False, metadata={"help": "replace the run in the output folder"})
     device: str | None = field(
         default=None,
-        metadata={"help": "where it trains, as cpu, cuda, cuda:1 or mps; default: a GPU where there is one"},
+        metadata={"help": "device to train on, such as cpu, cuda, cuda:1 or mps; default: a GPU if there is one"},
     )
     streaming: bool = field(
         default=False,
-        metadata={
-            "help": "Hub: read the data once as a stream, and keep small copies in --output_dir: for small disks"
-        },
+        metadata={"help": "read a data set of the Hub once as a stream, and keep small copies of its images"},
     )
     trusted_images: bool = field(
-        default=False, metadata={"help": "do not decode each image once before the training starts"}
+        default=False, metadata={"help": "skip the check that decodes each image once before training"}
     )
-    data_license: str = field(default="", metadata={"help": "licence of the images, for the model card"})
+    data_license: str = field(default="", metadata={"help": "licence of the images, for the card"})
     benchmark_task: str | None = field(
-        default=None, metadata={"help": "where the data are a benchmark of the Hub: the task that R@1 is a score of"}
+        default=None,
+        metadata={"help": "task of the benchmark whose score is R@1, if the data set is a benchmark of the Hub"},
     )
     model_license: str | None = field(
-        default=None, metadata={"help": "licence of the trained weights as the Hub spells it, for the model card"}
+        default=None, metadata={"help": "licence of the trained weights as the Hub spells it, for the card"}
     )
-    model_license_name: str | None = field(default=None, metadata={"help": "what it is called, where that is 'other'"})
-    model_license_link: str | None = field(default=None, metadata={"help": "where that one can be read"})
+    model_license_name: str | None = field(
+        default=None, metadata={"help": "name of the licence if --model_license is other"}
+    )
+    model_license_link: str | None = field(
+        default=None, metadata={"help": "address of its text if --model_license is other"}
+    )
 
 
 class TrainParser(CommandParser, HfArgumentParser):
@@ -84,15 +87,15 @@ class TrainParser(CommandParser, HfArgumentParser):
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a command line of `hf-vitret train` says.
+    """The parsed command line of `hf-vitret train`.
 
     Attributes:
-        data: What the data are called.
-        preset: The settings and texts of the data set.
-        values: All options by name, as they were read: before a dataclass derives others from them.
-        given: Those that differ from the preset's: what a printed command has to say.
-        kept: Those that a file has to say that repeats the run, whatever the machine and the version have as presets:
-            those that differ from the arguments' own defaults, and all that the preset sets.
+        data: Name or path of the data.
+        preset: Preset of the data set.
+        values: Value of each option, as parsed.
+        given: Options that differ from the preset, for the command that repeats the run.
+        kept: Options that differ from the defaults of the arguments, and all options of the preset, for the file that
+            repeats the run. The presets of another machine or version may differ.
     """
 
     data: str
@@ -103,18 +106,18 @@ class TrainOptions:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether the data are pairs of images: particular objects."""
+        """Whether the data are pairs of images, not images with a class each."""
         return self.data == PAIRS
 
     def build(self, kind: type) -> Any:
-        """Make one of the dataclasses of options from the values."""
+        """Make an instance of a dataclass of options from the values."""
         return kind(**{one.name: getattr(self.values, one.name) for one in fields(kind) if one.init})
 
     def command(self, *more: str) -> list[str]:
-        """Return the command that repeats the run, with as many processes.
+        """Return the command that repeats the run with the same number of processes.
 
         Args:
-            *more: Further arguments.
+            *more: Further arguments of the command.
         """
         several = arguments_of({"num_processes": num_processes()} if num_processes() > 1 else {})
         return ["hf-vitret", "train", self.data, *arguments_of(self.given), *several, *more]
@@ -129,22 +132,25 @@ def parse_train(
     data: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainOptions:
-    """Read a command line.
+    """Parse the command line of `hf-vitret train`.
 
     Args:
-        arguments: What follows the command.
-        prog: The command, for messages.
-        description: Shown by `--help`.
+        arguments: The arguments after the name of the command.
+        prog: Name of the command, for messages.
+        description: Text of `--help`.
         add_more: Adds further options to a parser.
-        data: The data, where the command line does not name them: a recipe's.
-        settings: Defaults over the preset's: a recipe's.
+        data: Data of a recipe; `None` if the command line names them.
+        settings: Option -> default of a recipe, over the preset.
+
+    Returns:
+        The parsed options.
 
     Raises:
-        SystemExit: After `--help` (0), or where the command line is not understood (2).
-        ValueError: The file of settings names no option, or is none.
-        FileNotFoundError: There is no such file of settings.
+        SystemExit: After `--help` (status 0), or if an argument is not understood (status 2).
+        ValueError: The file of settings is malformed or has an unknown setting, or an option has no effect.
+        FileNotFoundError: The file of settings does not exist.
     """
-    # Which options there are depends on the data, so that the data are found first, by a parser that knows all options.
+    # The set of options depends on the data, so a first parser with all options finds the data.
     first = _parser(prog, None, [TupleTrainingArguments, LandmarkOptions], data is None, add_more, add_help=False)
     first.set_defaults(**dict.fromkeys(LENGTHS))
     found, _ = first.parse_known_args(arguments)
@@ -179,20 +185,26 @@ def parse_train(
     repeated = {name: value for name, value in vars(values).items() if name in own and name not in NOT_REPEATED}
     given = {name: value for name, value in repeated.items() if name in differing}
     kept = {name: value for name, value in repeated.items() if value != own[name] or name in preset.settings}
-    if values.max_steps > 0:  # and so the epochs are not what decides
+    if values.max_steps > 0:  # then the number of epochs has no effect
         kept.pop("num_train_epochs", None)
     return TrainOptions(named, preset, values, given, kept)
 
 
 def own_parser(prog: str, description: str | None, add_more: Callable[[TrainParser], None]) -> TrainParser:
-    """Return the parser of the options for images of one's own."""
+    """Return a parser with the options for the user's own images.
+
+    Args:
+        prog: Name of the command, for messages.
+        description: Text of `--help`.
+        add_more: Adds further options to a parser.
+    """
     made = _parser(prog, description, [RetrievalTrainingArguments], True, add_more)
     made.set_defaults(**PRESETS[OWN].settings)
     return made
 
 
 def arguments_of(settings: Mapping[str, Any]) -> list[str]:
-    """Write settings as arguments of a command line."""
+    """Return settings as arguments of a command line."""
     line: list[str] = []
     for name, value in settings.items():
         values = value if isinstance(value, (list, tuple)) else [value]
@@ -201,7 +213,7 @@ def arguments_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as a file has them: whole numbers without a decimal point, and none that are not set."""
+    """Return settings for a file: whole numbers without a decimal point, and without those that are `None`."""
     return {
         name: value if isinstance(value, bool) else _plain(value)
         for name, value in settings.items()
@@ -210,26 +222,29 @@ def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def num_processes() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a person writes it: `true`, and `2` for 2.0, which is read as the same number."""
+    """Return a value as people write it: `true` for True, 2 for 2.0."""
     if isinstance(value, bool):
         return str(value).lower()
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _parse_both(parser: TrainParser, from_file: Sequence[str], arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """Read a file's arguments, and over them those of the command line; return what is not understood too."""
+    """Parse the arguments of a file, then those of the command line over them; return the unknown ones too."""
     values, unknown = parser.parse_known_args(from_file)
     values, more = parser.parse_known_args(arguments, values)
     return values, [*unknown, *more]
 
 
 def _read_file(found: Namespace, first: TrainParser, data: str | None) -> tuple[str | None, list[str]]:
-    """Read the file of settings; return the name of the data, and arguments without what the command line decides."""
+    """Read the file of settings; return the data, and the settings as arguments.
+
+    Settings that the command line replaces by another option are left out.
+    """
     arguments, positional = read_config(found.config, first, ["data"])
     if data is not None and positional.get("data", data) != data:
         raise ValueError(f"expected the settings of a run on {data}; {found.config} has data: {positional['data']}")
@@ -237,7 +252,7 @@ def _read_file(found: Namespace, first: TrainParser, data: str | None) -> tuple[
     dropped: list[str] = []
     if any(getattr(found, name) is not None for name in LENGTHS):
         dropped += LENGTHS
-    if "LOCAL_RANK" in os.environ:  # the processes that the file asks for are there
+    if "LOCAL_RANK" in os.environ:  # a launcher has started the processes
         dropped += LAUNCHES
     return named, [text for text in arguments if text.partition("=")[0].removeprefix("--") not in dropped]
 
@@ -259,26 +274,31 @@ def _parser(
         parser._option_string_actions |= dict.fromkeys(others, action)
     if has_data:
         parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or {PAIRS}, pairs of images")
-    parser.add_argument("-c", "--config", metavar="FILE", help="settings as YAML or JSON; options given here win")
-    parser.add_argument("--help_all", action="store_true", help="show the rarer settings of transformers' Trainer too")
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="YAML or JSON file of settings; options on the command line take precedence",
+    )
+    parser.add_argument("--help_all", action="store_true", help="show all settings of the Trainer of transformers too")
     add_launch_options(parser)
     add_more(parser)
     return parser
 
 
 def _hide_rare(parser: TrainParser) -> None:
-    """Leave the settings out of the help that few change: transformers has more than a hundred."""
+    """Hide rarely used settings from the help, because transformers has more than a hundred."""
     rare = {one.name for one in fields(TrainingArguments)} - COMMON
     hide(parser, [action.dest for action in parser._actions if action.dest not in rare and action.help != SUPPRESS])
 
 
 def _defaults(parser: TrainParser) -> dict[str, Any]:
-    """Return what each option is where it is not given, converted as one that is given."""
+    """Return the default of each option, converted like a given value."""
     return vars(parser.parse_known_args([])[0])
 
 
 def _refuse(unknown: Sequence[str], parser: TrainParser, first: TrainParser, data: str | None) -> NoReturn:
-    """End with a message about arguments that are no options for these data."""
+    """Report arguments that are no options for these data."""
     for text in unknown:
         option = text.partition("=")[0]
         if option.startswith("--") and option in first._option_string_actions:
@@ -287,11 +307,11 @@ def _refuse(unknown: Sequence[str], parser: TrainParser, first: TrainParser, dat
 
 
 def _choose_length(values: Namespace, sources: Sequence[Mapping[str, Any]]) -> None:
-    """Let epochs decide where they are asked for: the arguments' own default is a number of steps, which would win.
+    """Set `max_steps` to -1 if the number of epochs is given, because a number of steps takes precedence in Trainer.
 
     Args:
-        values: All options; changed.
-        sources: What was asked for, the first source that says anything wins.
+        values: Value of each option; changed in place.
+        sources: The given options of each source. The first source with one of the two decides.
     """
     for source in sources:
         steps, epochs = (source.get(name) for name in LENGTHS)
