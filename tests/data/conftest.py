@@ -1,4 +1,4 @@
-"""Small drawn images and files for the tests of the data sets; nothing is copied from anywhere."""
+"""Fixtures that draw small images and write them to files."""
 
 import io
 import zlib
@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture(autouse=True)
 def quiet_and_private_cache(tmp_path, monkeypatch):
-    """Keep the user's cache untouched and the test output free of bars."""
+    """Use a cache of the test's own, and show no progress bars."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf-cache")
     datasets.disable_progress_bars()
     yield
@@ -31,13 +31,13 @@ def encode(name: str, file_format: str = "PNG") -> bytes:
 
 @pytest.fixture
 def draw():
-    """Give the function that makes the bytes of one plain image: `draw(name, format)`."""
+    """Return the function that makes the bytes of one plain image: `draw(name, format)`."""
     return encode
 
 
 @pytest.fixture
 def write_images():
-    """Give the function that writes plain images: `write_images(folder, ["cup/1.png", ...])`."""
+    """Return the function that writes plain images: `write_images(folder, ["cup/1.png", ...])`."""
 
     def write(folder: Path, names: list[str]) -> Path:
         for name in names:

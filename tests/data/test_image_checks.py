@@ -1,4 +1,4 @@
-"""Every bad file is found before training, and named."""
+"""Checks before training find and name every bad file."""
 
 import io
 

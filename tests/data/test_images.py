@@ -1,4 +1,4 @@
-"""Every image mode becomes the RGB that a viewer shows, from wherever `datasets` keeps it."""
+"""Images of every mode become the RGB that a viewer shows, from every form in which `datasets` stores them."""
 
 import io
 
@@ -113,7 +113,7 @@ def test_the_image_given_is_not_changed():
 
 
 def photograph(width, height):
-    """Draw a picture with detail of every size, as photographs have."""
+    """Draw a picture with details of all sizes, like a photograph."""
     rng = np.random.default_rng(0)
     layers = [
         PilImage.fromarray(rng.integers(0, 256, (2**power, 2**power, 3), dtype=np.uint8)).resize((width, height))
@@ -157,7 +157,7 @@ def test_other_formats_are_decoded_at_their_size():
 
 
 def test_decoded_at_twice_the_size_and_resized_is_nearly_resized():
-    """It differs less than an image that JPEG has compressed lightly differs from itself."""
+    """The difference is smaller than that of an image before and after a light JPEG compression."""
     image = photograph(800, 600)
     content = encode(image, quality=95, subsampling=0)
     plain, small = read_image({"bytes": content, "path": None}), read_image({"bytes": content, "path": None}, 300)

@@ -1,4 +1,4 @@
-"""Threads that work ahead a little, and results in order."""
+"""Threads that work a few items ahead, and results in order."""
 
 import threading
 import time
@@ -25,8 +25,8 @@ def test_few_items_are_taken_ahead():
             taken.append(number)
             yield number
 
-    for place, _ in enumerate(map_in_order(lambda number: number, items(), 2)):
-        assert len(taken) <= place + 10  # 4 for each thread, the one yielded and the next one
+    for position, _ in enumerate(map_in_order(lambda number: number, items(), 2)):
+        assert len(taken) <= position + 10  # 4 for each thread, the one yielded and the next one
 
 
 def test_several_threads_work_at_once():

@@ -1,4 +1,4 @@
-"""Loading by name: known names, errors, laziness of the heavy imports, doctests of the room."""
+"""Loading by name: known names, errors, imports of heavy libraries, doctests of the package."""
 
 import doctest
 import subprocess
@@ -30,7 +30,7 @@ def test_what_a_loader_returns_is_checked(monkeypatch, tmp_path, write_images):
         load_retrieval_dataset("bad")
 
 
-def test_importing_the_room_imports_no_heavy_library():
+def test_importing_the_package_imports_no_heavy_library():
     code = (
         "import sys, hf_vitret.data;"
         "heavy = {'datasets', 'pyarrow', 'pandas', 'torch', 'qtawesome'};"

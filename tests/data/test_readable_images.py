@@ -1,4 +1,4 @@
-"""Images that cannot be read stop a run before it starts, or are left out of every split and counted."""
+"""Unreadable images stop a run before it starts, or are left out of every split and counted."""
 
 import pytest
 from datasets import DatasetDict
@@ -10,7 +10,7 @@ BROKEN = {"bytes": b"\x89PNG broken", "path": None}
 
 
 def with_broken(rows: dict[str, list[int]]) -> DatasetDict:
-    """Break some images of a data set that is whole."""
+    """Damage some images of a data set."""
     from datasets import Image
 
     dataset = runs.shapes_dataset()

@@ -1,4 +1,4 @@
-"""The schema check names what is wrong; the description counts what a Counter counts."""
+"""The schema check names each fault; the description of a split has the right counts."""
 
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value

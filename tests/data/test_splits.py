@@ -20,7 +20,7 @@ def test_choice_depends_on_names_fraction_and_seed_alone(names, fraction, seed):
     assert chosen == choose_test_classes(names[::-1], fraction, seed)
     assert len(chosen) == len(set(chosen)) == int(len(names) * fraction)
     order = np.random.default_rng(seed).permutation(len(names))
-    assert chosen == [sorted(names)[order[place]] for place in range(int(len(names) * fraction))]
+    assert chosen == [sorted(names)[order[row]] for row in range(int(len(names) * fraction))]
 
 
 def test_split_keeps_every_image_once_and_shares_no_class():

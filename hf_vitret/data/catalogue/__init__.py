@@ -1,1 +1,1 @@
-"""The user's own images, from folders, tables or the Hub."""
+"""Load the user's own images from folders, tables or the Hub."""

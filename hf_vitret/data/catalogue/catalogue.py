@@ -1,4 +1,4 @@
-"""A catalogue of the user's own images, from folders, a table or the Hub, brought into the one schema."""
+"""Load the user's own images, from folders, a table or the Hub, into the schema of the package."""
 
 from __future__ import annotations
 
@@ -49,41 +49,41 @@ def load_catalogue(
     short_side: int = 256,
     **options: Any,
 ) -> DatasetDict:
-    """Load the user's own images, from whatever form they are kept in.
+    """Load the user's own images from a folder, a table or a data set on the Hub.
 
     Args:
         data_dir: One of: a folder with one folder of images per class (`read_folder`), optionally under
             `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv`, `.jsonl` or `.parquet` file
             (`read_table`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set on the Hub.
         image_column: Column of the images, in a table or data set.
-        label_column: Column of the classes: text, whole numbers (any, also with gaps) or `ClassLabel`.
-        train_split: Name of the split to train on, where the source has several.
-        test_split: Name of the split to test on; default "test" if there is one. None and no such split: half
-            of the *classes* are set aside for testing.
-        query_split: Instead of `test_split`, with `gallery_split`: what is searched for; default "query".
-        gallery_split: What is searched; default "gallery".
+        label_column: Column of the classes: text, whole numbers (which may have gaps) or `ClassLabel`.
+        train_split: Name of the split to train on, if the source has several splits.
+        test_split: Name of the split to test on; `None`: "test", if there is one. Without a test split, the share
+            `test_fraction` of the *classes* is set aside for testing.
+        query_split: Instead of `test_split`, and together with `gallery_split`: the split of the queries; `None`:
+            "query", if there is one.
+        gallery_split: The split that is searched; `None`: "gallery", if there is one.
         test_fraction: Share of the classes to set aside where the source has no test split (`choose_test_classes`).
             0 trains on everything: the images of all splits of the source are in `train`, and there is no other split.
         seed: Seed of that choice.
-        dataset_name: In place of `data_dir`: the name of a data set on the Hub, whatever is on this machine.
-        dataset_config: Which of its configurations, where it has several.
-        streaming: Whether to read a data set of the Hub that the disk has no room for: once, as a stream, of which
-            small copies of the images are kept (`prepare_stream`). An interrupted call is repeated.
+        dataset_name: Instead of `data_dir`: the name of a data set on the Hub, even if a folder has the same name.
+        dataset_config: The configuration of a data set on the Hub, if it has several.
+        streaming: Whether to read a data set on the Hub as a stream, once, and to keep only small copies of its images
+            (`prepare_stream`), for a data set that is too large for the disk. Repeat an interrupted call.
         prepared_dir: With `streaming`: the folder of the copies.
-        short_side: With `streaming`: pixels of their short side.
-        **options: Passed to `datasets.load_dataset` where the source is the Hub, as `revision="..."`.
+        short_side: With `streaming`: short side of the copies in pixels.
+        **options: Passed to `datasets.load_dataset` for a data set on the Hub, for example `revision="..."`.
 
     Returns:
-        A `DatasetDict` with `train` and `test` (or `train`, `query`, `gallery`; or, with `test_fraction=0`, `train`
-        alone, which a warning in the log says); `label` is a `ClassLabel`
-        with the sorted class names, the same in all splits. `image_id` is the source's `image_id` column if
-        it has one, else the path of the file, else `<split>/<row>`. A folder that `prepare_dataset` wrote keeps the
-        labels that it has.
+        A `DatasetDict` with `train` and `test`; or with `train`, `query` and `gallery`; or, with `test_fraction=0`,
+        with `train` alone, and a warning in the log. `label` is a `ClassLabel` with the sorted class names, the same in
+        all splits. `image_id` is the column `image_id` of the source if there is one, else the path of the file, else
+        `<split>/<row>`. A folder that `prepare_dataset` wrote keeps its labels.
 
     Raises:
         FileNotFoundError: There is nothing at `data_dir`, or no such data set on the Hub.
-        ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or
-            none of them has two images; splits are named that are not there; options do not go together.
+        ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or no class has
+            two images; a named split does not exist; or options exclude each other.
 
     Examples:
         >>> load_catalogue("photos")  # doctest: +SKIP
@@ -92,10 +92,10 @@ def load_catalogue(
     from datasets import DatasetDict
 
     if data_dir is not None and dataset_name is not None:
-        raise ValueError(f"name data_dir or dataset_name, not both; got {str(data_dir)!r} and {dataset_name!r}")
+        raise ValueError(f"expected data_dir or dataset_name, not both; got {str(data_dir)!r} and {dataset_name!r}")
     if data_dir is None and dataset_name is None:
         raise ValueError(
-            "the catalogue needs data_dir, a folder of class folders or a table; or dataset_name, a data set of the Hub"
+            "expected data_dir, a folder of class folders or a table; or dataset_name, a data set on the Hub; got none"
         )
     if not 0 <= test_fraction < 1:
         raise ValueError(f"expected test_fraction in [0, 1), a share of the classes; got {test_fraction}")
@@ -106,7 +106,7 @@ def load_catalogue(
         )
     if streaming != (prepared_dir is not None):
         raise ValueError(
-            "streaming needs prepared_dir, the folder for the copies of the images, and is what it is for; got "
+            "expected streaming together with prepared_dir, the folder for the copies of the images; got "
             f"streaming={streaming}, prepared_dir={prepared_dir!r}"
         )
     source = dataset_name or str(data_dir)
@@ -139,7 +139,7 @@ def load_catalogue(
 
 
 def _read(source: str, image_column: str, label_column: str, options: dict[str, Any]) -> dict[str, Dataset]:
-    """Read the source in the form it has: prepared, file, saved data set, folder of images, else `load_dataset`."""
+    """Read a prepared folder, a table, a saved data set or a folder of images; anything else with `load_dataset`."""
     path = Path(source).expanduser()
     if is_prepared(path):
         return read_hub(str(path))
@@ -180,7 +180,7 @@ def _join(catalogue: DatasetDict, source: str) -> Dataset:
 
 
 def _has_schema(splits: dict[str, Dataset]) -> bool:
-    """Say whether splits need no other columns and labels; halving the classes takes labels with names."""
+    """Return whether splits have the schema already. A split by class also needs labels with names."""
     from datasets import ClassLabel
 
     label = splits["train"].features["label"]
@@ -189,15 +189,15 @@ def _has_schema(splits: dict[str, Dataset]) -> bool:
 
 
 def _check_classes(train: Dataset, source: str) -> None:
-    """Check that something can be learnt: two classes, so that there are negatives, and one positive pair."""
+    """Check that there are two classes, so that there are negatives, and a class with a positive pair."""
     sizes = Counter(column_values(train, "label"))
     if len(sizes) < 2:
         raise ValueError(
-            f"{source}: {len(sizes)} class in the train split; retrieval is learnt between 2 classes or more"
+            f"{source}: expected at least 2 classes in the train split, got {len(sizes)}: add images of another class"
         )
     if max(sizes.values()) < 2:
         raise ValueError(
             f"{source}: each of the {len(sizes)} classes has one image (a folder with one image per class?), "
-            "so there is no pair of one class to learn from; add images, or check which column or folder "
-            "names the class"
+            "so that there is no pair of one class to learn from; add images, or check which column or folder names "
+            "the class"
         )

@@ -1,4 +1,4 @@
-"""Bring any image column, label column and kind of image id into the one schema."""
+"""Convert the columns of images, labels and ids, of any type, to the schema of the package."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 
 def to_schema(splits: dict[str, Dataset], image_column: str, label_column: str, source: str) -> DatasetDict:
-    """Name the columns as the schema does, number the classes over all splits, and give each image an id.
+    """Rename the columns to those of the schema, number the classes over all splits, and give each image an id.
 
     Args:
-        splits: Name of the split, as in the schema, to its data set.
-        image_column: Its images: `Image`, or what `Image` can be made of: bytes, paths, struct<bytes, path>.
-        label_column: Its classes: text, whole numbers or `ClassLabel`.
-        source: Where the data comes from, for the errors.
+        splits: Name of each split, as in the schema, to its data set.
+        image_column: Column of the images: `Image`, or a type that can be cast to it: bytes, paths or
+            struct<bytes, path>.
+        label_column: Column of the classes: text, whole numbers or `ClassLabel`.
+        source: The origin of the data, for the errors.
 
     Returns:
-        The splits with the columns of the schema; all share one `ClassLabel`, whose names are sorted.
+        The splits with the columns of the schema. All share one `ClassLabel` with sorted names.
 
     Raises:
-        ValueError: The image column is none of these, or labels are null, empty or of another type.
+        ValueError: The image column has another type, or labels are null, empty or of another type.
     """
     from datasets import ClassLabel, DatasetDict, Image, Value
 
@@ -55,26 +56,26 @@ def to_schema(splits: dict[str, Dataset], image_column: str, label_column: str, 
 
 
 def _holds_images(feature: Any) -> bool:
-    """Say whether `datasets` can cast a column of this feature to `Image`."""
-    if isinstance(feature, dict):  # a struct, as `Image` is stored where its feature was lost
+    """Return whether `datasets` can cast a column of this feature to `Image`."""
+    if isinstance(feature, dict):  # a struct: the storage of `Image` in a file that has lost its features
         return set(feature) == {"bytes", "path"}
     return getattr(feature, "dtype", None) in ("string", "large_string", "binary", "large_binary")
 
 
 def _class_order(names: dict[str, list[str]]) -> Callable[[str], Any]:
-    """Sort whole numbers as numbers (2 before 10) and everything else as text."""
+    """Return the sort key of class names: numeric if all are whole numbers (2 before 10), else alphabetic."""
     is_number = all(label.removeprefix("-").isdecimal() for labels in names.values() for label in labels)
     return (lambda label: (int(label), label)) if is_number else str
 
 
 def _read_class_names(split: Dataset, label_column: str, source: str) -> list[str]:
-    """Return the class name of each row, whatever the type of the label column."""
+    """Return the class name of each row, for a label column of any type."""
     from datasets import ClassLabel
 
     feature = split.features[label_column]
     labels = column_values(split, label_column)
     if isinstance(feature, ClassLabel):
-        # -1 is how `datasets` writes a label that is not given.
+        # `datasets` stores a missing label as -1.
         labels = [None if label is None or label < 0 else feature.int2str(label) for label in labels]
     null_rows = [row for row, label in enumerate(labels) if label is None or label == ""]
     if null_rows:
@@ -87,10 +88,15 @@ def _read_class_names(split: Dataset, label_column: str, source: str) -> list[st
 
 
 def check_label_feature(feature: Any, label_column: str, source: str) -> None:
-    """Check that a column can hold the names of classes.
+    """Check that the type of a label column can name classes.
+
+    Args:
+        feature: The feature of the column.
+        label_column: Name of the column, for the error.
+        source: The origin of the data, for the error.
 
     Raises:
-        ValueError: It holds neither text nor whole numbers nor is it a `ClassLabel`.
+        ValueError: The feature is neither text nor whole numbers nor `ClassLabel`.
     """
     from datasets import ClassLabel, Value
 
@@ -99,24 +105,24 @@ def check_label_feature(feature: Any, label_column: str, source: str) -> None:
     if not (is_whole or is_text or isinstance(feature, ClassLabel)):
         raise ValueError(
             f"{source}: column {label_column!r} is {getattr(feature, 'dtype', feature)}; expected text, "
-            "whole numbers or ClassLabel. A class is a name: write fractions as text (pandas makes whole "
-            "numbers fractions where some are missing)"
+            "whole numbers or ClassLabel. A class is a name: convert fractions to text (pandas converts whole numbers "
+            "to fractions if some are missing)"
         )
 
 
 def _make_image_ids(splits: dict[str, Dataset], image_column: str) -> dict[str, list[str | None]]:
-    """Give each image an id: the source's own, else its relative path if unique, else `<split>/<row>`.
+    """Return the id of each image: that of the source, else its relative path if unique, else `<split>/<row>`.
 
-    Absolute paths are not used: they name one machine, and an id goes into indexes and model cards.
+    Absolute paths are not used, because ids go into indexes and model cards, and such a path exists on one machine.
     """
     if all("image_id" in split.column_names for split in splits.values()):
         ids = {name: column_values(split, "image_id") for name, split in splits.items()}
-        # A null stays null: `check_schema` names its row.
+        # A null stays null, so that `check_schema` can name its row.
         return {name: [value if value is None else str(value) for value in ids[name]] for name in ids}
     paths: dict[str, list[str | None]] = {}
     for name, split in splits.items():
         images = split.select_columns([image_column]).with_format("arrow")[:][image_column]
-        has_path = images.type.num_fields == 2  # struct<bytes, path>: `Image` as it is stored
+        has_path = images.type.num_fields == 2  # struct<bytes, path>, the storage of `Image`
         paths[name] = [
             path
             for chunk in images.chunks

@@ -1,4 +1,4 @@
-"""Where a catalogue can come from: each reader returns split name -> data set, with the columns as found."""
+"""Read a folder of images, a table, a saved data set or a data set on the Hub, with its columns unchanged."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A folder of these and of no loose images is a data set in the Hub's layout.
+# A folder that has such files and no images is a data set in the layout of the Hub.
 HUB_SUFFIXES = (".parquet", ".arrow", ".csv", ".json", ".jsonl", ".tar")
 SPLIT_WORDS = frozenset({"test", "val", "valid", "validation", "query", "gallery"})
 
 
 def find_images(folder: Path) -> list[Path]:
-    """List the images below a folder, sorted, and log what was left out.
+    """List the images below a folder, sorted, and log what is left out.
 
-    Hidden files and folders (a leading dot, so also `._*` of macOS and `.DS_Store`) and files that are no
-    images (`Thumbs.db`, `notes.txt`) are left out and counted. A link to a folder is followed once for each
-    real folder.
+    Hidden files (with a leading dot, such as `._*` of macOS and `.DS_Store`) and files that are no images (`Thumbs.db`,
+    `notes.txt`) are left out and counted; hidden folders are left out. Links to folders are followed, but each real
+    folder is read once.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The paths of the images, which begin with `folder`.
     """
     images, skipped, empty, seen = [], [], [], set()
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -54,16 +60,25 @@ def _has_image_name(name: str) -> bool:
 
 
 def read_folder(root: Path, image_column: str, label_column: str) -> dict[str, Dataset]:
-    """Read a tree of images: the class is the name of the folder that directly holds the image.
+    """Read a folder of images. The class of an image is the name of the folder that directly contains it.
 
-    In a nested tree (`shoes/boots/1.jpg`) only `boots` counts, so two folders of one name are one class
-    wherever they are; if that is not meant, name the folders apart or give a table. If the top folders are
-    `train` and `test`, or `train`, `query` and `gallery`, they are the splits. An empty class folder is
-    logged and left out: one folder that was emptied must not stop a run.
+    In nested folders (`shoes/boots/1.jpg`) only the last one counts, so that two folders with the same name are one
+    class; rename one of them, or use a table, if they are different classes. If the top folders are `train` and `test`,
+    or `train`, `query` and `gallery`, they are the splits. An empty class folder is logged and left out, so that it
+    does not stop a run.
+
+    Args:
+        root: The folder.
+        image_column: Name of the column for the images.
+        label_column: Name of the column for the classes.
+
+    Returns:
+        Name of each split to its images, with the columns `image_column`, `label_column` (text) and `image_id` (the
+        path relative to `root`).
 
     Raises:
-        ValueError: An image lies directly in the top folder (or in a split folder), where no folder names its
-            class.
+        ValueError: An image is directly in the top folder or in the folder of a split, where no folder names its class;
+            or the top folders have the names of other splits.
     """
     from datasets import Dataset, Features, Image, Value
 
@@ -140,10 +155,14 @@ def read_table(table: Path, image_column: str, label_column: str) -> dict[str, D
 
 
 def check_paths(paths: list[str | None], table: Path) -> None:
-    """Check that each path of a table's image column is there, is unique and leads to a file.
+    """Check that the paths in the image column of a table are not empty, are different and lead to files.
+
+    Args:
+        paths: The paths, relative to the folder of the table, or absolute.
+        table: The file of the table.
 
     Raises:
-        ValueError: As said; the message names the rows.
+        ValueError: A path is empty (the message names the row), occurs twice, or leads to no file.
     """
     missing = [row for row, path in enumerate(paths) if not path]
     if missing:
@@ -165,15 +184,15 @@ def check_paths(paths: list[str | None], table: Path) -> None:
 
 
 def require_columns(dataset: Dataset, columns: dict[str, str], source: str) -> None:
-    """Check that the columns the user named are there.
+    """Check that a data set has the columns of images and labels.
 
     Args:
         dataset: The data set.
-        columns: What the column is for -> the name it should have; the option is called `<what>_column`.
-        source: Where the data set comes from, for the error.
+        columns: `"image"` and `"label"` to the names of these columns.
+        source: The origin of the data set, for the error.
 
     Raises:
-        ValueError: A column is missing; the message lists those there are.
+        ValueError: A column is missing. The message lists the existing ones, and the option that names the column.
     """
     for what, column in columns.items():
         if column not in dataset.column_names:
@@ -184,7 +203,7 @@ def require_columns(dataset: Dataset, columns: dict[str, str], source: str) -> N
 
 
 def read_saved(folder: Path) -> dict[str, Dataset]:
-    """Read what `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    """Read a folder that `Dataset.save_to_disk` (as the split `train`) or `DatasetDict.save_to_disk` wrote."""
     from datasets import Dataset, load_from_disk
 
     loaded = load_from_disk(str(folder))
@@ -192,14 +211,17 @@ def read_saved(folder: Path) -> dict[str, Dataset]:
 
 
 def read_hub(name: str, **options: Any) -> dict[str, Dataset]:
-    """Read a data set of the Hub, or a local folder in the Hub's layout, with `datasets.load_dataset`.
+    """Read a data set on the Hub, or a local folder in the layout of the Hub, with `datasets.load_dataset`.
 
     Args:
-        name: Owner and name, or a folder.
-        **options: Of `load_dataset`; with `streaming=True` the splits are `IterableDataset`.
+        name: Id on the Hub (`owner/name`), or a folder.
+        **options: Options of `load_dataset`. With `streaming=True` the splits are `IterableDataset`.
+
+    Returns:
+        Name of each split to its data set.
 
     Raises:
-        FileNotFoundError: There is neither such a path nor such a data set, or the Hub cannot be reached.
+        FileNotFoundError: There is no such path and no such data set, or the Hub cannot be reached.
     """
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError

@@ -1,4 +1,4 @@
-"""Which splits of a source are the ones to train on and to test on."""
+"""Choose the splits of a source to train on and to test on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Rows = TypeVar("Rows")
 
 @dataclass(frozen=True)
 class SplitNames:
-    """What the user calls the splits; None where they have the schema's names, or are not there.
+    """The names that the source has for the splits; `None` for a split with the name of the schema, or for none.
 
     Args:
         train: The split to train on.
         test: The split to test on.
-        query: In place of `test`, with `gallery`: what is searched for.
-        gallery: What is searched.
+        query: Instead of `test`, together with `gallery`: the split of the queries.
+        gallery: The split that is searched.
 
     Raises:
         ValueError: `query` comes without `gallery`, or with `test`.
@@ -35,22 +35,22 @@ class SplitNames:
     def __post_init__(self) -> None:
         if (self.query is None) != (self.gallery is None) or (self.test and self.query):
             raise ValueError(
-                f"name test_split, or query_split and gallery_split; got {self.test!r}, {self.query!r}, "
+                f"expected test_split, or query_split and gallery_split; got {self.test!r}, {self.query!r}, "
                 f"{self.gallery!r}"
             )
 
     def choose(self, found: Mapping[str, Rows], source: str) -> dict[str, Rows]:
-        """Give the source's splits the schema's names: those the user named, else those that have these names.
+        """Select the named splits, or those that have the names of the schema, and rename them to these.
 
         Args:
-            found: The source's splits.
-            source: Where they come from, for the errors.
+            found: Name of each split of the source to its rows.
+            source: The origin of the splits, for the errors.
 
         Returns:
-            `train` alone, with `test`, or with `query` and `gallery`.
+            `train` alone, `train` and `test`, or `train`, `query` and `gallery`, to their rows.
 
         Raises:
-            ValueError: A split is not there, or there are others and none is named.
+            ValueError: A named split does not exist; or the source has splits with other names, and none is named.
         """
         if self.test:
             wanted = {"train": self.train, "test": self.test}

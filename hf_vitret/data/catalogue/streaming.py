@@ -1,4 +1,4 @@
-"""A data set of the Hub that the disk has no room for: read once as a stream, of which small copies are kept."""
+"""Read a data set on the Hub once as a stream, and keep small copies of its images."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ def prepare_stream(
     hub_options: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Path:
-    """Write the images of a data set of the Hub at a small size, without ever having the large ones on the disk.
+    """Write small copies of the images of a data set on the Hub, without having the large images on the disk.
 
-    The commit that is read is noted: an interrupted call goes on in the files of the commit it began with, or says
-    that there is another one. The stream begins again at the place where it stopped, not at its first image.
+    The commit is part of the settings: an interrupted call continues with the commit that it began with, or raises an
+    error if the data set has another one by now. The stream continues at the position where it stopped.
 
     Args:
-        dataset_name: Owner and name.
-        output_dir: As `prepare_dataset`.
-        names: Which splits are read, and what they will be called.
-        columns: `image` and `label`, to the names that these columns have. Images are called by the `image_id` column
-            if there is one, else `<split>/<row>`.
-        hub_options: Options of `datasets.load_dataset`, as `name` (the configuration), `revision` or `token`.
-        **settings: Of `prepare_dataset`, as `short_side`.
+        dataset_name: Id on the Hub, `owner/name`.
+        output_dir: The folder to make, a prepared folder (`prepare_dataset`).
+        names: The splits to read.
+        columns: `"image"` and `"label"` to the names of these columns. The ids of images are those in the column
+            `image_id`, if there is one, else `<split>/<row>`.
+        hub_options: Options of `datasets.load_dataset`, such as `name` (the configuration), `revision` or `token`.
+        **settings: Settings of `prepare_dataset`, such as `short_side`.
 
     Returns:
-        `output_dir`, for `load_retrieval_dataset("catalogue", output_dir)`. Labels are of the type that they had.
+        `output_dir`, for `load_retrieval_dataset("catalogue", output_dir)`. Labels keep their type.
 
     Raises:
         FileNotFoundError: There is no such data set or revision, or the Hub cannot be reached.
-        ValueError: Splits or columns are not there; the image column does not hold images or the label column no
-            classes; or as `prepare_dataset`.
+        ValueError: A split or column is missing; the image column has no images, or the label column no classes; an
+            image is unreadable; or `output_dir` was prepared with other settings or from other images.
+        FileExistsError: `output_dir` is a file, or a folder with other content.
     """
     from datasets import IterableDatasetDict
 
@@ -63,19 +64,24 @@ def prepare_stream(
 
 
 def name_source(dataset_name: str, config: str | None, commit: str) -> str:
-    """Say in the notes of a prepared folder where it comes from: `user/x/config@commit`."""
+    """Return the origin of a prepared folder, for its manifest: `user/x/config@commit`."""
     return f"{dataset_name}{f'/{config}' if config else ''}@{commit}"
 
 
 def find_commit(dataset_name: str, revision: str | None = None, token: str | bool | None = None) -> str:
-    """Return the commit of a data set on the Hub that a branch or tag stands for now.
+    """Return the commit of a data set on the Hub that a branch or tag refers to now.
+
+    Args:
+        dataset_name: Id on the Hub, `owner/name`.
+        revision: Branch, tag or commit; `None`: the main branch.
+        token: Token of the Hub, or whether to use the stored one; `None`: the default of huggingface_hub.
 
     Raises:
         FileNotFoundError: There is no such data set or revision, or the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
 
-    # Of whichever library the client's version speaks HTTP with.
+    # The base class of HTTP errors differs between versions of huggingface_hub.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     try:
@@ -89,13 +95,13 @@ def find_commit(dataset_name: str, revision: str | None = None, token: str | boo
 
 
 def _rename(split: IterableDataset, columns: Mapping[str, str], source: str) -> IterableDataset:
-    """Give the columns the schema's names and leave the others out."""
+    """Rename the columns to those of the schema, and leave the other columns out."""
     from datasets import Image
 
     if split.features is None:
         raise ValueError(
-            f"{source}: its files do not say of which types their columns are, and a stream is not searched for it; "
-            "load it without streaming"
+            f"{source}: its files do not declare the types of their columns, which a stream needs; load it without "
+            "streaming"
         )
     require_columns(split, dict(columns), source)
     if not isinstance(split.features[columns["image"]], Image):
@@ -108,6 +114,6 @@ def _rename(split: IterableDataset, columns: Mapping[str, str], source: str) -> 
     if "image_id" in split.features:
         kept["image_id"] = "image_id"
     renamed = {old: new for old, new in kept.items() if old != new}
-    # First of all: a remote stream decodes ahead in threads, and only the last step can be taken back.
+    # Decoding is switched off first: a remote stream decodes ahead in threads, which only its last step can change.
     split = split.decode(False).select_columns(list(kept))
     return split.rename_columns(renamed) if renamed else split

@@ -1,4 +1,4 @@
-"""The user's own images in each form they come in, and each way in which they are wrong."""
+"""The user's own images: every form of source, and errors that name what is wrong with it."""
 
 import csv
 import json
@@ -130,7 +130,7 @@ def test_some_classes_of_one_image_are_kept_and_logged(tmp_path, write_images, c
 
 
 def test_one_class(tmp_path, write_images):
-    with pytest.raises(ValueError, match="1 class in the train split; retrieval is learnt between 2 classes or more"):
+    with pytest.raises(ValueError, match="at least 2 classes in the train split, got 1: add images"):
         load(write_images(tmp_path / "shop", ["cup/1.jpg", "cup/2.jpg"]))
 
 
@@ -438,7 +438,9 @@ def test_splits_are_chosen_by_name(tmp_path, draw):
         load(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"no split 'train'; it has fit, validation, gallery"):
         load(tmp_path / "saved", test_split="validation")
-    with pytest.raises(ValueError, match=r"name test_split, or query_split and gallery_split; got None, 'fit', None"):
+    with pytest.raises(
+        ValueError, match=r"expected test_split, or query_split and gallery_split; got None, 'fit', None"
+    ):
         load(tmp_path / "saved", query_split="fit")
 
 
@@ -459,17 +461,26 @@ def test_nothing_there(monkeypatch):
 
 
 def test_without_a_place():
-    with pytest.raises(ValueError, match="the catalogue needs data_dir"):
+    with pytest.raises(ValueError, match="expected data_dir, a folder"):
         load(None)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_dir": "x", "dataset_name": "user/x"}, "name data_dir or dataset_name, not both; got 'x' and 'user/x'"),
-        ({"data_dir": None, "streaming": True}, "the catalogue needs data_dir, a folder .* or dataset_name"),
-        ({"data_dir": "user/x", "streaming": True}, "streaming needs prepared_dir, .* got streaming=True, .*None"),
-        ({"data_dir": "user/x", "prepared_dir": "y"}, "streaming needs prepared_dir, .* got streaming=False, .*'y'"),
+        (
+            {"data_dir": "x", "dataset_name": "user/x"},
+            "expected data_dir or dataset_name, not both; got 'x' and 'user/x'",
+        ),
+        ({"data_dir": None, "streaming": True}, "expected data_dir, a folder .* or dataset_name"),
+        (
+            {"data_dir": "user/x", "streaming": True},
+            "expected streaming together with prepared_dir, .* got streaming=True, .*None",
+        ),
+        (
+            {"data_dir": "user/x", "prepared_dir": "y"},
+            "expected streaming together with prepared_dir, .* got streaming=False, .*'y'",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(options, message):

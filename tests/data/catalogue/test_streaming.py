@@ -1,4 +1,4 @@
-"""A data set of the Hub as a catalogue, whole and as a stream: the real client against the Hub stand-in."""
+"""A data set on the Hub as a catalogue, downloaded and streamed: the real client against the Hub stand-in."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ print(json.dumps({name: {
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStandIn]:
-    """Give a Hub with two data sets: `ada/things`, and `ada/secrets`, which is private and has a test split."""
+    """Start a Hub with two data sets: `ada/things`, and `ada/secrets`, which is private and has a test split."""
     with running_hub(tmp_path_factory.mktemp("hub")) as stand_in:
         stand_in.run(PUSH, token=stand_in.token)
         yield stand_in

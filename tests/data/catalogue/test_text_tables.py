@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON Lines as Arrow: against the texts that they were written from, and what is wrong, by its row."""
+"""CSV, TSV and JSON Lines as Arrow tables: compared with the rows that were written, and errors that name the row."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The fonts: found without importing qtawesome, each with a licence, drawn and never as boxes."""
+"""The icon fonts: found without importing qtawesome, each with a licence, and drawn without boxes."""
 
 import importlib.metadata
 import importlib.util

@@ -1,4 +1,4 @@
-"""The icons data set: the same bytes each time, no drawing twice, sensible concepts, a cache that holds."""
+"""The icons data set: the same bytes each time, no drawing twice, plausible concepts, and the cache."""
 
 import io
 import multiprocessing
@@ -31,7 +31,7 @@ def icons(cache_dir):
 
 
 def read_bytes(dataset):
-    """Return image_id -> PNG bytes over both splits."""
+    """Return the PNG bytes of each image_id, over both splits."""
     found = {}
     for split in dataset.values():
         for row in split.cast_column("image", Image(decode=False)):
@@ -229,7 +229,7 @@ def test_jitter_depends_on_the_id_alone_and_keeps_the_icon_whole():
 
 
 def test_jitter_is_the_same_in_another_process():
-    """Python's own `hash` of a text differs between processes; the jitter must not."""
+    """The jitter is the same in every process, unlike `hash` of a text."""
     ink = next(draw_glyphs("ph", 64, {"house"})).ink
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         elsewhere = pool.apply(jitter, (ink, "ph.house", 32))
