@@ -15,8 +15,8 @@ from torch import nn
 
 from ..data.in_order import default_threads
 from ..inference.forward import check_finite
+from ..inference.load_model import load_model
 from .image_encoder import ImageEncoder
-from .loaded_model import load_on
 from .process_share import own_device
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Embedder:
             model = self._model
             if isinstance(model, str):
                 device = own_device(rank) if self._device is None else torch.device(self._device)
-                model = load_on(model, device, revision=self._revision)
+                model = load_model(model, device=str(device), revision=self._revision)
             elif self._device is not None or rank is not None:
                 model = model.to(own_device(rank) if self._device is None else self._device)
             self._encoder = ImageEncoder(model, dtype=self._dtype, normalize=self._normalize)

@@ -15,9 +15,9 @@ from ..files.checksums import sha256_of
 from ..files.json_values import write_json
 from ..files.locks import one_process
 from ..inference.forward import check_finite
+from ..inference.load_model import load_model
 from .choices import FILE_FORMATS
 from .image_encoder import ImageEncoder
-from .loaded_model import load_on
 from .locations import write_locations
 from .manifest import MANIFEST_NAME, EmbeddingManifest, ShardFacts
 from .model_identity import ModelIdentity, model_folder
@@ -99,7 +99,7 @@ def write_embeddings(
     source = images if isinstance(images, ImageSource) else open_source(images)
     if not isinstance(model, nn.Module):
         model_name = model_name or str(model)
-        model = load_on(str(model), own_device(fallback=rank))
+        model = load_model(str(model), device=str(own_device(fallback=rank)))
     encoder = ImageEncoder(model, dtype=dtype, normalize=normalize)
     settings = RunSettings(
         model=ModelIdentity.of(model, name=model_name),

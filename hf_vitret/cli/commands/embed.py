@@ -83,11 +83,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Embed the images, and report what was written; return 1 if images could not be read."""
-    from ...embedding.loaded_model import load_on
     from ...embedding.process_share import own_device, own_rank
     from ...embedding.sources.opening import open_source
     from ...embedding.write_embeddings import write_embeddings
-    from ...inference.devices import choose_device
+    from ...inference.load_model import load_model
 
     output = output_of(options)
     if not options.verbose:
@@ -96,8 +95,8 @@ def run(options: Namespace) -> int:
     given = {name: getattr(options, name) for name in SOURCE_OPTIONS}
     source = open_source(options.images, shard_size=options.images_per_shard, **given)
     settings = model_settings(options)
-    device = own_device(fallback=rank) if options.device is None else choose_device(settings.pop("device"))
-    model = load_on(options.model, device, **settings)
+    settings.setdefault("device", str(own_device(fallback=rank)))
+    model = load_model(options.model, **settings)
     manifest = write_embeddings(
         model,
         source,
