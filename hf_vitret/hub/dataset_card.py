@@ -62,7 +62,6 @@ def write_dataset_card(
         template_path=str(TEMPLATE),
         title=title,
         load_name=repo_id or Path(folder).resolve().name,
-        is_on_hub=repo_id is not None,
         license=license.rstrip("."),
         settings=manifest["settings"],
         splits=manifest["splits"],

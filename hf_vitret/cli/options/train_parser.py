@@ -266,7 +266,8 @@ def _parser(
     **settings: Any,
 ) -> TrainParser:
     types: Any = [DataOptions, ModelArguments, *kinds, RunOptions]
-    parser = TrainParser(prog, description=description, dataclass_types=types, **settings)
+    usage = f"{prog} {'DATA ' if has_data else ''}[options]"  # in full it has sixty lines
+    parser = TrainParser(prog, usage=usage, description=description, dataclass_types=types, **settings)
     parser._optionals.title = "training"
     for name, others in ALIASES.items():
         action = parser._option_string_actions[f"--{name}"]
