@@ -37,7 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print the facts; return 0."""
     facts = collect_facts()
-    lines = [("hf_vitret", f"{facts['hf_vitret']}, Python {facts['python']}, {facts['platform']}")]
+    installed = "" if facts["is_installed"] else " (not installed, so its packages are not known)"
+    lines = [("hf_vitret", f"{facts['hf_vitret']}{installed}, Python {facts['python']}, {facts['platform']}")]
     lines += [(name, version or "missing") for name, version in facts["packages"].items()]
     lines.append(("devices", ", ".join(facts["devices"]) + f"; CUDA of torch: {facts['cuda'] or 'none'}"))
     lines.append(("threads", f"{facts['threads']['torch']} of torch, {facts['threads']['cpus']} CPUs for this process"))
@@ -65,12 +66,14 @@ def collect_facts() -> dict[str, Any]:
         count = torch.accelerator.device_count()
         names = [torch.cuda.get_device_name(number) for number in range(count)] if accelerator.type == "cuda" else []
         devices += [f"{accelerator.type}:{number} {names[number] if names else ''}".strip() for number in range(count)]
+    is_installed = _version(PACKAGE) is not None
     return {
         "hf_vitret": __version__,
+        "is_installed": is_installed,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "executable": sys.executable,
-        "packages": {name: _version(name) for name in _requirements(None)},
+        "packages": {name: _version(name) for name in _requirements(None)} if is_installed else {},
         "devices": devices,
         "cuda": torch.version.cuda,
         "threads": {"torch": torch.get_num_threads(), "cpus": _num_cpus()},
@@ -79,7 +82,9 @@ def collect_facts() -> dict[str, Any]:
             extra: [name for name in _requirements(extra) if _version(name) is None]
             for extra in sorted(importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or [])
             if extra not in NOT_FOR_USERS
-        },
+        }
+        if is_installed
+        else {},
     }
 
 

@@ -170,25 +170,35 @@ def _load_models(options: Namespace) -> dict[str, ViTRetModel]:
 
     sides = {"resize_size": options.resize_size, "resize_mode": options.resize_mode}
     settings = {**model_settings(options), **sides}
+    if options.compare is not None:
+        name, other_name = _different_names(options.model, options.compare)
     model = load_model(options.model, **settings)
-    models = {model_name(options.model): model}
     if options.compare is None:
         if options.compare_image_size is not None:
             raise ValueError(
                 "expected --compare with --compare_image_size, which is a setting of it; give both, or neither"
             )
-        return models
-    name = model_name(options.compare)
-    if name in models:
-        raise ValueError(f"expected another model to compare with; got {name} twice")
+        return {model_name(options.model): model}
     other = {"pooling": options.pooling, "device": options.device}
     if options.compare_image_size is None:
         config = model.config
         other |= {"image_size": config.image_size, "resize_size": config.resize_size, "resize_mode": config.resize_mode}
     elif options.compare_image_size != OWN_SIZE:
         other["image_size"] = _pixels(options.compare_image_size)
-    models[name] = load_model(options.compare, **{key: value for key, value in other.items() if value is not None})
-    return models
+    given = {key: value for key, value in other.items() if value is not None}
+    return {name: model, other_name: load_model(options.compare, **given)}
+
+
+def _different_names(first: str, second: str) -> tuple[str, str]:
+    """Return the names of two models in the report: short ones, or the paths if these end alike."""
+    from ...inference.find_checkpoint import find_checkpoint
+    from ...inference.load_model import model_name
+
+    found, other = find_checkpoint(first), find_checkpoint(second)
+    if found == other or (Path(found).is_dir() and Path(found).resolve() == Path(other).resolve()):
+        raise ValueError(f"expected another model to compare with; got {first} and {second}, which are the same")
+    name, other_name = model_name(found), model_name(other)
+    return (name, other_name) if name != other_name else (found, other)
 
 
 def _pixels(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .parser import CommandParser
@@ -29,6 +30,7 @@ def asks_for_launch(options: Namespace) -> bool:
 
     Raises:
         ValueError: A launcher has started this process, or the number of processes is below 1.
+        FileNotFoundError: There is no file of the configuration.
     """
     num_processes, config = (getattr(options, name, None) for name in OPTIONS)
     if num_processes is None and config is None:
@@ -38,6 +40,10 @@ def asks_for_launch(options: Namespace) -> bool:
         raise ValueError(f"expected no --{given} in a process that a launcher has started: give it to the launcher")
     if num_processes is not None and num_processes < 1:
         raise ValueError(f"expected --num_processes of 1 or more; got {num_processes}")
+    if config is not None and not Path(config).is_file():
+        raise FileNotFoundError(
+            f"expected a file that accelerate config wrote with --accelerate_config; there is no file {config}"
+        )
     return config is not None or num_processes not in (None, 1)
 
 

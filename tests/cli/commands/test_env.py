@@ -75,3 +75,12 @@ def test_an_accelerator_is_listed_by_its_name(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"Imagined {number}")
     assert env.collect_facts()["devices"][1:] == ["cuda:0 Imagined 0", "cuda:1 Imagined 1"]
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(env, "_version", lambda name: None)
+    assert main(["env", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["is_installed"], facts["packages"], facts["extras"]) == (False, {}, {})
+    assert main(["env"]) == 0
+    assert "(not installed, so its packages are not known)" in capsys.readouterr().out

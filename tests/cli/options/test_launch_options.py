@@ -1,6 +1,7 @@
 """Several processes: when they are started, with what, and the exit status that comes back."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from subprocess import CalledProcessError
 from types import SimpleNamespace
 from typing import Any
@@ -36,8 +37,10 @@ def read(*line: str) -> Namespace:
     ],
 )
 def test_processes_are_started_where_several_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch, line: list[str], asks: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: list[str], asks: bool
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.yaml").touch()
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     assert asks_for_launch(read(*line)) == asks
 
@@ -52,6 +55,12 @@ def test_a_process_that_a_launcher_started_starts_no_others(monkeypatch: pytest.
     for line, name in ((["-n", "2"], "num_processes"), (["--accelerate_config", "file"], "accelerate_config")):
         with pytest.raises(ValueError, match=f"expected no --{name} in a process that a launcher has started"):
             asks_for_launch(read(*line))
+
+
+def test_a_configuration_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"--accelerate_config; there is no file no/file\.yaml"):
+        asks_for_launch(read("--accelerate_config", "no/file.yaml"))
 
 
 @pytest.mark.parametrize("number", ["0", "-2"])

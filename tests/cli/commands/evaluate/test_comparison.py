@@ -1,6 +1,7 @@
 """`hf-vitret evaluate --compare`: two models on the same images of the same size, unless another size is asked for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,8 @@ def test_what_is_written_and_printed(backbone: Path, checkpoint: Path, capsys: p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--compare", "{checkpoint}"], "expected another model to compare with; got birds/final twice"),
+        (["--compare", "{checkpoint}"], "expected another model to compare with; got {checkpoint} and {checkpoint}"),
+        (["--compare", "{checkpoint}/../final"], "which are the same"),
         (
             ["--compare", "{backbone}", "--compare_image_size", "large"],
             "expected a number of pixels, or 'own', for --compare_image_size; got 'large'",
@@ -92,4 +94,15 @@ def test_what_is_refused(
 ) -> None:
     filled = [part.format(checkpoint=checkpoint, backbone=backbone) for part in options]
     assert main(["evaluate", "photos", "-m", str(checkpoint), *filled]) == 2
-    assert message in capsys.readouterr().err
+    assert message.format(checkpoint=checkpoint) in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("photos")
+def test_two_runs_whose_paths_end_alike_are_two_models(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "elsewhere" / checkpoint.parent.name / checkpoint.name
+    shutil.copytree(checkpoint, other)
+    assert main(["evaluate", "photos", "-m", str(checkpoint), "--compare", str(other), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)["comparison"]
+    assert [content[f"model_{each}"] for each in "ab"] == [str(checkpoint), str(other)]
