@@ -92,7 +92,9 @@ def run(options: Namespace) -> int:
         lines.append(("Published", f"{options.push_to_hub}, commit {commit}"))
         facts |= {"repository": options.push_to_hub, "commit": commit}
     output.result("\n".join([*([skipped] if skipped else []), labelled(*lines)]), facts)
-    output.next(["hf-vitret", "train", str(folder)])
+    # A folder with the training split alone would be split again.
+    everything = ["--test_fraction", "0"] if options.test_fraction == 0 else []
+    output.next(["hf-vitret", "train", str(folder), *everything])
     return LEFT_OUT if skipped else 0
 
 

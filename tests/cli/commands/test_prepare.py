@@ -57,6 +57,14 @@ def test_a_catalogue_prepared_and_loaded_again(
     assert read_manifest(output)["settings"]["shard_size"] == 256 * 2**20
 
 
+def test_everything_in_the_training_split(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out"
+    line = [str(photos), "--output_dir", str(output), "--short_side", "20", "--test_fraction", "0"]
+    assert main(["prepare", *line]) == 0
+    assert next_command(capsys.readouterr().out) == ["train", str(output), "--test_fraction", "0"]
+    assert {name: facts["num_images"] for name, facts in read_manifest(output)["splits"].items()} == {"train": 20}
+
+
 def test_images_left_out_are_told(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "class 0" / "0.png").write_bytes(b"gone")
     line = ["prepare", str(photos), "--output_dir", str(tmp_path / "out")]
