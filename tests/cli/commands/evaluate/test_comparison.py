@@ -105,4 +105,4 @@ def test_two_runs_whose_paths_end_alike_are_two_models(
     shutil.copytree(checkpoint, other)
     assert main(["evaluate", "photos", "-m", str(checkpoint), "--compare", str(other), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)["comparison"]
-    assert [content[f"model_{each}"] for each in "ab"] == [str(checkpoint), str(other)]
+    assert [content[f"result_{each}"]["model"] for each in "ab"] == [str(checkpoint), str(other)]
