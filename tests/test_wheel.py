@@ -1,4 +1,4 @@
-"""The built wheel in a bare environment, away from the checkout: train, evaluate, embed, index, search, export, demo."""
+"""The built wheel in a bare environment, away from the checkout: from training to a search, and the demo."""
 
 import json
 import os
@@ -111,7 +111,8 @@ def test_the_demo(work):
     final = work.folder / "icons" / "final"
     card = (final / "README.md").read_text()
     pictures = [path.name for path in final.glob("*.png")]
-    assert "curves.png" in pictures and "curves.png" in card
+    assert "curves.png" in pictures
+    assert "curves.png" in card
     assert (work.folder / "icons" / "found.html").is_file()
 
 

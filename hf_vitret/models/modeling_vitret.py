@@ -1,4 +1,4 @@
-"""The retrieval model: a vision backbone, pooling, an optional projection and the L2 norm; one vector for each image."""
+"""The retrieval model: a vision backbone, pooling, an optional projection and the L2 norm; one vector an image."""
 
 import inspect
 import os
@@ -248,8 +248,8 @@ class ViTRetModel(PreTrainedModel):
         for name, value in (backbone_overrides or {}).items():
             if not hasattr(backbone_config, name):
                 raise ValueError(
-                    f"backbone_overrides must be fields of {type(backbone_config).__name__}; got {name!r}, which it does "
-                    "not have"
+                    f"backbone_overrides must be fields of {type(backbone_config).__name__}; got {name!r}, which it "
+                    "does not have"
                 )
             setattr(backbone_config, name, value)
         fields = _pixel_fields(backbone, **hub)
@@ -378,9 +378,9 @@ def _safetensors_alone(source: Any) -> Iterator[None]:
             raise
         raise OSError(
             f"expected weights as safetensors in {source}; got none. Weights as pickles (pytorch_model.bin) are not "
-            "read, because a pickle can run code. If you trust their author, convert them once, with safetensors.torch's "
-            "save_file(torch.load('pytorch_model.bin', weights_only=True), 'model.safetensors'), or on the Hub with "
-            "https://huggingface.co/spaces/safetensors/convert"
+            "read, because a pickle can run code. If you trust their author, convert them once, with "
+            "safetensors.torch's save_file(torch.load('pytorch_model.bin', weights_only=True), 'model.safetensors'), "
+            "or on the Hub with https://huggingface.co/spaces/safetensors/convert"
         ) from error
     finally:
         if before is None:

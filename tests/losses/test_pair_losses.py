@@ -128,7 +128,7 @@ def test_memory_is_for_losses_that_use_it(kind: type[PairLoss]) -> None:
 )
 def test_arguments_have_defaults(kind: type[PairLoss]) -> None:
     for name, parameter in inspect.signature(kind).parameters.items():
-        is_variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)  # of nn.Module: none of its own
+        is_variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)  # those of nn.Module
         is_set_by_a_run = name in {"num_classes", "embedding_dim"}
         assert is_variable or is_set_by_a_run or parameter.default is not parameter.empty, name
 

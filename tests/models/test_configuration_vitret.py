@@ -63,7 +63,9 @@ def test_output_dim_is_the_projections():
 
 def test_backbone_without_a_width_is_refused():
     config = ViTRetConfig(TimmWrapperConfig(architecture="vit_tiny_patch16_224"))
-    with pytest.raises(ValueError, match=r"expected hidden_size.*timm_wrapper has neither: choose a backbone that transformers itself"):
+    with pytest.raises(
+        ValueError, match=r"expected hidden_size.*timm_wrapper has neither: choose a backbone that transformers itself"
+    ):
         config.output_dim  # noqa: B018
 
 

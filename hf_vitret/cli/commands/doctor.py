@@ -93,7 +93,7 @@ def run(options: Namespace) -> int:
     text = f"{format_report(report)}\n\n{labelled(('Wrote', f'{json_path} and {html_path}'))}"
     output.result(text, read_json(json_path))
     has_findings = report.has_findings(options.fail_on)
-    again = shlex.join(["hf-vitret", "doctor", *data_arguments(options.data, options)])
+    again = shlex.join(["hf-vitret", "doctor", *map(str, data_arguments(options.data, options))])
     if has_findings:
         output.note("Then", f"open {html_path}, mend what it shows, and run this again: {again}")
     else:

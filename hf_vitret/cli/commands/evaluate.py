@@ -141,7 +141,8 @@ def run(options: Namespace) -> int:
     if left_out:
         output.note("Left out", ", ".join(f"{count} of {name}" for name, count in left_out.items()) + " cannot be read")
     of_model = [part for name, value in model_settings(options).items() for part in (f"--{name}", str(value))]
-    output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", options.model, *of_model])
+    named = Path(options.model) if Path(options.model).is_dir() else options.model
+    output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", named, *of_model])
     return LEFT_OUT if left_out else 0
 
 

@@ -97,7 +97,7 @@ def run(options: Namespace) -> int:
         facts["files"].append(str(space))
     output.result(labelled(*lines), facts)
     if (folder / CARD_NAME).is_file():  # a checkpoint without a card cannot be published
-        output.next(["hf-vitret", "publish", str(folder), "--dry_run"])
+        output.next(["hf-vitret", "publish", folder, "--dry_run"])
     return 0
 
 

@@ -94,7 +94,7 @@ def run(options: Namespace) -> int:
     output.result("\n".join([*([skipped] if skipped else []), labelled(*lines)]), facts)
     # A folder with the training split alone would be split again.
     everything = ["--test_fraction", "0"] if options.test_fraction == 0 else []
-    output.next(["hf-vitret", "train", str(folder), *everything])
+    output.next(["hf-vitret", "train", folder, *everything])
     return LEFT_OUT if skipped else 0
 
 

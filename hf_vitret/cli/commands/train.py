@@ -282,18 +282,18 @@ def _write_run_file(found: TrainOptions) -> None:
     write_text(path, config_text(settings, comment))
 
 
-def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str]:
+def _next_command(found: TrainOptions, finished: FinishedRun) -> list[str | Path]:
     """Return the command that scores the model on the same test images, or the one that publishes it."""
     from ...evaluation.metrics.metric_choice import DEFAULT_KS
     from ..options.data_options import DataOptions, data_arguments
 
     if found.has_pairs or not finished.results["scores"]:
-        return ["hf-vitret", "publish", str(finished.folder), "--dry_run"]
+        return ["hf-vitret", "publish", Path(finished.folder), "--dry_run"]
     options, values, data = found.build(DataOptions), found.values, found.data
     if values.streaming:  # the copies hold only what the options chose
         data = str(Path(values.output_dir) / COPIES)
         options = DataOptions(test_fraction=options.test_fraction, split_seed=options.split_seed)
-    line = ["hf-vitret", "evaluate", *data_arguments(data, options), "--model", str(finished.folder)]
+    line = ["hf-vitret", "evaluate", *data_arguments(data, options), "--model", Path(finished.folder)]
     if values.on_bad_image != "error":
         line += ["--on_bad_image", values.on_bad_image]
     if list(values.eval_ks) != list(DEFAULT_KS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -179,11 +180,24 @@ def _takers(parameter: str) -> str:
     return " or ".join("images of your own" if name == OWN else name for name in takers) or "no data set"
 
 
-def data_arguments(data: str, options: Namespace | DataOptions) -> list[str]:
-    """Return the arguments of a command line that name the same data set, with the data set first."""
-    line = [data]
+def data_arguments(data: str, options: Namespace | DataOptions) -> list[str | Path]:
+    """Return the arguments of a command line that name the same data set, with the data set first.
+
+    Paths of this machine are `Path`s, which `Output.next` makes absolute.
+    """
+    from ...data.locating import NAMED, PAIRS
+
+    is_path = data not in (*NAMED, PAIRS) and Path(data).expanduser().exists()
+    line: list[str | Path] = [Path(data).expanduser() if is_path else data]
     for one in fields(DataOptions):
         value = getattr(options, one.name)
         if value is not None:
-            line += [f"--{one.name}", str(value)]
+            line += [
+                f"--{one.name}",
+                Path(value).expanduser()
+                if one.name == "data_dir"
+                else f"{value:g}"
+                if isinstance(value, float)
+                else str(value),
+            ]
     return line

@@ -67,7 +67,7 @@ def test_a_clean_catalogue(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "Nothing found." in out
     wrote = "Wrote        outputs/doctor/doctor.json and outputs/doctor/doctor.html\n"
-    assert out.endswith(f"{wrote}Next         hf-vitret train photos\n")
+    assert out.endswith(f"{wrote}Next         hf-vitret train {tmp_path / 'photos'}\n")
     assert findings_of(tmp_path / "outputs/doctor") == []
 
 
@@ -107,7 +107,7 @@ def test_harmless_notes_are_no_findings_to_stop_for(tmp_path, capsys, options, s
     assert [kind for kind, _, _ in findings_of(tmp_path / "outputs/doctor")] == ["palette"]
     out = capsys.readouterr().out
     assert re.search(r"note +palette images +1 +1\n", out)
-    assert ("Next         hf-vitret train photos\n" in out) == (status == 0)
+    assert (f"Next         hf-vitret train {folder}\n" in out) == (status == 0)
 
 
 def test_columns_splits_and_limits_are_handed_on(tmp_path):
@@ -231,7 +231,7 @@ def test_the_next_command_trains_on_the_same_data(tmp_path, capsys):
     backbone = save_backbone(tmp_path / "backbone")
     assert main(["doctor", "my photos", "--train_split", "train"]) == 0
     command = next_command(capsys.readouterr().out)
-    assert command == ["train", "my photos", "--train_split", "train"]
+    assert command == ["train", str(tmp_path / "my photos"), "--train_split", "train"]
     # The default backbone is on the Hub, and a run takes longer than a test may.
     short = ["--model", str(backbone), "--image_size", "32", "--resize_size", "32", "--max_steps", "1"]
     short += ["--eval_steps", "1", "--save_steps", "1", "--per_device_train_batch_size", "4", "--bf16", "false"]

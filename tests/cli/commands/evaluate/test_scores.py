@@ -192,7 +192,7 @@ def test_the_next_command_is_one_that_runs(checkpoint: Path, photos: Path, capsy
     assert main(["evaluate", "my photos", "-m", str(checkpoint), *line, *QUICK]) == 0
     printed = next_command(capsys.readouterr().out)
     given = ["--test_fraction", "0.4", "--split_seed", "2", "--model", str(checkpoint)]
-    assert printed == ["doctor", "my photos", *given, "--image_size", "16", "--device", "cpu"]
+    assert printed == ["doctor", str(photos.with_name("my photos")), *given, "--image_size", "16", "--device", "cpu"]
     assert main(printed) in (0, 1)
     assert Path("outputs/doctor/doctor.html").is_file()
 

@@ -50,7 +50,7 @@ def test_downloaded(hub: HubStandIn, tmp_path: Path, quick: list[str]) -> None:
     assert {name: split["num_images"] for name, split in results["data"]["splits"].items()} == {"train": 16, "test": 16}
     assert {path.name for path in output.iterdir()} == {"final", "checkpoint-2", "run.yaml"}
     expected = ["evaluate", "ada/shapes", "--dataset_revision", first, "--label_column", "kind"]
-    assert command == [*expected, "--model", "out/final"]
+    assert command == [*expected, "--model", str(output / "final")]
 
 
 def test_streamed_by_two_processes_that_make_one_copy(

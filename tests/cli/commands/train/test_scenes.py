@@ -92,4 +92,4 @@ def test_the_demo_mines_trains_whitens_scores_and_reranks(backbone: Path, small_
     plain, whitened = (ViTRetModel.from_pretrained(Path("out") / name) for name in ("final", "whitened"))
     assert (plain.config.embedding_dim, whitened.config.embedding_dim) == (None, 5)
     assert embed_images(whitened, images, progress=False).shape == (8, 5)
-    assert next_command(shown) == ["publish", "out/final", "--dry_run"]
+    assert next_command(shown) == ["publish", str(Path("out/final").absolute()), "--dry_run"]

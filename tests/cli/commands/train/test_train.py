@@ -59,7 +59,7 @@ def test_it_writes_a_checkpoint_with_its_card_and_says_where(first: tuple[Path, 
         "Model card   outputs/photos/final/README.md",
         "Picture      outputs/photos/final/retrieval.png",
         "Settings     outputs/photos/run.yaml",
-        "Next         hf-vitret evaluate photos --model outputs/photos/final",
+        f"Next         hf-vitret evaluate {folder / 'photos'} --model {output / 'final'}",
     ]
     assert "after training" in printed
     card = (output / "final" / "README.md").read_text()
@@ -95,7 +95,12 @@ def test_its_file_repeats_it_beside_it(work: Path, run_here) -> None:
     assert (found["checkpoint"], found["left_out"], found["is_published"]) == ("outputs/photos-2/final", {}, None)
     reason = "outputs/photos holds a finished run, so this one goes to outputs/photos-2 (--overwrite replaces it)"
     assert reason in ended.err.splitlines()
-    assert ended.err.splitlines()[-1] == "Next         hf-vitret evaluate photos --model outputs/photos-2/final"
+    assert next_command(ended.err) == [
+        "evaluate",
+        str(work / "photos"),
+        "--model",
+        str(work / "outputs/photos-2/final"),
+    ]
     assert weights_of("outputs/photos-2") == before == weights_of("outputs/photos")
     assert yaml.safe_load(Path("outputs/photos-2/run.yaml").read_text()) == settings
     # What the command line says wins.
@@ -175,7 +180,7 @@ def test_on_all_classes_nothing_is_measured(photos: Path, quick: list[str], run)
     results = flow.results_of(Path("outputs/photos/final"))
     assert results["data"]["splits"]["train"]["num_images"] == 32
     assert (set(results["data"]["splits"]), results["scores"]) == ({"train"}, {})
-    assert next_command(ended.out) == ["publish", "outputs/photos/final", "--dry_run"]
+    assert next_command(ended.out) == ["publish", str(Path("outputs/photos/final").absolute()), "--dry_run"]
     assert main(next_command(ended.out)) == 0
 
 
@@ -200,9 +205,8 @@ def test_images_left_out_are_status_1_and_go_into_the_next_command(photos: Path,
     assert "Left out     4 of train, 4 of test: images that cannot be read" in ended.out
     command = next_command(ended.out)
     assert command[:2] == ["evaluate", str(photos)]
-    assert command[2:] == [
-        *["--split_seed", "4", "--model", "outputs/photos/final", "--on_bad_image", "skip", "--ks", "1", "5"]
-    ]
+    final = str(Path("outputs/photos/final").absolute())
+    assert command[2:] == [*["--split_seed", "4", "--model", final, "--on_bad_image", "skip", "--ks", "1", "5"]]
     assert main([*command, "--output_dir", "evaluated"]) == 1
     evaluated = EvaluationResult.load("evaluated/evaluation.json")
     scores = flow.results_of(Path("outputs/photos/final"))["scores"]["after training"]
@@ -236,15 +240,16 @@ def test_icons_take_the_demos_backbone(backbone: Path, run, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "line", [["-n", "2"], ["--accelerate_config", "c.yaml"], ["-n", "1", "--accelerate_config", "c"]]
+    "line", [["-n", "2"], ["--accelerate_config", "c.yaml"], ["-n", "1", "--accelerate_config", "c.yaml"]]
 )
 def test_the_launcher_is_started_once(line: list[str], photos: Path, run, monkeypatch) -> None:
     """Not by the processes that it has started."""
     calls: list[tuple[str, list[str]]] = []
+    Path("c.yaml").touch()
     monkeypatch.setattr(launch_options, "launch", lambda name, rest, _: calls.append((name, rest)) or 7)
     assert run("train", photos, *line).status == 7
     assert calls == [("train", [str(photos), *line])]
-    assert list(Path().iterdir()) == []
+    assert list(Path().iterdir()) == [Path("c.yaml")]
     monkeypatch.setenv("LOCAL_RANK", "0")
     ended = run("train", photos, *line)
     assert (ended.status, len(calls)) == (2, 1)
