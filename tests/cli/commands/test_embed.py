@@ -178,6 +178,7 @@ INTERRUPTED = """
 import os, signal, sys
 from hf_vitret.cli.main import main
 from hf_vitret.embedding import write_embeddings as writing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
 open_shard, opened = writing.open_shard, []
 def interrupted(*arguments):
     opened.append(arguments)
