@@ -145,7 +145,13 @@ def test_one_starts_by_accelerate(backbone: Path, tmp_path: Path) -> None:
     assert "left out 1 folders without images: nothing here yet" in result.stderr
     assert results["environment"]["processes"] == 1
     (last,) = [line for line in result.stdout.splitlines() if line.startswith("Next ")]
-    assert shlex.split(last)[1:6] == ["hf-vitret", "evaluate", "photos", "--model", "out put/final"]
+    assert shlex.split(last)[1:6] == [
+        "hf-vitret",
+        "evaluate",
+        str(tmp_path / "photos"),
+        "--model",
+        str(output / "final"),
+    ]
 
 
 CONFIGS = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
