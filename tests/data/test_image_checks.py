@@ -41,7 +41,9 @@ def test_truncated_images_are_found(tmp_path, file_format, as_file):
         part = content[: int(len(content) * share)]
         (tmp_path / "part").write_bytes(part)
         image = {"bytes": None, "path": str(tmp_path / "part")} if as_file else {"bytes": part, "path": None}
-        with pytest.raises(ValueError, match=r"1 of 2 images cannot be read:\n  row 1, id1( \(.*part\))?: \w+: "):
+        with pytest.raises(
+            ValueError, match=r"1 of 2 images cannot be read:\n  row 1, id1( \(.*part\))?: (\w+: |damaged \w+ file)"
+        ):
             check_images(make_split([{"bytes": content, "path": None}, image]))
 
 
@@ -49,7 +51,7 @@ def test_truncated_images_are_found(tmp_path, file_format, as_file):
     ("image", "reason"),
     [
         ({"bytes": b"", "path": None}, "empty file"),
-        ({"bytes": b"<html>not found</html>", "path": None}, "UnidentifiedImageError: "),
+        ({"bytes": b"<html>not found</html>", "path": None}, "expected an image; the file is HTML"),
         ({"bytes": None, "path": "nowhere/a.jpg"}, "FileNotFoundError: "),
         (None, r"no image \(null\)"),
     ],

@@ -68,7 +68,7 @@ def test_bad_images_are_rows_of_nan_with_a_reason(tiny_model, expected):
     np.testing.assert_allclose(embeddings[[0, 4]], expected[[0, 4]], atol=1e-5, rtol=0)
     assert np.isnan(embeddings[1:4]).all()
     assert errors[0] == errors[4] == ""
-    assert errors[1] == "UnidentifiedImageError: cannot identify image file"
+    assert errors[1] == "expected an image; the file has no known format"
     assert errors[2] == "no image (null)"
     assert "nowhere.png" in errors[3]
 

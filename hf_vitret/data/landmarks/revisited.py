@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from ...models.image_formats import formats_of
 from ..benchmarks.official_files import check_files, is_relative
 from ..benchmarks.official_tars import extract_by_name
 from ..schema import name_some
@@ -139,7 +140,8 @@ def _crop(path: Path, box: Box) -> tuple[bytes, tuple[int, int]]:
 
     stored: dict[str, Any] = stored_image(path)
     try:
-        with Image.open(path if stored["bytes"] is None else io.BytesIO(stored["bytes"])) as image:
+        content = path.read_bytes() if stored["bytes"] is None else stored["bytes"]
+        with Image.open(io.BytesIO(content), formats=formats_of(content)) as image:
             size = image.size
             image.load()
             part = image.convert("RGB").crop(box)  # it rounds

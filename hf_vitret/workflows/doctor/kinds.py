@@ -60,7 +60,12 @@ KINDS: dict[str, Kind] = {
         "images that are probably in the wrong class",
         "Check each of them: most of its nearest images by embedding are of one other class.",
     ),
-    "cmyk": Kind("note", "CMYK images", "Converted to RGB without their colour profile: check the colours."),
+    "cmyk": Kind("note", "CMYK images", "Converted to sRGB by their colour profile; without one, check the colours."),
+    "color_profile": Kind(
+        "note",
+        "images with a colour profile that is not sRGB",
+        "Converted to sRGB, as viewers show them; other tools may ignore the profile.",
+    ),
     "palette": Kind("note", "palette images", "Converted to RGB; they have at most 256 colours."),
     "sixteen_bit": Kind("note", "images of more than 8 bits", "Scaled to 8 bits; other tools clip them to white."),
     "other_mode": Kind("note", "images of a rare mode", "Converted to RGB; other tools may refuse them."),

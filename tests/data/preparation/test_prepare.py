@@ -180,7 +180,7 @@ def test_a_bad_image_names_itself_and_work_goes_on_when_it_is_mended(prepared: P
 
     raw = good["train"].cast_column("image", datasets.Image(decode=False))
     bad = raw.map(spoil, with_indices=True).cast_column("image", datasets.Image())
-    message = r"2 images cannot be read: row 301, train/picture 301.png: Unidentified.*, row 333.*repeat the call"
+    message = r"2 images cannot be read: row 301, train/picture 301.png: expected an image.*, row 333.*repeat the call"
     with pytest.raises(ValueError, match=message):
         prepare_dataset({**good, "train": bad}, tmp_path / "out", **SETTINGS)
     (done,) = (tmp_path / ".preparing-out" / "data").glob("[!.]*")
@@ -210,7 +210,7 @@ def test_bad_images_left_out_are_counted(tmp_path: Path, bad: list[int], monkeyp
     assert (facts["num_images"], facts["num_source_images"]) == (NUM_TRAIN - len(bad), NUM_TRAIN)
     left = [image_id for row, image_id in enumerate(split["image_id"][:]) if row not in bad]
     assert load_dataset(str(tmp_path / "out"))["train"]["image_id"][:] == left
-    assert f"left out {len(bad)} unreadable images: train/picture {bad[0]}.png (Unidentified" in report_skipped(
+    assert f"left out {len(bad)} unreadable images: train/picture {bad[0]}.png (expected an image" in report_skipped(
         tmp_path / "out"
     )
     assert prepare_dataset({"train": split}, tmp_path / "out", **settings) == tmp_path / "out"

@@ -86,7 +86,7 @@ def test_what_is_transparent_is_white() -> None:
 
 @pytest.mark.parametrize("bad", [None, {"bytes": b"", "path": None}, {"bytes": b"no image", "path": None}])
 def test_what_is_no_image(bad: dict | None) -> None:
-    with pytest.raises(ValueError, match=r"no image|empty file|Unidentified"):
+    with pytest.raises(ValueError, match=r"no image|empty file|no known format"):
         Encoding().encode(bad)
 
 

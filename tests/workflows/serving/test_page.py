@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hf_vitret.workflows.serving.settings import ServingSettings
+from hf_vitret.workflows.serving.uploads import FORMAT_NAMES
 from tests.chromium import PROGRAM, Browser, running_chromium
 
 from .small_server import ask, encoded, photo, small_server
@@ -90,7 +91,7 @@ def test_errors_are_shown(server: httpx.Client, browser: Browser, tmp_path: Path
         "empty.png": (b"", "Expected an image; the file is empty. Send another file."),
         "drawing.svg": (
             b"<svg/>",
-            "Expected an image in JPEG, PNG, WebP, GIF or BMP; the file has none of these formats. Convert the image.",
+            f"Expected an image; the file is SVG, which is a vector drawing. Send an image in {FORMAT_NAMES}.",
         ),
         "half.png": (
             encoded(photo(1))[:300],

@@ -7,9 +7,12 @@ import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ....data.images import read_encoded, read_image, to_rgb
+from ....models.color_profiles import is_srgb
+from ....models.image_decoding import check_size, read_orientation
+from ....models.image_formats import formats_of
 from .perceptual_hash import GRID, perceptual_hash, shrink, thumbnail
 
 if TYPE_CHECKING:
@@ -75,10 +78,14 @@ def image_facts(stored: dict[str, Any] | None, *, max_megapixels: float, min_sid
         return ImageFacts(None, None, [("unreadable", "no image (null)" if content is None else "empty file")])
     digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=formats_of(content)) as image:
             return ImageFacts(digest, *_inspect(image, max_megapixels, min_side))
     except UnidentifiedImageError:  # its message contains the address of an object in memory
-        return ImageFacts(digest, None, [("unreadable", f"no image file of a known kind ({len(content)} bytes)")])
+        return ImageFacts(
+            digest, None, [("unreadable", f"no image of a known format, or damaged ({len(content)} bytes)")]
+        )
+    except ValueError as error:
+        return ImageFacts(digest, None, [("unreadable", str(error))])
     except Exception as error:  # decoders raise errors of many classes, each of which means an unreadable image
         return ImageFacts(digest, None, [("unreadable", f"{type(error).__name__}: {error}")])
 
@@ -123,15 +130,18 @@ def _inspect(
     if width * height > max_megapixels * 1e6:
         detail = f"{width} x {height} pixels: {width * height / 1e6:.1f} megapixels, more than {max_megapixels:g}"
         return None, [("giant", detail), *oddities]
+    check_size(image.size)
     image.draft(None, (2 * GRID, 2 * GRID))  # a JPEG is decoded at the smallest size that is at least this
     image.load()
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # read late: a PNG may have it after the pixels
-    if orientation in range(2, 9):
+    orientation = read_orientation(image)  # read late: a PNG may have it after the pixels
+    if orientation != 1:
         oddities.append(("exif_rotated", f"EXIF orientation {orientation}"))
     if orientation in _SWAPPED_SIDES:
         width, height = height, width
     if min(width, height) < min_side:
         oddities.append(("tiny", f"{width} x {height} pixels, less than {min_side}"))
+    if not is_srgb(image.info.get("icc_profile")):
+        oddities.append(("color_profile", f"{image.format}, mode {image.mode}, with a colour profile that is not sRGB"))
     grid = shrink(to_rgb(image))
     bits, is_flat = perceptual_hash(grid)
     if is_flat:

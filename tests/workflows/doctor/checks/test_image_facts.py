@@ -59,7 +59,11 @@ FRAMES = {"save_all": True, "append_images": [picture(1), picture(2)]}
         (png_header(20_000, 20_000), "giant", "20000 x 20000 pixels: 400.0 megapixels, more than 89"),
         (png_header(10_000, 9_000), "giant", "10000 x 9000 pixels: 90.0 megapixels, more than 89"),
         (b"", "unreadable", "empty file"),
-        (b"<html>not found</html>", "unreadable", "no image file of a known kind (22 bytes)"),
+        (
+            b"<html>not found</html>",
+            "unreadable",
+            "expected an image; the file is HTML, such as the error page of a download",
+        ),
         (encode(picture(0), "JPEG")[:900], "unreadable", "OSError: "),
         (encode(picture(0), "PNG")[:2000], "unreadable", "OSError: "),
         (png_header(64, 64), "unreadable", "OSError: "),
