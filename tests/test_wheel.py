@@ -99,14 +99,14 @@ def test_from_photographs_to_a_search(work):
     work("hf-vitret index embeddings --output_dir index")
     answers = json.loads(work("hf-vitret search index photos/c/9.png -k 1 --json"))
     assert "c/9.png" in json.dumps(answers)
-    work("hf-vitret export run/final --onnx --sentence_transformers")
-    assert (work.folder / "run" / "final" / "onnx" / "model.onnx").is_file()
+    work("hf-vitret export run/final --endpoint --sentence_transformers")
+    assert (work.folder / "run" / "final" / "handler.py").is_file()
     assert (work.folder / "run" / "final" / "modules.json").is_file()
 
 
 def test_the_demo(work):
     """Icons from an installed package; the card has its curves."""
-    printed = work("hf-vitret demo --model tiny --max_steps 2 --output_dir icons")
+    printed = work("hf-vitret demo --model tiny --max_steps 2 --min_drawings 9 --output_dir icons")
     assert "hf-vitret search" in printed.splitlines()[-1]
     final = work.folder / "icons" / "final"
     card = (final / "README.md").read_text()

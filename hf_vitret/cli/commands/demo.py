@@ -35,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-m", "--model", help="folder or Hub id of a backbone; default: facebook/dinov2-small")
     parser.add_argument("--max_steps", type=int, help="training steps; default: 400")
+    parser.add_argument("--min_drawings", type=int, help="smallest number of drawings of a concept; default: 3")
     add_output_options(parser)
 
 
@@ -45,7 +46,7 @@ def run(options: Namespace) -> int:
 
     output = output_of(options)
     line = ["icons"]
-    for name in ("output_dir", "model", "max_steps"):
+    for name in ("output_dir", "model", "max_steps", "min_drawings"):
         if getattr(options, name) is not None:
             line += [f"--{name}", str(getattr(options, name))]
     if options.max_steps is not None:
@@ -56,7 +57,7 @@ def run(options: Namespace) -> int:
     finished = train.execute(training)
     run_file = train.settings_file(training)
     text = f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}"
-    found, page, again = _search(finished, Path(training.output_dir), output.say)
+    found, page, again = _search(finished, Path(training.output_dir), options.min_drawings, output.say)
     facts = {**train.facts_of(finished, run_file), **found}
     output.result(f"{text}\n\nA search of icons that training never saw:\n{page}", facts)
     output.next(again)
@@ -71,7 +72,9 @@ def interruption(options: Namespace) -> str:
     return "nothing was changed" if training is None else train.interruption(training)
 
 
-def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str, Any], str, list[str | Path]]:
+def _search(
+    finished: FinishedRun, output_dir: Path, min_drawings: int | None, say: Any
+) -> tuple[dict[str, Any], str, list[str | Path]]:
     """Search unseen icons by one of them; return the facts, the text, and the command that repeats the search."""
     from dataclasses import asdict
 
@@ -84,7 +87,7 @@ def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str
 
     folder, query, page = output_dir / ICONS, output_dir / QUERY, output_dir / PAGE
     say(f"Writing {NUM_CLASSES} unseen concepts to {folder}, and searching among them ...")
-    num_images = _write_icons(folder, query)
+    num_images = _write_icons(folder, query, min_drawings)
     model = load_model(finished.folder)
     index, _ = indexed_collection(model, folder, model_name=str(finished.folder), say=say)
     answers = search_by_image(index, model, [query], K, identity=index.manifest.model)
@@ -95,13 +98,14 @@ def _search(finished: FinishedRun, output_dir: Path, say: Any) -> tuple[dict[str
     return {"answers": [asdict(answer) for answer in answers], "page": str(page)}, text, again
 
 
-def _write_icons(folder: Path, query: Path) -> int:
+def _write_icons(folder: Path, query: Path, min_drawings: int | None) -> int:
     """Write drawings of test concepts as files, the first one as the query; return the number of the others."""
     from ...data.loading import load_retrieval_dataset
     from ...files.atomic_folders import whole_folder
     from ...workflows.finetune.presets import PRESETS
 
-    drawings = load_retrieval_dataset("icons", min_drawings=PRESETS["icons"].settings["min_drawings"])["test"]
+    fewest = PRESETS["icons"].settings["min_drawings"] if min_drawings is None else min_drawings
+    drawings = load_retrieval_dataset("icons", min_drawings=fewest)["test"]
     names = drawings.features["label"].names
     chosen = sorted(set(drawings["label"][:]))[:NUM_CLASSES]
     rows = [row for row, label in enumerate(drawings["label"][:]) if label in chosen]
