@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ..preparation.prepared_folder import is_prepared
 from ..schema import COLUMNS, column_values, describe_split
 from ..splits import split_by_class
-from .columns import to_schema
-from .sources import (
-    HUB_SUFFIXES,
-    read_folder,
-    read_hub,
-    read_saved,
-    read_table,
-    require_columns,
-)
+from .columns import require_columns, to_schema
+from .folders import read_folder
+from .hub_datasets import HUB_SUFFIXES, read_hub, read_saved
 from .splits import SplitNames
 from .streaming import prepare_stream
+from .tables import read_table
 from .text_tables import TABLE_SUFFIXES
 
 if TYPE_CHECKING:

@@ -55,6 +55,25 @@ def to_schema(splits: dict[str, Dataset], image_column: str, label_column: str, 
     return catalogue
 
 
+def require_columns(dataset: Dataset, columns: dict[str, str], source: str) -> None:
+    """Check that a data set has the columns of images and labels.
+
+    Args:
+        dataset: The data set.
+        columns: `"image"` and `"label"` to the names of these columns.
+        source: The origin of the data set, for the error.
+
+    Raises:
+        ValueError: A column is missing. The message lists the existing ones, and the option that names the column.
+    """
+    for what, column in columns.items():
+        if column not in dataset.column_names:
+            raise ValueError(
+                f"{source}: no column {column!r}; it has {', '.join(dataset.column_names)}. Name the {what} "
+                f"column with {what}_column=..."
+            )
+
+
 def _holds_images(feature: Any) -> bool:
     """Return whether `datasets` can cast a column of this feature to `Image`."""
     if isinstance(feature, dict):  # a struct: the storage of `Image` in a file that has lost its features

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..preparation.prepare import prepare_dataset
-from .columns import check_label_feature
-from .sources import read_hub, require_columns
+from .columns import check_label_feature, require_columns
+from .hub_datasets import read_hub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

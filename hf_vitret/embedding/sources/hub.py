@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...data.catalogue.sources import read_hub
+from ...data.catalogue.hub_datasets import read_hub
 from ...data.catalogue.streaming import find_commit, name_source
 from ..shards import ID_COLUMN, PATH_COLUMN
 from .columns import columns_along, find_image_column

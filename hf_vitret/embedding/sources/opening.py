@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.catalogue.sources import find_images
+from ...data.catalogue.image_files import find_images
 from ...data.images import IMAGE_SUFFIXES
 from ..choices import SHARD_SIZE
 from .hub import hub_source
