@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from ...files.atomic_writes import write_text
+from .decoding import write_decoding
 
 TEMPLATE = Path(__file__).with_name("templates") / "endpoint_handler.py"
 HANDLER_NAME = "handler.py"
@@ -13,7 +14,7 @@ REQUIREMENTS = "transformers>=5,<6\ntorchvision>=0.21\npillow>=11\n"
 
 
 def write_endpoint_handler(folder: str | PathLike[str]) -> Path:
-    """Write `handler.py` and `requirements.txt`, which an Inference Endpoint reads, into a checkpoint's folder.
+    """Write `handler.py`, its package `decoding` and `requirements.txt` into a checkpoint's folder, for an Endpoint.
 
     Args:
         folder: The folder of the checkpoint. The handler loads the model through the code in the checkpoint and does
@@ -27,6 +28,7 @@ def write_endpoint_handler(folder: str | PathLike[str]) -> Path:
     """
     check_is_checkpoint(Path(folder))
     write_text(Path(folder) / "requirements.txt", REQUIREMENTS)
+    write_decoding(Path(folder))
     write_text(Path(folder) / HANDLER_NAME, TEMPLATE.read_text(encoding="utf-8"))
     return Path(folder) / HANDLER_NAME
 

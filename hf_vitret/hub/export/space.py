@@ -12,6 +12,7 @@ from ...data.images import to_rgb
 from ...data.schema import column_values
 from ...files.atomic_writes import whole_file, write_text
 from ...files.json_values import write_json
+from .decoding import write_decoding
 from .endpoint import check_is_checkpoint
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def write_space(
     settings = {"title": title, "model": repo_id, "revision": revision, "num_shown": num_shown}
     write_json(space / "space.json", settings)
     write_text(space / "requirements.txt", REQUIREMENTS)
+    write_decoding(space)
     write_text(space / "app.py", (TEMPLATES / "space_app.py").read_text(encoding="utf-8"))
     write_text(space / "README.md", _readme(title, repo_id, len(dataset)))
     return space

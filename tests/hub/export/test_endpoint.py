@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -54,10 +55,12 @@ def test_orientation_and_transparency_are_those_of_the_package(handler: Any) -> 
     turned[0x0112] = 6
     clear = draw(2, 0).convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    deep = np.random.default_rng(0).integers(0, 2**16, (40, 50), dtype=np.uint16)
     sources = [
         encoded(draw(1, 0).resize((60, 40)), "PNG", exif=turned),
         encoded(clear),
         encoded(draw(3, 0).convert("P")),
+        encoded(Image.fromarray(deep)),
     ]
     expected = embed_images(
         tiny(embedding_dim=5), [Image.open(io.BytesIO(source)) for source in sources], progress=False
@@ -72,9 +75,12 @@ def test_orientation_and_transparency_are_those_of_the_package(handler: Any) -> 
         ([b""] * 65, "got 65"),
         (None, "got NoneType"),
         ("http://127.0.0.1/secret.png", "expected an image in base64; got other text. URLs and paths are not read"),
-        ("/etc/passwd", "URLs and paths are not read|expected the bytes of an image file; they cannot be opened"),
-        (b"no image", "expected the bytes of an image file; they cannot be opened"),
-        (encoded(draw(0, 0).resize((300, 300)), "BMP")[:-9000], "expected a complete image file; it cannot be decoded"),
+        ("/etc/passwd", "URLs and paths are not read|expected an image; the file has no known format"),
+        (b"no image", "expected an image; the file has no known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n{} loop\n", "the file is PostScript, which is a program"),
+        (encoded(Image.new("L", (2, 6_000))), "expected sides of at most 50 to 1; got 2 x 6000 pixels"),
+        (Image.new("L", (2, 6_000)), "expected sides of at most 50 to 1; got 2 x 6000 pixels"),
+        (encoded(draw(0, 0).resize((300, 300)), "BMP")[:-9000], "OSError: image file is truncated"),
     ],
 )
 def test_what_a_request_must_not_bring_is_refused(handler: Any, inputs: Any, message: str) -> None:
@@ -87,7 +93,7 @@ def test_large_images_are_refused_before_they_are_decoded(
 ) -> None:
     content = encoded(draw(0, 0))
     monkeypatch.setattr(module, "MAX_PIXELS", 32 * 32 - 1)
-    with pytest.raises(ValueError, match=r"expected at most 1023 pixels; got 32 x 32"):
+    with pytest.raises(ValueError, match=r"expected at most 1,023 pixels; got 32 x 32"):
         handler({"inputs": content})
     monkeypatch.setattr(module, "MAX_BYTES", len(content) - 9)
     for source in (content, base64.b64encode(content).decode()):

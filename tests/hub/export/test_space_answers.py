@@ -22,17 +22,16 @@ COUNT, SHOWN = 20, 7
 ASK = """
 import json, runpy, sys
 from unittest.mock import MagicMock
-from PIL import Image
 sys.modules["hf_vitret"], sys.modules["gradio"] = None, MagicMock()
 neighbors = runpy.run_path("app.py", run_name="app")["neighbors"]
-print(json.dumps([[caption for _, caption in neighbors(Image.open(path))] for path in sys.argv[1:]]))
+print(json.dumps([[caption for _, caption in neighbors(path)] for path in sys.argv[1:]]))
 print(json.dumps(neighbors(None)))
 """
 
 
 @pytest.fixture(scope="module")
 def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Write a picture as PNG, in grey, in a palette, in other proportions, and as a JPEG that is stored on its side."""
+    """Write a picture as PNG, in grey, in a palette, cut out, of 16 bits, wide, and as a turned JPEG."""
     folder = tmp_path_factory.mktemp("queries")
     picture = draw(3, 1)
     exif = PillowImage.Exif()
@@ -41,6 +40,10 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     picture.convert("L").save(folder / "grey.png")
     picture.quantize(16).save(folder / "palette.png")
     picture.resize((90, 41)).save(folder / "wide.png")
+    picture.putalpha(PillowImage.linear_gradient("L").resize(picture.size))
+    picture.save(folder / "cut_out.png")
+    deep = np.random.default_rng(0).integers(0, 2**16, (40, 50), dtype=np.uint16)
+    PillowImage.fromarray(deep).save(folder / "deep.png")
     draw(5, 0).resize((70, 44)).rotate(90, expand=True).save(folder / "turned.jpg", exif=exif)
     return sorted(folder.iterdir())
 

@@ -2,12 +2,17 @@
 
 import base64
 import binascii
-import io
+import sys
+from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the package `decoding` is
+
+from decoding.image_decoding import check_size, decode_image, to_rgb
 
 MAX_IMAGES = 64  # in one request
 MAX_BYTES = 20 * 2**20  # of one image file
@@ -52,7 +57,7 @@ class EndpointHandler:
 
 
 def read_image(source: Any) -> Image.Image:
-    """Decode an image to upright RGB, with transparent pixels on a white background."""
+    """Decode an image to upright sRGB, as the images of the index were decoded."""
     if isinstance(source, str):
         encoded = source.partition(",")[2] if source.startswith("data:") else source
         if len(encoded) > MAX_BYTES * 4 / 3 + 4:
@@ -65,28 +70,15 @@ def read_image(source: Any) -> Image.Image:
             raise ValueError(
                 "expected an image in base64; got other text. URLs and paths are not read: send the content of the file"
             ) from error
-    if isinstance(source, bytes):
-        if len(source) > MAX_BYTES:
-            raise ValueError(f"expected an image of at most {MAX_BYTES} bytes; got {len(source)}. Send a smaller image")
-        try:
-            source = Image.open(io.BytesIO(source))
-        except (OSError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                f"expected the bytes of an image file; they cannot be opened: {error}. Send another file"
-            ) from error
-    if not isinstance(source, Image.Image):
+    if isinstance(source, Image.Image):
+        check_size(source.size, MAX_PIXELS)
+        upright: Image.Image = to_rgb(source)
+        return upright
+    if not isinstance(source, bytes):
         raise ValueError(
             f"expected a PIL image, bytes or base64; got {type(source).__name__}. Send the content of an image file"
         )
-    width, height = source.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"expected at most {MAX_PIXELS} pixels; got {width} x {height}. Send a smaller image")
-    try:
-        image = ImageOps.exif_transpose(source)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            background = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(background, image)
-        return image.convert("RGB")
-    except OSError as error:  # raised by the decoder if the file ends too early
-        raise ValueError(f"expected a complete image file; it cannot be decoded: {error}. Send another file") from error
+    if len(source) > MAX_BYTES:
+        raise ValueError(f"expected an image of at most {MAX_BYTES} bytes; got {len(source)}. Send a smaller image")
+    decoded: Image.Image = decode_image(source, max_pixels=MAX_PIXELS)
+    return decoded

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, ImageOps
+from decoding.image_decoding import decode_image
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel
 
@@ -26,12 +27,15 @@ thumbnails, labels = images["thumbnail"], images["label"].to_pylist()
 
 
 @torch.inference_mode()
-def neighbors(image: Image.Image | None) -> list[tuple[Image.Image, str]]:
-    """Return the thumbnails of the nearest images, best first, with their labels and scores."""
-    if image is None:
+def neighbors(file: str | None) -> list[tuple[Image.Image, str]]:
+    """Return the thumbnails of the images nearest to an image file, best first, with their labels and scores."""
+    if file is None:
         return []
-    upright = ImageOps.exif_transpose(image).convert("RGB")
-    query = model(processor(upright, return_tensors="pt")["pixel_values"]).embeddings[0]  # (D,)
+    try:
+        image = decode_image(Path(file).read_bytes())
+    except ValueError as error:
+        raise gr.Error(str(error)) from error
+    query = model(processor(image, return_tensors="pt")["pixel_values"]).embeddings[0]  # (D,)
     scores, rows = (gallery @ query).topk(min(SETTINGS["num_shown"], len(gallery)))
     return [
         (Image.open(io.BytesIO(thumbnails[row].as_py())), f"{labels[row]}  {score:.3f}".strip())
@@ -43,7 +47,7 @@ with gr.Blocks(title=SETTINGS["title"]) as demo:
     gr.Markdown(f"# {SETTINGS['title']}\nUpload an image to see its nearest neighbours among {len(gallery):,} images.")
     with gr.Row():
         with gr.Column(scale=1):
-            upload = gr.Image(type="pil", label="Your image", height=320)
+            upload = gr.Image(type="filepath", image_mode=None, label="Your image", height=320)
         with gr.Column(scale=3):
             found = gr.Gallery(label="Nearest images", show_label=False, columns=4, object_fit="contain", height=None)
     upload.change(neighbors, upload, found)
