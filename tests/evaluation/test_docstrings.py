@@ -17,6 +17,7 @@ MODULES = [
     if not is_package and ".modules." not in name  # evaluate reads those; another test runs their examples
 ]
 WITH_EXAMPLES = {
+    "landmarks.gldv2_map",
     "metrics.expected_ties",
     "metrics.graded",
     "metrics.metric_choice",
