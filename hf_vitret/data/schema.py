@@ -7,6 +7,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datasets import Dataset, DatasetDict
 
 COLUMNS = ("image", "label", "image_id")
@@ -27,6 +29,31 @@ def column_values(dataset: Dataset, column: str) -> list[Any]:
     return values
 
 
+def find_missing_labels(labels: Sequence[Any], feature: Any) -> list[int]:
+    """Find the values of a label column that certainly stand for a missing label.
+
+    These are `None`, NaN, text without visible characters, and -1 of a `ClassLabel`, as which `datasets` stores a
+    missing label. A text such as "unknown", and a -1 in a column of numbers, may be classes; `hf-vitret doctor` reports
+    them.
+
+    Args:
+        labels: The values of the column: text, numbers or `None`.
+        feature: The feature of the column.
+
+    Returns:
+        The rows of these values, ascending.
+    """
+    from datasets import ClassLabel
+
+    is_code = isinstance(feature, ClassLabel)
+    return [
+        row
+        for row, label in enumerate(labels)
+        if label is None
+        or (not label.strip() if isinstance(label, str) else label != label or (is_code and label < 0))  # NaN != NaN
+    ]
+
+
 def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
     """Check that a data set has the schema of `load_retrieval_dataset`, without decoding an image.
 
@@ -40,8 +67,8 @@ def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
         The same data set.
 
     Raises:
-        ValueError: The splits are none of `SPLITS`; a split has other columns or types, or no images; a label or an
-            image_id is null; an image_id occurs twice in all the splits together.
+        ValueError: The splits are none of `SPLITS`; a split has other columns or types, or no images; a label is
+            missing (`find_missing_labels`); an image_id is null; an image_id occurs twice in all the splits together.
     """
     from datasets import ClassLabel, Image, Value
 
@@ -62,7 +89,11 @@ def check_schema(dataset: DatasetDict, source: str) -> DatasetDict:
                 f"{where}: expected image: Image, label: ClassLabel or int64, image_id: string; got {dict(features)}"
             )
         for column in ("label", "image_id"):
-            null_rows = [row for row, value in enumerate(column_values(split, column)) if value is None]
+            values = column_values(split, column)
+            if column == "label":
+                null_rows = find_missing_labels(values, features[column])
+            else:
+                null_rows = [row for row, value in enumerate(values) if value is None]
             if null_rows:
                 raise ValueError(f"{where}: {column} is null in rows {name_some(null_rows)}; give each row a {column}")
         repeated = []

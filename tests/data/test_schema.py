@@ -26,6 +26,10 @@ def test_what_keeps_the_schema_is_returned_as_it_is(names, label):
     ("test_split", "message"),
     [
         (make_split([0, None], ["c", "d"]), r"'test': label is null in rows 1; give each row a label"),
+        (
+            make_split([0, -1], ["c", "d"], ClassLabel(names=["a", "b"])),
+            r"'test': label is null in rows 1; give each row a label",
+        ),
         (make_split([0, 1], [None, None]), r"'test': image_id is null in rows 0, 1"),
         (make_split([0, 1], ["a", "d"]), r"unique over all splits, but these repeat: 'a' \(train and test\)"),
         (make_split([0, 1], ["d", "d"]), r"these repeat: 'd' \(test and test\)"),

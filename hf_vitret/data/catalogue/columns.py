@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..schema import COLUMNS, column_values, name_some
+from ..schema import COLUMNS, column_values, find_missing_labels, name_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,8 @@ def to_schema(splits: dict[str, Dataset], image_column: str, label_column: str, 
         The splits with the columns of the schema. All share one `ClassLabel` with sorted names.
 
     Raises:
-        ValueError: The image column has another type, or labels are null, empty or of another type.
+        ValueError: The image column has another type, or labels are missing (`find_missing_labels`) or of
+            another type.
     """
     from datasets import ClassLabel, DatasetDict, Image, Value
 
@@ -93,15 +94,14 @@ def _read_class_names(split: Dataset, label_column: str, source: str) -> list[st
 
     feature = split.features[label_column]
     labels = column_values(split, label_column)
-    if isinstance(feature, ClassLabel):
-        # `datasets` stores a missing label as -1.
-        labels = [None if label is None or label < 0 else feature.int2str(label) for label in labels]
-    null_rows = [row for row, label in enumerate(labels) if label is None or label == ""]
+    null_rows = find_missing_labels(labels, feature)
     if null_rows:
         raise ValueError(
             f"{source}: column {label_column!r} is null in {len(null_rows)} rows: {name_some(null_rows)}. "
             "Give each image a class, or drop those rows"
         )
+    if isinstance(feature, ClassLabel):
+        labels = [feature.int2str(label) for label in labels]
     check_label_feature(feature, label_column, source)
     return [str(label) for label in labels]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .checks.class_names import find_doubtful_names
 from .checks.classes import count_splits, find_classes_without_positives, find_wrong_counts
 from .checks.duplicates import describe_duplicates, find_duplicates
 from .checks.fingerprints import take_fingerprints
@@ -67,7 +68,7 @@ def examine(
     settings = settings or Settings()
     table = ImageTable(dataset)
     counts = count_splits(table, official_counts)
-    findings = find_wrong_counts(counts) + find_classes_without_positives(table)
+    findings = find_wrong_counts(counts) + find_classes_without_positives(table) + find_doubtful_names(table)
     with without_pixel_limit():
         prints, oddities = take_fingerprints(table, settings, num_threads=num_threads, progress=progress)
         findings += oddities

@@ -55,10 +55,35 @@ KINDS: dict[str, Kind] = {
         "queries with no image of their class in the gallery",
         "Such a query has no correct answer, and every model fails on it. Add gallery images, or leave the query out.",
     ),
+    "class_name_variants": Kind(
+        "warning",
+        "class names that differ only in case, spaces or Unicode form",
+        "Give them one name if they are one class: now their images are negatives of each other.",
+    ),
+    "placeholder_class": Kind(
+        "warning",
+        "classes whose name stands for a missing label",
+        "Leave these images out, or give each its class: now all of them are positives of each other.",
+    ),
+    "class_level": Kind(
+        "warning",
+        "class names that look like views, shards or splits",
+        "Check which folder level or column holds the class: images of different objects may be in one class.",
+    ),
+    "repeated_class_folder": Kind(
+        "warning",
+        "class folders of one name in several folders",
+        "Their images are one class now. If the folder above is the class, choose that level, or use a table.",
+    ),
     "mislabelled": Kind(
         "warning",
         "images that are probably in the wrong class",
         "Check each of them: most of its nearest images by embedding are of one other class.",
+    ),
+    "similar_class_names": Kind(
+        "note",
+        "class names that differ by one letter or separator",
+        "Check whether one of them is a typing error, and give them one name if they are one class.",
     ),
     "cmyk": Kind("note", "CMYK images", "Converted to sRGB by their colour profile; without one, check the colours."),
     "color_profile": Kind(

@@ -28,6 +28,7 @@ class ImageTable:
         class_codes: `(num_images,)` int64, for each image the index of its class in `class_names`. Classes of the same
             name in different splits have the same code.
         class_names: Names of the classes.
+        image_ids: For each image its id.
     """
 
     def __init__(self, dataset: Mapping[str, Dataset]) -> None:
@@ -36,7 +37,7 @@ class ImageTable:
         self._stored = undecoded(dataset)
         sizes = [len(split) for split in dataset.values()]
         self._starts = np.cumsum([0, *sizes])
-        self._image_ids = [image_id for split in dataset.values() for image_id in column_values(split, "image_id")]
+        self.image_ids = [image_id for split in dataset.values() for image_id in column_values(split, "image_id")]
         codes: dict[str, int] = {}
         class_codes = [codes.setdefault(name, len(codes)) for split in dataset.values() for name in _class_names(split)]
         self.class_codes = np.array(class_codes, dtype=np.int64)
@@ -45,15 +46,13 @@ class ImageTable:
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._image_ids)
+        return len(self.image_ids)
 
     def __getitem__(self, number: int) -> ImageRef:
         """Return the reference of the image with a number."""
         code = int(self.split_codes[number])
         row = int(number - self._starts[code])
-        return ImageRef(
-            self.splits[code], row, self._image_ids[number], self.class_names[int(self.class_codes[number])]
-        )
+        return ImageRef(self.splits[code], row, self.image_ids[number], self.class_names[int(self.class_codes[number])])
 
     def stored(self, number: int) -> dict[str, Any] | None:
         """Return the image with a number as `datasets.Image(decode=False)` stores it: `bytes` and `path`, or `None`."""
@@ -90,7 +89,8 @@ def undecoded(dataset: Mapping[str, Dataset]) -> dict[str, Dataset]:
 
 
 def _class_names(split: Dataset) -> list[str]:
-    """Return the class name of each row, or the number of the class as text if classes have no names."""
+    """Return the class name of each row, or the number of the class as text if it has no name."""
     labels = column_values(split, "label")
     names = getattr(split.features["label"], "names", None)
-    return [str(label) if names is None else names[label] for label in labels]
+    # `datasets` stores a missing label of a `ClassLabel` as -1, which is no index of `names`.
+    return [str(label) if names is None or label is None or label < 0 else names[label] for label in labels]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # image, 20 findings of 6 images take 0.6 MB.
 MAX_DRAWN = 20
 MAX_IMAGES = 6
-# Kinds that are shown as text: their images cannot be read or, if they are giant, are not decoded.
-_WITHOUT_PICTURES = ("counts", "unreadable", "giant")
+# Kinds that are shown as text: they concern whole splits, or their images cannot be read or are not decoded (giant).
+_WITHOUT_PICTURES = ("counts", "class_level", "repeated_class_folder", "unreadable", "giant")
 
 
 def draw_page(report: Report, dataset: Mapping[str, Dataset]) -> str:
