@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from ..models.image_decoding import MAX_ASPECT, decode_image, to_rgb
+from ..models.image_formats import DECODED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PIL import Image
+__all__ = ["MAX_ASPECT", "PLUGIN_SUFFIXES", "image_suffixes", "read_encoded", "read_image", "to_rgb"]
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_ASPECT", "read_encoded", "read_image", "to_rgb"]
+# Endings of formats that Pillow decodes with a plug-in, or (AVIF) from version 11.3 on.
+PLUGIN_SUFFIXES = {
+    ".heic": "HEIF",
+    ".heics": "HEIF",
+    ".heif": "HEIF",
+    ".heifs": "HEIF",
+    ".hif": "HEIF",
+    ".jxl": "JXL",
+    ".avif": "AVIF",
+    ".avifs": "AVIF",
+}
 
-# Suffixes of common image formats that Pillow 11 reads without a plug-in.
-IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return the endings of the names of images, in lower case: those that Pillow registers for `DECODED` formats.
+
+    Endings of formats that need a plug-in (`PLUGIN_SUFFIXES`) are among them, whether the plug-in is installed or not.
+    """
+    decoded = {ending for ending, name in Image.registered_extensions().items() if name in DECODED}
+    return frozenset(decoded | PLUGIN_SUFFIXES.keys())
 
 
 def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) -> Image.Image:

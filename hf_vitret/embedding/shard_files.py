@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.catalogue.left_out import LeftOut
 from ..files.atomic_writes import whole_file
 from .prefetching import BadImage
 from .shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN, ROWS_AT_ONCE, ids_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .sources.source import SourceRow
 
 BAD_IMAGES_KEY = "bad_images"  # in the metadata of the Parquet file, as JSON
+LEFT_OUT_KEY = "left_out"  # the same, if files of an archive are not used
 
 
 def shard_path(folder: Path, number: int, file_format: str) -> Path:
@@ -53,6 +55,11 @@ class ShardWriter:
         self._bad += bad
         if len(self._rows) >= ROWS_AT_ONCE:
             self._write_group()
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        """Note the files of an archive that are not used."""
+        if left_out.counts:
+            self._writer.add_key_value_metadata({LEFT_OUT_KEY: json.dumps(left_out.to_json(), ensure_ascii=False)})
 
     def finish(self) -> None:
         """Write the last rows and the list of bad images."""
@@ -125,3 +132,11 @@ def read_notes(path: Path) -> tuple[int, list[BadImage]]:
     metadata = pq.read_metadata(path if path.suffix == ".parquet" else ids_path(path))
     bad = json.loads(metadata.metadata[BAD_IMAGES_KEY.encode()])
     return metadata.num_rows, [BadImage(**one) for one in bad]
+
+
+def read_left_out(path: Path) -> LeftOut:
+    """Return the files of an archive that are not used in its finished shard."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path if path.suffix == ".parquet" else ids_path(path))
+    return LeftOut.from_json(json.loads(metadata.metadata.get(LEFT_OUT_KEY.encode(), b"[]")))

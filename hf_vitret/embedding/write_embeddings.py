@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from ..data.catalogue.left_out import LeftOut
 from ..files.checksums import sha256_of
 from ..files.json_values import write_json
 from ..files.locks import one_process
@@ -24,7 +25,7 @@ from .model_identity import ModelIdentity, model_folder
 from .prefetching import PixelBatch, prefetch_batches
 from .process_share import own_device, own_rank
 from .run_settings import RunSettings, begin_folder
-from .shard_files import open_shard, read_notes, shard_path
+from .shard_files import open_shard, read_left_out, read_notes, shard_path
 from .shards import ids_path
 from .sources.opening import open_source
 from .sources.source import ImageSource
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 BAD_IMAGES_NAME = "bad_images.json"
+LEFT_OUT_NAME = "left_out.json"
 
 
 def write_embeddings(
@@ -64,7 +66,8 @@ def write_embeddings(
         images: A source from `open_source`; or a folder, a pattern, a table of paths, Parquet files or tar archives of
             images, or the id of a data set on the Hub.
         output_dir: The folder to write, with `embeddings-00000.parquet` ..., `bad_images.json`, `settings.json`,
-            `locations.json` and `manifest.json`. `EmbeddingFolder` reads it.
+            `locations.json` and `manifest.json`, and `left_out.json` if the input holds files that are not used
+            (`LeftOut.to_json`). `EmbeddingFolder` reads it.
         batch_size: Number of images that are embedded at once.
         stored_dtype: Data type in which the vectors are stored: `"float32"`, `"float16"`, or `"int8"`, which is 127
             times the component of a unit vector, rounded.
@@ -157,6 +160,7 @@ def _embed_shards(
                     for batch, embeddings in parts:
                         shard.write(batch.rows, embeddings, batch.bad)
                         bar.update(len(batch.rows) + len(batch.bad))
+                    shard.leave_out(source.shards[number].left_out)
 
 
 def _embedded(encoder: ImageEncoder, batches: Iterator[PixelBatch]) -> Iterator[tuple[PixelBatch, np.ndarray]]:
@@ -210,6 +214,12 @@ def _finish(folder: Path, paths: list[Path], source: ImageSource, settings: RunS
             columns=tuple(source.columns.names),
         )
         write_json(folder / BAD_IMAGES_NAME, bad)
+        left_out = LeftOut()
+        left_out.merge(source.left_out)
+        for path, shard in zip(paths, source.shards):
+            left_out.merge(read_left_out(path), f"{shard.name}/")
+        if left_out.counts:
+            write_json(folder / LEFT_OUT_NAME, left_out.to_json())
         manifest.save(folder)
         for lock in folder.glob("embeddings-*.lock"):  # left by processes that were killed
             with suppress(PermissionError):  # Windows does not remove an open file

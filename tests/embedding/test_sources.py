@@ -19,6 +19,7 @@ from hf_vitret.embedding.shards import EmbeddingFolder
 from hf_vitret.embedding.sources import tar_files
 from hf_vitret.embedding.sources.opening import open_source
 from hf_vitret.embedding.write_embeddings import write_embeddings
+from hf_vitret.files.json_values import read_json
 from tests.embedding.photographs import encoded, noise, write_photos
 from tests.hub_stand_in.stand_in import HubStandIn
 from tests.hub_stand_in.stand_in import hub as hub
@@ -265,6 +266,69 @@ def test_any_archive_of_images(tmp_path):
     assert [same_picture(row, seed) for seed, row in enumerate(rows, 1)] == [True] * 3
 
 
+def test_the_images_of_an_archive_are_told_like_those_of_a_folder(tiny_model, tmp_path):
+    jpeg, tiff = encoded(noise(1), "JPEG"), encoded(noise(2), "TIFF")
+    members = [("a/1.jpg", jpeg), ("a/1.json", b"{}"), ("a/2.jfif", jpeg), ("a/3", jpeg)]
+    members += [("a/4.NEF", tiff), ("a/._5.jpg", b"of macOS"), ("a/6.json", b"{}"), ("readme", b"text")]
+    write_tar(tmp_path / "t.tar", members)
+    source = open_source(tmp_path / "t.tar")
+    for _ in range(2):  # what is left out is counted once
+        assert [row.path for row in rows_of(source)] == ["t.tar/a/1.jpg", "t.tar/a/2.jfif", "t.tar/a/3"]
+    expected = {"a/4.NEF", "a/._5.jpg", "a/6.json", "readme"}
+    assert {name for names in source.shards[0].left_out.names.values() for name in names} == expected
+    for file_format in ("parquet", "npy"):
+        folder = tmp_path / file_format
+        arguments = {"dtype": "float32", "file_format": file_format, "progress": False}
+        manifest = write_embeddings(tiny_model, tmp_path / "t.tar", folder, **arguments)
+        assert (manifest.num_images, manifest.num_bad_images) == (3, 0)
+        written = read_json(folder / "left_out.json")
+        assert [(row["is_image"], row["count"]) for row in written] == [(True, 1), (False, 1), (False, 2)]
+        assert written[0]["names"] == ["t.tar/a/4.NEF"]
+        (folder / "manifest.json").unlink()  # stopped before it was written: the finished shard knows what it lacks
+        (folder / "left_out.json").unlink()
+        write_embeddings(tiny_model, tmp_path / "t.tar", folder, **arguments)
+        assert read_json(folder / "left_out.json") == written
+
+
+def test_what_a_folder_or_pattern_leaves_out(tiny_model, tmp_path):
+    folder = write_photos(tmp_path / "photos", 7)
+    plain = write_embeddings(tiny_model, folder, tmp_path / "plain", dtype="float32", progress=False)
+    assert not (tmp_path / "plain" / "left_out.json").exists()
+    (folder / "0" / "x.dng").write_bytes(encoded(noise(2), "TIFF"))
+    (folder / "notes.txt").write_text("not an image")
+    source = open_source(folder)
+    assert [(row["is_image"], row["names"]) for row in source.left_out.to_json()] == [
+        (True, ["0/x.dng"]),
+        (False, ["notes.txt"]),
+    ]
+    again = write_embeddings(tiny_model, source, tmp_path / "E", dtype="float32", progress=False)
+    assert again == plain
+    assert read_json(tmp_path / "E" / "left_out.json") == source.left_out.to_json()
+    (folder / "top").write_bytes(encoded(noise(3), "JPEG"))
+    found = open_source(f"{folder}/t*")
+    assert [row.path for row in rows_of(found)] == ["top"]
+    (folder / "notes.txt").unlink()
+    found = open_source(f"{folder}/*")
+    assert [row.path for row in rows_of(found)] == ["top"]
+    assert [(row["is_image"], row["names"]) for row in found.left_out.to_json()] == [(True, ["0", "1"])]
+    with pytest.raises(ValueError, match=r"got 0/x.dng \(raw photographs of a camera: convert"):
+        open_source(f"{folder}/**/*")
+
+
+def test_archives_beside_images_of_no_use(tmp_path):
+    write_tar(tmp_path / "t.tar", [("1.png", encoded(noise(1)))])
+    (tmp_path / "x.cr2").write_bytes(encoded(noise(2), "TIFF"))
+    source = open_source(tmp_path)
+    assert len(rows_of(source)) == 1
+    assert source.left_out.has_images
+
+
+def test_a_folder_of_raw_photographs_says_so(tmp_path):
+    (tmp_path / "x.cr2").write_bytes(encoded(noise(2), "TIFF"))
+    with pytest.raises(ValueError, match=r"found none; left out 1 raw photographs of a camera: x.cr2; convert them"):
+        open_source(tmp_path)
+
+
 def test_a_file_in_an_archive_that_is_too_large_is_no_image(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(tar_files, "MAX_MEMBER_BYTES", 100)
     write_tar(tmp_path / "t.tar", [("1.png", encoded(noise(1))), ("2.png", b"x")])
@@ -292,7 +356,7 @@ def test_an_archive_that_is_damaged_or_unsafe(tiny_model, tmp_path, damage):
         ("a/b/c/d", FileNotFoundError, "is no folder, file or pattern on this machine"),
         ("empty", ValueError, "expected images to embed in empty; found none"),
         ("photos/**/*.jpg", FileNotFoundError, "expected files that match"),
-        ("photos/notes.txt", ValueError, "got notes.txt, 1 of 1 files: leave them out"),
+        ("photos/notes.txt", ValueError, r"got notes.txt \(files that are no images\), 1 of 1 files: leave them out"),
         ("broken.parquet", ValueError, "expected a Parquet file; broken.parquet is none, or is damaged"),
     ],
 )
@@ -308,6 +372,7 @@ def test_inputs_that_are_none(tmp_path, monkeypatch, images, error, message):
 PUSH = """
 import io
 from datasets import Dataset, Features, Image, Value
+from hf_vitret.files.json_values import read_json
 from tests.embedding.photographs import encoded, noise
 photos = [{"bytes": encoded(noise(seed)), "path": None} for seed in range(7)]
 rows = {"photo": photos, "sku": [f"{n}" for n in range(7)]}

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ..images import IMAGE_SUFFIXES
+from ..images import image_suffixes
 from ..in_order import default_threads
 from ..schema import name_some
 from .parquet_shards import ROW_GROUP_SIZE
@@ -131,4 +131,4 @@ def _finish_group(
 def _file_name(image_id: str, encoding: Encoding) -> str:
     """Return a name for the file of an image, without the folders of the machine that it came from."""
     path = PurePosixPath(image_id)
-    return (path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name) + encoding.ending
+    return (path.stem if path.suffix.lower() in image_suffixes() else path.name) + encoding.ending

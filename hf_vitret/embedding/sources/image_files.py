@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.images import IMAGE_SUFFIXES
+from ...data.catalogue.image_files import reason_of
+from ...data.catalogue.left_out import LeftOut
 from ...data.schema import name_some
 from .source import ImageSource, SourceRow, SourceShard, digest_of
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 LABEL_COLUMN = "label"
 
 
-def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -> ImageSource:
+def file_source(
+    root: Path, files: Sequence[Path], name: str, shard_size: int, left_out: LeftOut | None = None
+) -> ImageSource:
     """Return a source of image files below a root folder; `image_id` and `path` are their path in this folder.
 
     If an image is in a subfolder, the source has a column `label`: the name of the folder that directly contains the
@@ -26,23 +29,34 @@ def file_source(root: Path, files: Sequence[Path], name: str, shard_size: int) -
         files: The image files, in order.
         name: Name of the source.
         shard_size: Number of images in a shard.
-
-    Raises:
-        ValueError: The name of a file does not have the suffix of an image.
+        left_out: The other files below the root folder. Default: none.
     """
     import pyarrow as pa
 
-    other = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
-    if other:
-        raise ValueError(
-            f"{name}: expected files with the suffix of an image, {', '.join(sorted(IMAGE_SUFFIXES))}; got "
-            f"{name_some(other)}, {len(other)} of {len(files)} files: leave them out"
-        )
     parts = [files[first : first + shard_size] for first in range(0, len(files), shard_size)]
     starts = range(0, len(files), shard_size)
     shards = [_shard(root, part, f"{name}[{start}:{start + len(part)}]") for start, part in zip(starts, parts)]
     columns = pa.schema([pa.field(LABEL_COLUMN, pa.string())] if any(file.parent != root for file in files) else [])
-    return ImageSource(name, shards, columns, root, tuple(files))
+    return ImageSource(name, shards, columns, root, tuple(files), left_out or LeftOut())
+
+
+def check_images(root: Path, files: Sequence[Path], name: str) -> None:
+    """Check that files named by a pattern are images that can be decoded.
+
+    Args:
+        root: The folder to name them from.
+        files: The files.
+        name: Name of the source.
+
+    Raises:
+        ValueError: Some are not; the message names them and says why.
+    """
+    reasons = {file.relative_to(root).as_posix(): reason_of(file) for file in files}
+    other = [f"{path} ({reason.text})" for path, reason in reasons.items() if reason is not None]
+    if other:
+        raise ValueError(
+            f"{name}: expected images; got {name_some(other)}, {len(other)} of {len(files)} files: leave them out"
+        )
 
 
 def label_of(file: Path, root: Path) -> str | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import glob
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.catalogue.image_files import find_images
-from ...data.images import IMAGE_SUFFIXES
+from ...data.catalogue.image_files import list_folder
+from ...data.catalogue.left_out import Reason, report
 from ..choices import SHARD_SIZE
 from .hub import hub_source
-from .image_files import file_source
+from .image_files import check_images, file_source
 from .parquet_files import holds_images, parquet_source
 from .source import ImageSource, require_rows
 from .tables import TABLE_SUFFIXES, table_source
@@ -19,6 +20,11 @@ from .tar_files import is_tar, tar_source
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
+
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Reason("folders that the pattern names without their files: end it with /**/*", is_image=True, is_folder=True)
 
 
 def open_source(
@@ -46,7 +52,8 @@ def open_source(
 
     Returns:
         The source. It has the other columns of a table as metadata, and the `json`, `txt` and `cls` files that belong
-        to the images of WebDataset archives, as text.
+        to the images of WebDataset archives, as text. Files of a folder that are not used are in its `left_out` and in
+        the log; those of an archive are in `left_out` of its shard when it is read.
 
     Raises:
         FileNotFoundError: There is no such folder, file or data set.
@@ -65,23 +72,31 @@ def open_source(
         files = [file for file in found if file.is_file()]
         if not files:
             raise FileNotFoundError(f"expected files that match {text!r}; found none: check the pattern, and quote it")
-        return require_rows(_open_files(root, files, path.name, shard_size, image_column))
+        source = require_rows(_open_files(root, files, path.name, shard_size, image_column))
+        inside = {folder for file in files for folder in file.parents}
+        for folder in found:
+            if folder.is_dir() and folder not in inside:
+                source.left_out.add(FOLDER, folder.relative_to(root).as_posix())
+        report(source.left_out, text, logger)
+        return source
     return require_rows(hub_source(text, image_column, split, dataset_config, dataset_revision))
 
 
 def _open_folder(folder: Path, shard_size: int, image_column: str | None) -> ImageSource:
     name = folder.resolve().name
-    files = [file for file in sorted(folder.rglob("*")) if not _is_hidden(file, folder)]
-    found = [(make, shards) for matches, make in _KINDS_OF_SHARDS if (shards := [*filter(matches, files)])]
-    has_images = any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
-    if len(found) + has_images > 1:
+    listing = list_folder(folder, keep=lambda file, _: any(matches(Path(file)) for matches, _ in _KINDS_OF_SHARDS))
+    found = [(make, shards) for matches, make in _KINDS_OF_SHARDS if (shards := [*filter(matches, listing.others)])]
+    if len(found) + bool(listing.images) > 1:
         raise ValueError(
             f"expected images of one kind in {name}; found several of these: image files, tar archives, Parquet files. "
             f"Name one kind by a pattern, such as '{name}/**/*.jpg'"
         )
+    report(listing.left_out, name, logger)
     for make, shards in found:
-        return make(folder, shards, name, image_column)
-    return file_source(folder, find_images(folder), name, shard_size)
+        source = make(folder, shards, name, image_column)
+        source.left_out.merge(listing.left_out)
+        return source
+    return file_source(folder, listing.images, name, shard_size, listing.left_out)
 
 
 def _open_files(root: Path, files: list[Path], name: str, shard_size: int, image_column: str | None) -> ImageSource:
@@ -94,6 +109,7 @@ def _open_files(root: Path, files: list[Path], name: str, shard_size: int, image
         if len(files) > 1:
             raise ValueError(f"{name}: expected one table of paths; got {len(files)}: embed them one after another")
         return table_source(files[0], image_column, shard_size)
+    check_images(root, files, name)
     return file_source(root, files, name, shard_size)
 
 
@@ -114,10 +130,6 @@ _KINDS_OF_SHARDS: list[tuple[Callable[[Path], bool], Callable[[Path, list[Path],
     (is_tar, _tars),
     (_is_parquet, _parquet),
 ]
-
-
-def _is_hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...data.catalogue.left_out import LeftOut
 from ..shards import EMBEDDING_COLUMN, ID_COLUMN, PATH_COLUMN
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class SourceShard:
         content: Description that changes if the content changes: sizes, paths, a commit.
         read: Function that yields the rows in order each time it is called.
         num_rows: Number of rows, if it is known before reading.
+        left_out: The files of an archive that are not used; it is filled while the rows are read.
     """
 
     name: str
     content: str
     read: Callable[[], Iterator[SourceRow]]
     num_rows: int | None = None
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class ImageSource:
         root: Folder on this machine relative to which the `path` of a row is; `None` for images in archives, in Parquet
             files or on the Hub.
         files: Files on this machine from which the images are read, in order; empty for a data set of the Hub.
+        left_out: The files of a folder or pattern that are not used.
     """
 
     name: str
@@ -68,6 +72,7 @@ class ImageSource:
     columns: pa.Schema
     root: Path | None = None
     files: tuple[Path, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -86,7 +91,8 @@ def require_rows(source: ImageSource) -> ImageSource:
         ValueError: It has none.
     """
     if not source.shards:
-        raise ValueError(f"expected images to embed in {source.name}; found none")
+        left_out = "".join(f"; left out {line}" for line in source.left_out.only_images().lines())
+        raise ValueError(f"expected images to embed in {source.name}; found none{left_out}")
     return source
 
 
