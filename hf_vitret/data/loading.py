@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .benchmarks.cars import load_cars
 from .benchmarks.cub import load_cub
 from .benchmarks.inat2018 import load_inat2018
 from .benchmarks.inshop import load_inshop
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 DATASETS: dict[str, Callable[..., DatasetDict]] = {
+    "cars": load_cars,
     "catalogue": load_catalogue,
     "cub": load_cub,
     "icons": load_icons,
@@ -33,8 +35,8 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
 
     Args:
         name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
-            (CUB-200-2011), `"inat2018"` (iNaturalist 2018), `"catalogue"` (your own images) or `"icons"` (the embedded
-            set, which needs no download).
+            (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` (iNaturalist 2018), `"catalogue"` (your own images) or
+            `"icons"` (the embedded set, which needs no download).
         data_dir: The folder, archive or table of the data; for `"catalogue"` also a data set on the Hub. `"icons"`
             needs none.
         **options: Options of the loader; see `load_sop`, `load_catalogue` and the other loaders.

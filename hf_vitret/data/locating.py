@@ -18,6 +18,7 @@ OWN = "catalogue"
 # Names that `load_retrieval_dataset` knows, and what --data_dir has to name for each; None for the data set that is
 # drawn from an installed package.
 NAMED = {
+    "cars": "the folder with cars_annos.mat and car_ims.tgz",
     "cub": "CUB_200_2011.tgz, or the folder that it extracts to",
     "icons": None,
     "inat2018": "the folder with Inat_dataset_splits/ and train_val2018.tar.gz",
@@ -59,8 +60,8 @@ def locate_dataset(data: str | PathLike[str], data_dir: str | PathLike[str] | No
     known name.
 
     Args:
-        data: One of: a known name (`"sop"`, `"inshop"`, `"cub"`, `"inat2018"`, `"icons"`, `"sfm120k"`); the path of a
-            folder or of a CSV, TSV, JSON Lines or Parquet file on this machine; an id on the Hub, `user/name`.
+        data: One of: a known name (a key of `NAMED`, such as `"sop"`, or `"sfm120k"`); the path of a folder or of a
+            CSV, TSV, JSON Lines or Parquet file on this machine; an id on the Hub, `user/name`.
         data_dir: Where the data set of a known name is on this machine.
 
     Returns:

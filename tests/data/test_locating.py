@@ -77,7 +77,7 @@ def test_what_stands_for_nothing(workplace: Path, data: str, nearest: str | None
         locate_dataset(data)
     message = str(error.value)
     assert message.startswith(f"expected images in {data!r}, and found none: {workplace} has no file or folder of this")
-    assert "no data set by name (cub, icons, inat2018, inshop, sfm120k, sop)" in message
+    assert f"no data set by name ({', '.join(sorted([*NAMED, PAIRS]))})" in message
     assert "no id on the Hub, which is written user/name" in message
     assert message.endswith(f"Did you mean {nearest}?" if nearest else "user/name")
 
@@ -102,7 +102,8 @@ def test_data_dir_is_asked_for_where_it_is_needed(name: str) -> None:
 @pytest.mark.parametrize("data", ["photos", "user/elsewhere", "nowhere", "./sop"])
 def test_data_dir_with_anything_but_a_known_name(data: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"with the name of a data set only \(cub, .*, sop\); got it with '{data}': leave --data_dir"
+        ValueError,
+        match=rf"with the name of a data set only \(cars, cub, .*, sop\); got it with '{data}': leave --data_dir",
     ):
         locate_dataset(data, "x")
 

@@ -59,6 +59,12 @@ DATA = {
   number      = {CNS-TR-2011-001},
   year        = {2011}
 }""",
+    "cars": r"""@inproceedings{krause2013object,
+  title     = {3D Object Representations for Fine-Grained Categorization},
+  author    = {Krause, Jonathan and Stark, Michael and Deng, Jia and Fei-Fei, Li},
+  booktitle = {IEEE International Conference on Computer Vision Workshops},
+  year      = {2013}
+}""",
     "sfm120k": r"""@article{radenovic2019finetuning,
   title   = {Fine-tuning {CNN} Image Retrieval with No Human Annotation},
   author  = {Radenovi{\'c}, Filip and Tolias, Giorgos and Chum, Ond{\v{r}}ej},

@@ -65,6 +65,13 @@ PRESETS: dict[str, Preset] = {
         {"max_steps": 2000, "eval_steps": 200, "eval_ks": [1, 2, 4, 8, 10], "save_steps": 200},
         benchmark="cub",
     ),
+    # The paper has no run on it, so these are its settings for CUB-200-2011, which is of the same kind and size.
+    "cars": Preset(
+        "Cars-196",
+        "Photographs from the web, collected by Stanford (Krause et al. 2013) for research that is not commercial.",
+        {"max_steps": 2000, "eval_steps": 200, "eval_ks": [1, 2, 4, 8, 10], "save_steps": 200},
+        benchmark="cars",
+    ),
     # The paper has no run on it, so these are the settings for Stanford Online Products.
     "inat2018": Preset(
         "iNaturalist 2018",

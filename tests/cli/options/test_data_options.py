@@ -12,6 +12,7 @@ from PIL import Image
 
 from hf_vitret.cli.command_table import command_parser
 from hf_vitret.cli.options.data_options import (
+    DATA_HELP,
     LOADER_NAMES,
     DataOptions,
     add_data_options,
@@ -19,6 +20,7 @@ from hf_vitret.cli.options.data_options import (
     data_arguments,
 )
 from hf_vitret.data.loading import DATASETS
+from hf_vitret.data.locating import NAMED
 
 NAMES = [one.name for one in fields(DataOptions)]
 
@@ -58,6 +60,12 @@ def test_every_command_declares_the_same_options(command: str) -> None:
             assert (other.option_strings[0], other.default) == (f"--{one.dest}", one.default), one.dest
             assert str(other.help).replace("%%", "%") == one.help
     assert "data" in there
+
+
+def test_the_help_names_every_data_set() -> None:
+    """The help is written out: `NAMED` would import numpy for `--help`."""
+    listed = DATA_HELP.rpartition("or the name ")[2]
+    assert sorted(listed.replace(" or ", ", ").split(", ")) == sorted(NAMED)
 
 
 def test_every_option_is_one_of_a_loader() -> None:

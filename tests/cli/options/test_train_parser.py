@@ -65,6 +65,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     "sop": {},
     "inshop": {"memory_size": 0.2, "memory_momentum": 0.999, "eval_ks": [1, 10, 20, 30]},
     "cub": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},
+    "cars": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},  # as CUB-200-2011
     "inat2018": {"eval_ks": [1, 4, 16, 32]},
 }
 PAIRS_PAPER = {

@@ -11,6 +11,7 @@ from PIL import Image
 
 from hf_vitret.cli.commands import train as command
 from hf_vitret.cli.main import main
+from hf_vitret.data.locating import NAMED, PAIRS
 from hf_vitret.evaluation.reporting.report import EvaluationResult
 from hf_vitret.workflows.finetune import finetune as job
 from hf_vitret.workflows.finetune.run_report import FinishedRun
@@ -192,7 +193,7 @@ def nowhere(photos: Path) -> Path:
         (as_it_is, ["--device", "warp:7"], "expected a device of this machine"),
         (as_it_is, ["--config", "gone.yaml"], "there is no file 'gone.yaml'"),
         (as_it_is, ["--demo"], "expected --demo with sfm120k only"),
-        (nowhere, [], "it is no data set by name (cub, icons, inat2018, inshop, sfm120k, sop), and no id on the Hub"),
+        (nowhere, [], f"no data set by name ({', '.join(sorted([*NAMED, PAIRS]))}), and no id on the Hub"),
         (as_it_is, ["--lora_alpha", "2"], "expected --lora_rank with --lora_alpha"),
         (as_it_is, ["--resume_from_checkpoint", "true"], "expected a checkpoint to resume from in "),
     ],
@@ -208,7 +209,7 @@ def test_bad_input_is_one_message_and_status_2(
     assert not list(Path().rglob("final"))
 
 
-@pytest.mark.parametrize("name", ["sop", "inshop", "cub", "inat2018", "sfm120k"])
+@pytest.mark.parametrize("name", sorted({*NAMED, PAIRS} - {"icons"}))
 def test_a_data_set_of_the_field_says_what_its_folder_is(name: str, run) -> None:
     ended = run("train", name)
     assert (ended.status, ended.err.startswith(f"error: expected --data_dir with {name}: ")) == (2, True)
