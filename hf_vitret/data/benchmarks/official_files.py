@@ -21,7 +21,7 @@ def numbered_fields(path: Path, *, first_line: int = 1) -> Iterator[tuple[int, l
     """Read the lines of a list as fields separated by white space, without empty lines.
 
     Args:
-        path: The list, a text file in UTF-8.
+        path: The list, a text file in UTF-8, with or without a byte order mark.
         first_line: Line to begin at, counted from 1.
 
     Yields:
@@ -32,7 +32,7 @@ def numbered_fields(path: Path, *, first_line: int = 1) -> Iterator[tuple[int, l
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: is the folder whole? Extract the official archive again")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if number >= first_line and line.strip():
             yield number, line.split()
 

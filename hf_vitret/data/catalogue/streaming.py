@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..preparation.prepare import prepare_dataset
+from .allowed_paths import check_stored_stream
 from .columns import check_label_feature, require_columns
-from .hub_datasets import read_hub
+from .hub_datasets import own_paths, read_hub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ def prepare_stream(
     columns: Mapping[str, str],
     *,
     hub_options: Mapping[str, Any] | None = None,
+    allow_outside: bool = False,
     **settings: Any,
 ) -> Path:
     """Write small copies of the images of a data set on the Hub, without having the large images on the disk.
@@ -38,6 +40,7 @@ def prepare_stream(
         columns: `"image"` and `"label"` to the names of these columns. The ids of images are those in the column
             `image_id`, if there is one, else `<split>/<row>`.
         hub_options: Options of `datasets.load_dataset`, such as `name` (the configuration), `revision` or `token`.
+        allow_outside: Whether images may be files or addresses outside the data set, such as files of this machine.
         **settings: Settings of `prepare_dataset`, such as `short_side`.
 
     Returns:
@@ -46,7 +49,8 @@ def prepare_stream(
     Raises:
         FileNotFoundError: There is no such data set or revision, or the Hub cannot be reached.
         ValueError: A split or column is missing; the image column has no images, or the label column no classes; an
-            image is unreadable; or `output_dir` was prepared with other settings or from other images.
+            image is unreadable, or a file outside the data set; or `output_dir` was prepared with other settings or
+            from other images.
         FileExistsError: `output_dir` is a file, or a folder with other content.
     """
     from datasets import IterableDatasetDict
@@ -55,8 +59,12 @@ def prepare_stream(
     commit = find_commit(dataset_name, hub_options.pop("revision", None), hub_options.get("token"))
     found = read_hub(dataset_name, streaming=True, revision=commit, **hub_options)
     splits = names.choose(found, dataset_name)
+    rows = {name: _rename(split, columns, dataset_name) for name, split in splits.items()}
+    if not allow_outside:
+        own = own_paths(dataset_name)
+        rows = {name: check_stored_stream(split, "image", own, dataset_name) for name, split in rows.items()}
     return prepare_dataset(
-        IterableDatasetDict({name: _rename(split, columns, dataset_name) for name, split in splits.items()}),
+        IterableDatasetDict(rows),
         output_dir,
         source=name_source(dataset_name, hub_options.get("name"), commit),
         **settings,

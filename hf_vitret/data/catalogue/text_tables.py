@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+_DELIMITERS = {",": "a comma", ";": "a semicolon (;)", "\t": "a tab", "|": "a bar (|)"}
 # Rows that are Python objects at one time: the rest of a table of millions of rows is in Arrow, a tenth of the size.
 _ROWS_AT_ONCE = 2**16
 
@@ -39,8 +40,8 @@ def read_text_table(table: Path) -> pa.Table:
     Raises:
         OSError: The file cannot be opened.
         ValueError: The file is not UTF-8, or not CSV or JSON; two columns have one name; a row has more or fewer cells
-            than the header; a line is no object; values of one column have types that do not go together. Rows are
-            counted from 0, without the header; lines from 1.
+            than the header; the header has another delimiter; a line is no object; values of one column have types that
+            do not go together. Rows are counted from 0, without the header; lines from 1.
     """
     with table.open(encoding="utf-8-sig", newline="") as stream:  # "-sig": Excel starts a CSV file with the mark
         return _read_json(table, stream) if table.suffix.lower() == ".jsonl" else _read_csv(table, stream)
@@ -60,6 +61,7 @@ def _read_csv(table: Path, stream: TextIO) -> pa.Table:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{table}: these columns are there more than once: {name_some(repeated)}; rename them")
+        _check_delimiter(table, names, delimiter)
         schema = pa.schema([(name, pa.string()) for name in names])
         parts, uneven, first = [], [], 0
         while some := list(islice(rows, _ROWS_AT_ONCE)):
@@ -73,6 +75,17 @@ def _read_csv(table: Path, stream: TextIO) -> pa.Table:
     if uneven:
         raise ValueError(f"{table}: rows {name_some(uneven)} have not as many cells as the header: {len(names)}")
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _check_delimiter(table: Path, names: list[str], delimiter: str) -> None:
+    """Refuse a header of one cell that has another delimiter in it."""
+    others = [other for other in (";", "\t", "|", ",") if other != delimiter and other in names[0]]
+    if len(names) == 1 and others:
+        raise ValueError(
+            f"{table}: expected columns divided by {_DELIMITERS[delimiter]}; the header is one cell, "
+            f"{names[0][:80]!r}: the delimiter looks like {_DELIMITERS[others[0]]}. Write the table with commas, "
+            "or as .tsv with tabs"
+        )
 
 
 def _read_json(table: Path, stream: TextIO) -> pa.Table:

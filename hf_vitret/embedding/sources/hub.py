@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...data.catalogue.hub_datasets import read_hub
+from ...data.catalogue.allowed_paths import check_stored_stream
+from ...data.catalogue.hub_datasets import own_paths, read_hub
 from ...data.catalogue.streaming import find_commit, name_source
 from ..shards import ID_COLUMN, PATH_COLUMN
 from .columns import columns_along, find_image_column
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 
 
 def hub_source(
-    dataset_name: str, image_column: str | None, split: str | None, config: str | None, revision: str | None
+    dataset_name: str,
+    image_column: str | None,
+    split: str | None,
+    config: str | None,
+    revision: str | None,
+    *,
+    allow_outside: bool = False,
 ) -> ImageSource:
     """Return a source of the images of one split of a data set on the Hub, at the current commit of the revision.
 
-    The id of an image is in the column `image_id`, or else `<split>/<file>/<row>`.
+    The id of an image is in the column `image_id`, or else `<split>/<file>/<row>`. An image that is a file or
+    an address outside the data set is an error when it is read, unless `allow_outside` is set.
 
     Raises:
         FileNotFoundError: There is neither such a path on this machine nor such a data set.
@@ -60,6 +68,8 @@ def hub_source(
     stream = stream.decode(False)
     extra = [column for column in (ID_COLUMN, PATH_COLUMN) if column in schema.names]
     stream = stream.select_columns([image_column, *extra, *columns.names])
+    if not allow_outside:
+        stream = check_stored_stream(stream, image_column, own_paths(dataset_name), dataset_name)
     count = stream.num_shards
     shards = [
         _shard(stream, image_column, columns.names, f"{split}/{number:05d}", (number, count), f"{name} {count}")

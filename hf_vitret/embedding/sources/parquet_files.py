@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,13 @@ def _shard(root: Path, file: Path, image_column: str, columns: pa.Schema) -> Sou
     import pyarrow.parquet as pq
 
     relative = file.relative_to(root).as_posix()
-    with pq.ParquetFile(file) as opened:
+    with _named_damage(file), pq.ParquetFile(file) as opened:
         num_rows, names = opened.metadata.num_rows, opened.schema_arrow.names
     extra = [name for name in (ID_COLUMN, PATH_COLUMN) if name in names]
 
     def read() -> Iterator[SourceRow]:
         number = 0
-        with pq.ParquetFile(file) as opened:
+        with _named_damage(file), pq.ParquetFile(file) as opened:
             wanted = [image_column, *extra, *columns.names]
             for batch in opened.iter_batches(ROWS_READ_AT_ONCE, columns=wanted):
                 for row in batch.to_pylist():
@@ -78,10 +79,18 @@ def _as_stored(value: Any) -> dict[str, Any] | None:
 
 
 def _schema(file: Path) -> pa.Schema:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _named_damage(file):
         return pq.read_schema(file)
-    except pa.ArrowInvalid as error:
+
+
+@contextmanager
+def _named_damage(file: Path) -> Iterator[None]:
+    """Name the file in the error of a damaged one."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:  # OSError: a damaged page
         raise ValueError(f"expected a Parquet file; {file} is none, or is damaged: {error}") from error

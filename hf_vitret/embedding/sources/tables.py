@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...data.catalogue.allowed_paths import shorten
+from ...data.catalogue.listed_images import FileRules, list_images
 from ...data.catalogue.text_tables import TABLE_SUFFIXES, read_text_table
 from ...data.schema import name_some
 from ..shards import ID_COLUMN
@@ -13,55 +16,77 @@ from .columns import columns_along, find_image_column, is_text
 from .source import ImageSource, SourceRow, SourceShard, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
+
+    from ...data.catalogue.listed_images import ListedImages
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["TABLE_SUFFIXES", "table_source"]
 
 
-def table_source(path: Path, image_column: str | None, shard_size: int) -> ImageSource:
-    """Return a source of the images that a table lists by paths relative to its folder. Other columns are metadata.
+def table_source(path: Path, image_column: str | None, shard_size: int, rules: FileRules | None = None) -> ImageSource:
+    """Return a source of the images that a table lists by their paths or ids. Other columns are metadata.
 
-    All columns of a CSV file are read as text. The id of an image is in the column `image_id`, or else is its path. A
-    path to which there is no file is a bad image.
+    All columns of a CSV file are read as text. The id of an image is in the column `image_id`, or else is its name as
+    in the table. A row that lists several images is one row for each. A name to which there is no file is a bad image.
 
     Args:
         path: The table.
         image_column: Column of the paths. `None`: the first that exists of `image`, `path` and `file_name`.
         shard_size: Number of rows in a shard.
+        rules: How names lead to files (`list_images`). `None`: by paths relative to the folder of the table.
 
     Raises:
-        ValueError: The file is not a table, the column is missing or not text, or ids are missing or repeated.
+        ValueError: The file is not a table, the column is missing or not text, ids are missing or repeated, or names
+            lead outside the folder.
+        FileNotFoundError: The folder of the images does not exist.
     """
-    table = _read(path)
+    table, rules = _read(path), rules or FileRules()
     image_column = find_image_column(table.schema, image_column, path.name)
-    if not is_text(table.schema.field(image_column).type):
+    if not _is_names(table.schema.field(image_column).type):
         raise ValueError(
             f"{path.name}: expected paths or encoded images in column {image_column!r}; it is "
             f"{table.schema.field(image_column).type}"
         )
     columns = columns_along(table.schema, image_column, path.name)
-    _check_ids(table[ID_COLUMN if ID_COLUMN in table.column_names else image_column].to_pylist(), path.name)
+    listed = list_images(table[image_column].to_pylist(), path, image_column, rules)
+    has_ids = ID_COLUMN in table.column_names and not listed.has_lists
+    if ID_COLUMN in table.column_names and image_column != ID_COLUMN and not has_ids:
+        logger.warning("%s: rows list several images, so that their ids are not image_id but their names", path.name)
+    ids = table[ID_COLUMN].to_pylist() if has_ids and image_column != ID_COLUMN else listed.names
+    _check_ids(ids, path.name)
+    rows = table.select(columns.names).take(listed.rows)
     shards = []
-    for first in range(0, len(table), shard_size):
-        part = table.slice(first, shard_size)
-        shards.append(_shard(path, part, image_column, columns, f"{path.name}[{first}:{first + len(part)}]"))
-    images = [path.parent / name for name in table[image_column].to_pylist() if name]
-    return ImageSource(path.name, shards, columns, path.parent, (path, *images))
+    for first in range(0, len(ids), shard_size):
+        positions = range(first, min(first + shard_size, len(ids)))
+        name = f"{path.name}[{first}:{positions.stop}]"
+        shards.append(_shard(listed, positions, ids[first : positions.stop], rows.slice(first, len(positions)), name))
+    images = [Path(file) for file in listed.files if file]
+    return ImageSource(path.name, shards, columns, listed.folder, (path, *images))
 
 
-def _shard(path: Path, part: pa.Table, image_column: str, columns: pa.Schema, name: str) -> SourceShard:
-    rows = part.select([image_column, *([ID_COLUMN] if ID_COLUMN in part.column_names else []), *columns.names])
+def _shard(listed: ListedImages, positions: range, ids: Sequence[str | None], rows: pa.Table, name: str) -> SourceShard:
+    files = [listed.files[position] for position in positions]
+    paths = [listed.relative(position) for position in positions]
 
     def read() -> Iterator[SourceRow]:
-        for row in rows.to_pylist():
-            relative = row[image_column]
-            stored: dict[str, Any] | None = relative and {"bytes": None, "path": str(path.parent / relative)}
-            image_id = row.get(ID_COLUMN, relative)
-            yield SourceRow(image_id, relative or "", stored, {key: row[key] for key in columns.names})
+        # A table without columns has no rows, in Arrow.
+        for image_id, path, file, row in zip(ids, paths, files, rows.to_pylist() or [{} for _ in ids]):
+            stored: dict[str, Any] | None = None if file is None else {"bytes": None, "path": file}
+            yield SourceRow(str(image_id), path, stored, row)
 
-    return SourceShard(name, digest_of(str(rows.to_pylist())), read, len(part))
+    return SourceShard(name, digest_of(str([ids, paths, rows.to_pylist()])), read, len(ids))
+
+
+def _is_names(kind: pa.DataType) -> bool:
+    """Return whether a column has names of files, or lists of them."""
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return is_text(kind.value_type if is_list else kind)
 
 
 def _read(path: Path) -> pa.Table:
@@ -76,7 +101,7 @@ def _read(path: Path) -> pa.Table:
         raise ValueError(f"expected a Parquet file; {path} is none, or is damaged: {error}") from error
 
 
-def _check_ids(ids: list[str | None], source: str) -> None:
+def _check_ids(ids: Sequence[str | None], source: str) -> None:
     missing = [row for row, image_id in enumerate(ids) if not image_id]
     if missing:
         raise ValueError(
@@ -85,5 +110,6 @@ def _check_ids(ids: list[str | None], source: str) -> None:
     repeated = [image_id for image_id, count in Counter(ids).items() if count > 1]
     if repeated:
         raise ValueError(
-            f"{source}: expected each image once; listed more than once: {name_some(repeated)}; keep one row of each"
+            f"{source}: expected each image once; listed more than once: {name_some([*map(shorten, repeated)])}; keep "
+            "one row of each"
         )

@@ -259,7 +259,7 @@ def test_other_column_names_and_ids_of_ones_own(write_csv):
         ([["cup/0.jpg", "cup"], ["cup/0.jpg", "fan"]], r"listed more than once: cup/0.jpg; keep one row"),
         (
             [["cup/0.jpg", "cup"], ["cup/9.jpg", "cup"]],
-            r"1 of 2 images are not there: cup/9.jpg. Paths are taken relative",
+            r"1 of 2 images are not there: row 1: cup/9.jpg. Paths are taken relative",
         ),
         (
             [["cup/0.jpg", "cup"], ["cup/1.jpg", "cup", "more"]],
@@ -319,8 +319,11 @@ def test_jsonl_with_numbers_for_classes_and_ids_of_its_own(tmp_path, write_image
         ([{"image": "cup/0.jpg", "label": 0.5}], r"column 'label' is float64; expected text, whole numbers"),
         ([{"image": "cup/0.jpg", "label": 1}, {"image": "cup/1.jpg", "label": "cup"}], "line 2: column 'label' is"),
         ([{"image": "cup/0.jpg", "label": 1}, {"label": 1}], r"the image path is missing in rows 1;"),
-        ([{"image": "cup/9.jpg", "label": 1}], r"1 of 1 images are not there: cup/9.jpg. Paths are taken relative"),
-        ([{"image": ["cup/0.jpg"], "label": 1}], r"column 'image' is .*; expected Image"),
+        (
+            [{"image": "cup/9.jpg", "label": 1}],
+            r"1 of 1 images are not there: row 0: cup/9.jpg. Paths are taken",
+        ),
+        ([{"image": {"cup": 0}, "label": 1}], r"column 'image' is .*; expected Image"),
         ([{"image": "cup/0.jpg", "klass": 1}], r"no column 'label'; it has image, klass. Name the label column"),
     ],
 )
