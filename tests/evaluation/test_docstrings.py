@@ -18,6 +18,7 @@ MODULES = [
 ]
 WITH_EXAMPLES = {
     "landmarks.gldv2_map",
+    "landmarks.global_average_precision",
     "metrics.expected_ties",
     "metrics.graded",
     "metrics.metric_choice",

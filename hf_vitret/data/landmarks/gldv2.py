@@ -2,10 +2,11 @@
 
 What is certain about the format: the names of the files, their columns and the folders of the images, which the README
 of the data set describes; the numbers of images of `train.csv` and `index.csv`, from the same README; the numbers of
-`train_clean.csv` and of landmarks, from arXiv 2003.11211; that `Usage` is also "Ignored", from the official program.
+`train_clean.csv` and of landmarks, from the repository of its authors; that `Usage` is also "Ignored", from the
+official program.
 What is not certain: whether the solution lists every test image (its number of lines is not checked), and whether an id
-is always hexadecimal (16 letters or digits are accepted). The number of queries that count, 1,129, is that of the
-literature.
+is always hexadecimal (16 letters or digits are accepted). The number of queries that count, 1,129, is the one that
+users of the data set report.
 
 References:
     Weyand, Araujo, Cao, Sim, "Google Landmarks Dataset v2", arXiv 2004.01804, and its README,

@@ -47,7 +47,7 @@ class Gldv2GroundTruth:
         ignored_ids: Ids of the test images that the solution marks as ignored: they show no landmark of the index.
 
     Reference:
-        Weyand, Araujo, Cao, Sim, "Google Landmarks Dataset v2", arXiv 2004.01804, section 4.
+        Weyand, Araujo, Cao, Sim, "Google Landmarks Dataset v2", arXiv 2004.01804.
     """
 
     query_ids: tuple[str, ...]

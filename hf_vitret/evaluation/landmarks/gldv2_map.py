@@ -54,7 +54,7 @@ def gldv2_metrics(
             1.
 
     Reference:
-        Weyand et al., "Google Landmarks Dataset v2", arXiv 2004.01804, section 4.2, and `MeanAveragePrecision` of its
+        Weyand et al., "Google Landmarks Dataset v2", arXiv 2004.01804, and `MeanAveragePrecision` of its
         official program (`delf`, `google_landmarks_dataset/metrics.py`).
 
     Example:
@@ -134,7 +134,7 @@ def gldv2_metrics_of_rankings(
         ValueError: A list belongs to no test image, holds an id that is not in the index, or k is below 1.
 
     Reference:
-        Weyand et al., "Google Landmarks Dataset v2", arXiv 2004.01804, section 4.2, and `MeanAveragePrecision` of its
+        Weyand et al., "Google Landmarks Dataset v2", arXiv 2004.01804, and `MeanAveragePrecision` of its
         official program (`delf`, `google_landmarks_dataset/metrics.py`).
 
     Example:
