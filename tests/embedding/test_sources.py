@@ -142,6 +142,67 @@ def test_a_table_of_paths(tmp_path, lines, suffix):
     assert same_picture(rows[1], 2)
 
 
+def write_ids(tmp_path, header, *rows):
+    for seed, path in enumerate(("0/1/2/0123.png", "f00d.png", "abc/abcd.png")):
+        (tmp_path / "index" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "index" / path).write_bytes(encoded(noise(seed)))
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "t.csv").write_text("\n".join([header, *rows]) + "\n")
+    return tmp_path / "t" / "t.csv"
+
+
+def test_a_table_of_ids_beside_a_folder_of_images(tmp_path, tiny_model):
+    table = write_ids(tmp_path, "id,kind", "0123,x", "f00d,y", "abcd,z", "none,z")
+    options = {"image_column": "id", "image_dir": tmp_path / "index", "image_suffix": ".png"}
+    source = open_source(table, shard_size=3, **options)
+    assert source.root == tmp_path / "index"
+    rows = rows_of(source)
+    assert [(row.image_id, row.path, row.columns) for row in rows] == [
+        ("0123", "0/1/2/0123.png", {"kind": "x"}),
+        ("f00d", "f00d.png", {"kind": "y"}),
+        ("abcd", "abc/abcd.png", {"kind": "z"}),
+        ("none", "none.png", {"kind": "z"}),
+    ]
+    assert all(same_picture(row, seed) for seed, row in enumerate(rows[:3]))
+    (tmp_path / "index" / "0123.png").write_bytes(encoded(noise(9)))
+    assert open_source(table, shard_size=3, **options).fingerprint != source.fingerprint
+    manifest = write_embeddings(tiny_model, source, tmp_path / "E", progress=False)
+    assert (manifest.num_images, manifest.num_bad_images) == (3, 1)
+
+
+def test_a_row_that_lists_several_images_is_one_for_each(tmp_path, caplog):
+    table = write_ids(tmp_path, "path,image_id,kind", "0123 f00d,1,x", "abcd,2,y")
+    source = open_source(table, image_dir=tmp_path / "index", image_suffix=".png")
+    rows = [(row.image_id, row.columns["kind"]) for row in rows_of(source)]
+    assert rows == [("0123", "x"), ("f00d", "x"), ("abcd", "y")]
+    assert "t.csv: rows list several images, so that their ids are not image_id but their names" in caplog.text
+    table.write_text("image_id\n0123\nf00d\n")  # a column that is the images and the ids
+    options = {"image_column": "image_id", "image_dir": tmp_path / "index", "image_suffix": ".png"}
+    assert [(row.image_id, row.columns) for row in rows_of(open_source(table, **options))] == [
+        ("0123", {}),
+        ("f00d", {}),
+    ]
+
+
+@pytest.mark.parametrize("path", ["../index/f00d.png", "/etc/hostname", "file:///etc/hostname"])
+def test_a_table_does_not_lead_outside_its_folder(tmp_path, path):
+    table = write_ids(tmp_path, "path", path)
+    with pytest.raises(ValueError, match=r"t.csv: .* 1 of 1 images are outside: row 0: .*--allow_outside"):
+        open_source(table)
+    (row,) = rows_of(open_source(table, allow_outside=True))
+    assert row.image_id == path
+    assert row.stored["path"] == {"..": str(tmp_path / "index" / "f00d.png")}.get(path[:2], "/etc/hostname")
+
+
+@pytest.mark.parametrize("images", ["index", "index/*.png", "t/t.parquet"])
+def test_settings_of_a_table_of_names_with_other_sources(tmp_path, monkeypatch, images):
+    write_ids(tmp_path, "path", "f00d.png")
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.table({"image": [encoded(noise(0))]}), tmp_path / "t" / "t.parquet")
+    with pytest.raises(ValueError, match=r"expected image_dir, image_suffix .* with a table on this machine only"):
+        open_source(images, image_suffix=".png")
+
+
 def test_columns_travel_into_the_output(tiny_model, tmp_path, lines):
     table = pa.Table.from_pylist(
         [{**line, "image_id": f"id {row}", "when": row, "tags": ["x"]} for row, line in enumerate(lines)]
@@ -222,6 +283,27 @@ def test_parquet_files_of_images_are_a_shard_each(tmp_path):
     pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "data" / "zebra.parquet")
     with pytest.raises(ValueError, match=r"expected the columns of train-0.parquet in zebra.parquet"):
         open_source(tmp_path)
+
+
+def test_a_parquet_file_that_is_damaged_is_named(tmp_path):
+    # Pages of random bytes: their checksum or their codec notices.
+    pq.write_table(pa.table({"image": [encoded(noise(row)) for row in range(9)]}), tmp_path / "t.parquet")
+    content = bytearray((tmp_path / "t.parquet").read_bytes())
+    content[4:60] = bytes(56)
+    (tmp_path / "t.parquet").write_bytes(content)
+    source = open_source(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"expected a Parquet file; .*t\.parquet is none, or is damaged: \S"):
+        rows_of(source)
+
+
+def test_a_path_in_a_parquet_file_of_images_is_never_read(tmp_path):
+    write_photos(tmp_path / "photos", 1)
+    stored = [{"bytes": None, "path": f"{tmp_path}/photos/0/00.png"}, {"bytes": encoded(noise(0)), "path": "/x"}]
+    pq.write_table(pa.table({"image": stored}), tmp_path / "t.parquet")
+    assert [row.stored and row.stored["bytes"] for row in rows_of(open_source(tmp_path / "t.parquet"))] == [
+        None,
+        encoded(noise(0)),
+    ]
 
 
 def write_tar(path, members):

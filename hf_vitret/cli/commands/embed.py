@@ -3,17 +3,20 @@
   hf-vitret embed photos --model user/model --output_dir photos-embeddings
   hf-vitret embed 'photos/**/*.jpg' --model outputs/photos/final --output_dir E --stored_dtype float16
   hf-vitret embed products.csv --model user/model --image_column file --output_dir E
+  hf-vitret embed index.csv --image_dir index --image_column id --image_suffix .jpg --model user/model --output_dir E
   hf-vitret embed 'shards/*.tar' --model user/model --output_dir E --json
   hf-vitret embed user/photos --split train --model user/model --output_dir E
   hf-vitret embed photos --model user/model --output_dir E --num_processes 4
   hf-vitret embed photos --model user/model --output_dir /shared/E --rank 3 --world_size 8
 
 The input is a folder of images, of Parquet files or of tar archives (WebDataset); a pattern of files, in quotes; a CSV,
-TSV, JSONL or Parquet table of paths; or a data set of the Hub, which is streamed. The other columns of a table are kept
-as metadata, and the name of the folder that directly holds an image is kept as its label. After an interruption the
+TSV, JSONL or Parquet table of paths or ids; or a data set of the Hub, which is streamed. An id is looked for in
+--image_dir, and in its folders of the first characters, a/b/c/ and abc/. The other columns of a table are kept as
+metadata, and the name of the folder that directly holds an image is kept as its label. After an interruption the
 same command goes on. Several processes or machines share the work; the one that finishes last writes manifest.json,
 which completes the folder.
-Exit status: 0 if all images were embedded, 1 if some could not be read (bad_images.json lists them), 2 for bad input.
+Exit status: 0 if all images were embedded; 1 if some could not be read (bad_images.json lists them) or files that look
+like images were not used (left_out.json counts them by reason); 2 for bad input.
 With several processes it is 0 instead of 1, because 1 would end the other processes.
 """
 
@@ -34,7 +37,15 @@ if TYPE_CHECKING:
     from ...embedding.manifest import EmbeddingManifest
 
 # Options that are arguments of `open_source` and of `write_embeddings`.
-SOURCE_OPTIONS = ("image_column", "split", "dataset_config", "dataset_revision")
+SOURCE_OPTIONS = (
+    "image_column",
+    "image_dir",
+    "image_suffix",
+    "allow_outside",
+    "split",
+    "dataset_config",
+    "dataset_revision",
+)
 EMBEDDING_OPTIONS = ("batch_size", "stored_dtype", "file_format", "normalize", "dtype", "num_threads")
 MAX_NAMED = 5  # unreadable images that are printed; bad_images.json lists all
 LEFT_OUT = 1  # exit status
@@ -52,6 +63,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     source.add_argument(
         "--image_column", help="column of a table with the paths or images; default: image, path or file_name"
+    )
+    source.add_argument("--image_dir", help="folder of the images of a table; default: the folder of the table")
+    source.add_argument("--image_suffix", help="ending to add to the names or ids in a table, such as .jpg")
+    source.add_argument(
+        "--allow_outside",
+        action="store_true",
+        help="read files outside the folder of a table, or outside a data set of the Hub, if it names them",
     )
     source.add_argument(
         "--images_per_shard", type=int, default=SHARD_SIZE, help="images of a folder or table in one file of vectors"
@@ -115,11 +133,22 @@ def run(options: Namespace) -> int:
             "Then", "wait for the other processes; the last one writes the manifest. Restart those that have ended"
         )
         return 0
+    left_out = _left_out(folder)
     output.result(_text(folder, manifest, num_shards), _facts(folder, manifest, num_shards))
     if manifest.num_images:
         whole = folder.absolute()
         output.next(["hf-vitret", "index", whole, "--output_dir", whole.with_name(f"{whole.name}-index")])
-    return LEFT_OUT if manifest.num_bad_images and world_size == 1 else 0
+    has_left_out = manifest.num_bad_images or any(one["is_image"] for one in left_out)
+    return LEFT_OUT if has_left_out and world_size == 1 else 0
+
+
+def _left_out(folder: Path) -> list[dict[str, Any]]:
+    """Return the files of the input that were not used, by reason."""
+    from ...embedding.write_embeddings import LEFT_OUT_NAME
+    from ...files.json_values import read_json
+
+    path = folder / LEFT_OUT_NAME
+    return list(read_json(path)) if path.is_file() else []
 
 
 def interruption(options: Namespace) -> str:
@@ -133,10 +162,12 @@ def _facts(folder: Path, manifest: EmbeddingManifest | None, num_shards: int) ->
     facts: dict[str, Any] = {"output_dir": str(folder), "is_complete": manifest is not None, "num_shards": num_shards}
     if manifest is not None:
         facts |= {name: getattr(manifest, name) for name in ("num_images", "num_bad_images", "dim", "dtype")}
+        facts["left_out_files"] = _left_out(folder)
     return facts
 
 
 def _text(folder: Path, manifest: EmbeddingManifest, num_shards: int) -> str:
+    from ...data.catalogue.left_out import describe_left_out
     from ...files.json_values import read_json
 
     model = manifest.model
@@ -152,4 +183,5 @@ def _text(folder: Path, manifest: EmbeddingManifest, num_shards: int) -> str:
         bad = read_json(folder / "bad_images.json")
         lines.append(("Left out", f"{len(bad):,} images could not be read: {folder / 'bad_images.json'}"))
         lines += [("", f"{one['image_id']}: {one['error']}") for one in bad[:MAX_NAMED]]
+    lines += [("Not used", line) for line in describe_left_out(_left_out(folder))]
     return labelled(*lines)

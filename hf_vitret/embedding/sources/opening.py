@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...data.catalogue.image_files import list_folder
 from ...data.catalogue.left_out import Reason, report
+from ...data.catalogue.listed_images import FileRules
 from ..choices import SHARD_SIZE
 from .hub import hub_source
 from .image_files import check_images, file_source
@@ -32,6 +33,9 @@ def open_source(
     *,
     shard_size: int = SHARD_SIZE,
     image_column: str | None = None,
+    image_dir: str | PathLike[str] | None = None,
+    image_suffix: str | None = None,
+    allow_outside: bool = False,
     split: str | None = None,
     dataset_config: str | None = None,
     dataset_revision: str | None = None,
@@ -46,6 +50,11 @@ def open_source(
         shard_size: Number of images of a folder, or of rows of a table, in one shard of embeddings. A tar archive, a
             Parquet file of images, and each file of a data set on the Hub is one shard of any size.
         image_column: Column of the images or paths. `None`: the first that exists of `image`, `path` and `file_name`.
+        image_dir: Folder of the images of a table of paths or ids. `None`: the folder of the table. An id without a
+            file in it is looked for in the folders of its first characters, `a/b/c/` and `abc/` (`list_images`).
+        image_suffix: Ending to add to the names in such a table, such as `.jpg`.
+        allow_outside: Whether a table may name files outside `image_dir`, and a data set on the Hub files or addresses
+            outside its repository.
         split: Split of a data set on the Hub. `None`: its only split.
         dataset_config: Configuration of a data set on the Hub that has several.
         dataset_revision: Branch, tag or commit on the Hub. `None`: the newest commit.
@@ -57,29 +66,35 @@ def open_source(
 
     Raises:
         FileNotFoundError: There is no such folder, file or data set.
-        ValueError: There are no images, columns are missing, or a setting is outside its domain.
+        ValueError: There are no images, columns are missing, images are outside their folder, or a setting is outside
+            its domain or does not apply to this source.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size is a number of images, at least 1; got {shard_size}")
     path, text = Path(images), str(images)
+    rules = FileRules.of(image_dir, image_suffix, allow_outside=allow_outside)
     if path.is_dir():
+        rules.require_table(text)
         return require_rows(_open_folder(path, shard_size, image_column))
     if path.is_file():
-        return require_rows(_open_files(path.parent, [path], path.name, shard_size, image_column))
+        return require_rows(_open_files(path.parent, [path], path.name, shard_size, image_column, rules))
     if glob.has_magic(text):
         root = _fixed_part(path)
         found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (patterns with roots)
         files = [file for file in found if file.is_file()]
         if not files:
             raise FileNotFoundError(f"expected files that match {text!r}; found none: check the pattern, and quote it")
-        source = require_rows(_open_files(root, files, path.name, shard_size, image_column))
+        source = require_rows(_open_files(root, files, path.name, shard_size, image_column, rules))
         inside = {folder for file in files for folder in file.parents}
         for folder in found:
             if folder.is_dir() and folder not in inside:
                 source.left_out.add(FOLDER, folder.relative_to(root).as_posix())
         report(source.left_out, text, logger)
         return source
-    return require_rows(hub_source(text, image_column, split, dataset_config, dataset_revision))
+    rules.require_table(text)
+    return require_rows(
+        hub_source(text, image_column, split, dataset_config, dataset_revision, allow_outside=allow_outside)
+    )
 
 
 def _open_folder(folder: Path, shard_size: int, image_column: str | None) -> ImageSource:
@@ -99,16 +114,20 @@ def _open_folder(folder: Path, shard_size: int, image_column: str | None) -> Ima
     return file_source(folder, listing.images, name, shard_size, listing.left_out)
 
 
-def _open_files(root: Path, files: list[Path], name: str, shard_size: int, image_column: str | None) -> ImageSource:
+def _open_files(
+    root: Path, files: list[Path], name: str, shard_size: int, image_column: str | None, rules: FileRules
+) -> ImageSource:
     for matches, make in _KINDS_OF_SHARDS:
         if all(matches(file) for file in files):
             if make is _parquet and not holds_images(files[0], image_column):
                 break
+            rules.require_table(name)
             return make(root, files, name, image_column)
     if files[0].suffix.lower() in TABLE_SUFFIXES:
         if len(files) > 1:
             raise ValueError(f"{name}: expected one table of paths; got {len(files)}: embed them one after another")
-        return table_source(files[0], image_column, shard_size)
+        return table_source(files[0], image_column, shard_size, rules)
+    rules.require_table(name)
     check_images(root, files, name)
     return file_source(root, files, name, shard_size)
 

@@ -332,7 +332,7 @@ def test_a_parquet_file_with_bytes_and_paths(tmp_path):
     write_table(table, [*rows, {"image": {"bytes": None, "path": "z.jpg"}, "label": "x"}])
     with pytest.raises(ValueError, match=r"1 of 4 images have no bytes, and no file below .*: row 3: z.jpg. Drop"):
         read_table(table, "image", "label")
-    with pytest.raises(ValueError, match=r"expected image_dir.* column 'image' has encoded images: leave them out"):
+    with pytest.raises(ValueError, match=r"expected image_dir.* column 'image' has encoded images: leave it out"):
         read_table(table, "image", "label", FileRules.of(image_suffix=".jpg"))
 
 
