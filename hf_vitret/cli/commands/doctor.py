@@ -64,6 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Examine, print and write; return 1 where something was found."""
+    from ...data.catalogue.left_out import collecting
     from ...files.json_values import read_json
     from ...workflows.doctor import Settings, examine, format_report, write_report
 
@@ -72,7 +73,8 @@ def run(options: Namespace) -> int:
     _check_model_options(options, settings)
     chosen = choose_data(options, options.data)
     further, official_counts = _official_counts(chosen)
-    dataset = chosen.load(**further)
+    with collecting() as left_out:
+        dataset = chosen.load(**further)
     model = None
     if options.model is not None:
         from ...inference.load_model import load_model  # not without need: it takes torch and transformers along
@@ -84,6 +86,7 @@ def run(options: Namespace) -> int:
         dataset,
         name=chosen.title,
         official_counts=official_counts,
+        left_out=left_out.to_json(),
         model=model,
         settings=settings,
         batch_size=options.batch_size or 64,

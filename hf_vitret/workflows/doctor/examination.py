@@ -13,12 +13,14 @@ from .checks.duplicates import describe_duplicates, find_duplicates
 from .checks.fingerprints import take_fingerprints
 from .checks.image_facts import without_pixel_limit
 from .checks.image_table import ImageTable
+from .checks.left_out import find_left_out
 from .checks.mislabels import find_mislabels, find_neighbors, group_similar
 from .findings import Report, sort_findings
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from datasets import Dataset
     from torch import nn
@@ -29,6 +31,7 @@ def examine(
     *,
     name: str = "",
     official_counts: Mapping[str, tuple[int, int]] | None = None,
+    left_out: Sequence[Mapping[str, Any]] = (),
     model: nn.Module | None = None,
     settings: Settings | None = None,
     batch_size: int = 64,
@@ -46,6 +49,7 @@ def examine(
         name: Name of the data set in the report.
         official_counts: Split -> its official numbers of images and classes, such as `OFFICIAL_COUNTS` in a module of
             `hf_vitret.data.benchmarks`. Default: counts are not compared.
+        left_out: The files of the data that no split has, by reason, as `LeftOut.to_json` returns them. Default: none.
         model: A `ViTRetModel`, to find duplicates by embedding and images that are probably mislabelled. Default:
             these checks are left out.
         settings: The limits of the checks. Default: `Settings()`.
@@ -68,7 +72,12 @@ def examine(
     settings = settings or Settings()
     table = ImageTable(dataset)
     counts = count_splits(table, official_counts)
-    findings = find_wrong_counts(counts) + find_classes_without_positives(table) + find_doubtful_names(table)
+    findings = (
+        find_wrong_counts(counts)
+        + find_classes_without_positives(table)
+        + find_doubtful_names(table)
+        + find_left_out(left_out)
+    )
     with without_pixel_limit():
         prints, oddities = take_fingerprints(table, settings, num_threads=num_threads, progress=progress)
         findings += oddities

@@ -38,6 +38,7 @@ class Finding:
         images: The images concerned; empty if a whole split is concerned.
         neighbors: Images to compare them with, the nearest first.
         split: Name of the split if the finding concerns it as a whole, else `None`.
+        num_files: Number of files that it concerns and that no split has.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Finding:
     images: tuple[ImageRef, ...] = ()
     neighbors: tuple[ImageRef, ...] = ()
     split: str | None = None
+    num_files: int = 0
 
     @property
     def severity(self) -> str:
@@ -77,7 +79,7 @@ class KindCounts(NamedTuple):
         kind: A key of `KINDS`.
         severity: The severity of the kind, one of `SEVERITIES`.
         num_findings: Number of findings.
-        num_images: Number of distinct images in them.
+        num_images: Number of distinct images in them, and of files that no split has.
     """
 
     kind: str
@@ -110,9 +112,15 @@ class Report:
         images: dict[str, set[tuple[str, int]]] = {}
         for finding in self.findings:
             images.setdefault(finding.kind, set()).update((image.split, image.row) for image in finding.images)
+        num_files = Counter[str]()
+        for finding in self.findings:
+            num_files[finding.kind] += finding.num_files
         kinds = [kind for kind in KINDS if kind in num_findings]
         kinds.sort(key=lambda kind: SEVERITIES.index(KINDS[kind].severity))  # stable, so that ties keep KINDS' order
-        return [KindCounts(kind, KINDS[kind].severity, num_findings[kind], len(images[kind])) for kind in kinds]
+        return [
+            KindCounts(kind, KINDS[kind].severity, num_findings[kind], len(images[kind]) + num_files[kind])
+            for kind in kinds
+        ]
 
     def has_findings(self, at_least: str = SEVERITIES[-1]) -> bool:
         """Say whether there is a finding of a severity or a more serious one.

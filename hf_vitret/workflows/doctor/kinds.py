@@ -34,7 +34,12 @@ KINDS: dict[str, Kind] = {
     "unreadable": Kind(
         "error",
         "images that cannot be read",
-        "Replace or remove these files, or train with --on_bad_image skip.",
+        "Replace or remove these files, or train with --on_bad_image skip; mend completes truncated JPEG files.",
+    ),
+    "left_out_image": Kind(
+        "error",
+        "files that look like images and are not used",
+        "Make them usable as described, or move them away: nothing is trained or measured on them.",
     ),
     "giant": Kind(
         "warning",
@@ -84,6 +89,9 @@ KINDS: dict[str, Kind] = {
         "note",
         "class names that differ by one letter or separator",
         "Check whether one of them is a typing error, and give them one name if they are one class.",
+    ),
+    "left_out_file": Kind(
+        "note", "files that are not used", "Check that they are no part of the data; nothing reads them."
     ),
     "cmyk": Kind("note", "CMYK images", "Converted to sRGB by their colour profile; without one, check the colours."),
     "color_profile": Kind(

@@ -196,6 +196,7 @@ def test_what_is_asked_for_is_done(tmp_path, tiny_model, monkeypatch):
     expected = {
         "name": "photos",
         "official_counts": None,
+        "left_out": [],
         "model": None,
         "settings": Settings(max_distance=5, min_correlation=0.9),
         "batch_size": 64,
@@ -254,3 +255,22 @@ def test_without_a_model_neither_torch_nor_transformers_is_loaded(tmp_path):
     _, printed, loaded = run_and_list(["doctor", str(folder)], ("torch", "transformers"))
     assert "doctor.html" in printed
     assert loaded == []
+
+
+def test_files_that_are_not_used_are_findings(tmp_path, capsys):
+    folder = write_catalogue(tmp_path / "photos")
+    (folder / "train" / "cup" / "raw.NEF").write_bytes(encode(picture(90), "TIFF"))
+    (folder / "test" / "jug" / "notes.txt").write_text("not an image")
+    status = main(["doctor", str(folder)])
+    out = capsys.readouterr().out
+    assert status == 1
+    assert re.search(r"error +files that look like images and are not used +1 +1\n", out)
+    content = json.loads((tmp_path / "outputs" / "doctor" / "doctor.json").read_text())
+    found = {one["kind"]: one for one in content["findings"]}
+    assert found["left_out_image"]["num_files"] == found["left_out_file"]["num_files"] == 1
+    assert found["left_out_image"]["detail"].startswith("1 raw photographs of a camera: photos/train/cup/raw.NEF")
+    assert found["left_out_file"]["severity"] == "note"
+    page = (tmp_path / "outputs" / "doctor" / "doctor.html").read_text()
+    assert "photos/train/cup/raw.NEF" in page
+    (folder / "train" / "cup" / "raw.NEF").unlink()
+    assert main(["doctor", str(folder)]) == 0  # a note alone

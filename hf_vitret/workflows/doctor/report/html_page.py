@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 MAX_DRAWN = 20
 MAX_IMAGES = 6
 # Kinds that are shown as text: they concern whole splits, or their images cannot be read or are not decoded (giant).
-_WITHOUT_PICTURES = ("counts", "class_level", "repeated_class_folder", "unreadable", "giant")
+_WITHOUT_PICTURES = (
+    "counts",
+    "left_out_image",
+    "left_out_file",
+    "class_level",
+    "repeated_class_folder",
+    "unreadable",
+    "giant",
+)
 
 
 def draw_page(report: Report, dataset: Mapping[str, Dataset]) -> str:
