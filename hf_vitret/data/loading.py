@@ -8,6 +8,7 @@ from .benchmarks.cars import load_cars
 from .benchmarks.cub import load_cub
 from .benchmarks.inat2018 import load_inat2018
 from .benchmarks.inshop import load_inshop
+from .benchmarks.products10k import load_products10k
 from .benchmarks.sop import load_sop
 from .catalogue.catalogue import load_catalogue
 from .demo.icons import load_icons
@@ -26,6 +27,7 @@ DATASETS: dict[str, Callable[..., DatasetDict]] = {
     "icons": load_icons,
     "inat2018": load_inat2018,
     "inshop": load_inshop,
+    "products10k": load_products10k,
     "sop": load_sop,
 }
 
@@ -35,8 +37,8 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
 
     Args:
         name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
-            (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` (iNaturalist 2018), `"catalogue"` (your own images) or
-            `"icons"` (the embedded set, which needs no download).
+            (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` (iNaturalist 2018), `"products10k"`
+            (Products-10K), `"catalogue"` (your own images) or `"icons"` (the embedded set, which needs no download).
         data_dir: The folder, archive or table of the data; for `"catalogue"` also a data set on the Hub. `"icons"`
             needs none.
         **options: Options of the loader; see `load_sop`, `load_catalogue` and the other loaders.

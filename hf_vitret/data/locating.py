@@ -23,6 +23,7 @@ NAMED = {
     "icons": None,
     "inat2018": "the folder with Inat_dataset_splits/ and train_val2018.tar.gz",
     "inshop": "the folder with Eval/list_eval_partition.txt and Img/img.zip",
+    "products10k": "the folder with train.csv, test_kaggletest.csv, train.zip and test.zip",
     "sop": "Stanford_Online_Products.zip, or the folder that it extracts to",
 }
 # SfM-120k has pairs of matching images and no label of an image, so that `load_retrieval_dataset` does not load it.

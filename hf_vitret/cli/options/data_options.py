@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DATA_HELP = (
     "images with labels: a folder with a folder of images for each class; a CSV, TSV, Parquet or JSONL table; a folder "
     "that hf-vitret prepare wrote; a data set on the Hub, user/name; or the name "
-    "sop, inshop, cub, cars, inat2018 or icons"
+    "sop, inshop, cub, cars, inat2018, products10k or icons"
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..schema import name_some
+from ..splits import choose_test_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,3 +130,28 @@ def make_split(folder: Path, rows: Rows, label: Any = None, image_ids: list[str]
         },
         features=Features(image=Image(), label=label or Value("int64"), image_id=Value("string")),
     )
+
+
+def split_rows_by_class(rows: Mapping[str, Rows], test_fraction: float, seed: int) -> dict[str, Rows]:
+    """Pool the images of all splits, and split them by class with the rule of `choose_test_classes`.
+
+    Args:
+        rows: Split to its images.
+        test_fraction: Share of the classes that become the test split, in [0, 1).
+        seed: Seed of the choice.
+
+    Returns:
+        The images of `train` and `test`, each in the order of `rows`; with `test_fraction=0` of `train` alone.
+
+    Raises:
+        ValueError: `test_fraction` is outside [0, 1), or leaves too few classes to train or to test on.
+    """
+    pooled = [row for split in rows.values() for row in split]
+    labels = {str(label): label for label, _ in pooled}
+    chosen = {labels[name] for name in choose_test_classes(list(labels), test_fraction, seed)}
+    if not chosen:
+        return {"train": pooled}
+    return {
+        "train": [row for row in pooled if row[0] not in chosen],
+        "test": [row for row in pooled if row[0] in chosen],
+    }

@@ -65,6 +65,12 @@ DATA = {
   booktitle = {IEEE International Conference on Computer Vision Workshops},
   year      = {2013}
 }""",
+    "products10k": r"""@article{bai2020products,
+  title   = {{Products-10K}: A Large-scale Product Recognition Dataset},
+  author  = {Bai, Yalong and Chen, Yuxiang and Yu, Wei and Wang, Linfang and Zhang, Wei},
+  journal = {arXiv preprint arXiv:2008.10545},
+  year    = {2020}
+}""",
     "sfm120k": r"""@article{radenovic2019finetuning,
   title   = {Fine-tuning {CNN} Image Retrieval with No Human Annotation},
   author  = {Radenovi{\'c}, Filip and Tolias, Giorgos and Chum, Ond{\v{r}}ej},

@@ -79,6 +79,13 @@ PRESETS: dict[str, Preset] = {
         {"eval_ks": [1, 4, 16, 32]},
         benchmark="inat2018",
     ),
+    # The paper has no run on it, so these are the settings for Stanford Online Products.
+    "products10k": Preset(
+        "Products-10K",
+        "Photographs from JD.com, collected by JD AI Research (Bai et al. 2020, arXiv 2008.10545) for research that is "
+        "not commercial.",
+        benchmark="products10k",
+    ),
     "icons": Preset(
         "icons",
         "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n"

@@ -67,6 +67,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     "cub": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},
     "cars": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},  # as CUB-200-2011
     "inat2018": {"eval_ks": [1, 4, 16, 32]},
+    "products10k": {},
 }
 PAIRS_PAPER = {
     "learning_rate": 5e-7,
