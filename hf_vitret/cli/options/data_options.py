@@ -42,10 +42,24 @@ class DataOptions:
     label_column: str | None = field(
         default=None, metadata={"help": "column with the classes, as text or integers; default: label"}
     )
-    train_split: str | None = field(default=None, metadata={"help": "split to train on; default: train"})
+    class_level: int | None = field(
+        default=None,
+        metadata={
+            "help": "folder of an image's path that is its class (folders of images only): 1, the first below the root "
+            "or the split; -1, the one that holds the image; default: -1, with a warning or an error where folders of "
+            "one name are in several others"
+        },
+    )
+    train_split: str | None = field(
+        default=None,
+        metadata={"help": "split to train on, or its top folder, or its value of a column split; default: train"},
+    )
     test_split: str | None = field(
         default=None,
-        metadata={"help": "split to test on; default: test if there is one, else classes set aside (--test_fraction)"},
+        metadata={
+            "help": "split, folder or value to test on; default: test or val if there is one, else classes set aside "
+            "(--test_fraction)"
+        },
     )
     query_split: str | None = field(
         default=None, metadata={"help": "split of the queries, with --gallery_split, instead of --test_split"}

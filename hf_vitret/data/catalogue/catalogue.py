@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from ..preparation.prepared_folder import is_prepared
 from ..schema import COLUMNS, column_values, describe_split
 from ..splits import split_by_class
 from .columns import require_columns, to_schema
-from .folders import read_folder
 from .hub_datasets import HUB_SUFFIXES, read_hub, read_saved
-from .splits import SplitNames
+from .image_folders.class_levels import check_class_level
+from .image_folders.folders import read_folder
+from .splits import SplitNames, split_rows
 from .streaming import prepare_stream
 from .tables import read_table
 from .text_tables import TABLE_SUFFIXES
@@ -31,7 +33,8 @@ def load_catalogue(
     *,
     image_column: str = "image",
     label_column: str = "label",
-    train_split: str = "train",
+    class_level: int | None = None,
+    train_split: str | None = None,
     test_split: str | None = None,
     query_split: str | None = None,
     gallery_split: str | None = None,
@@ -47,17 +50,26 @@ def load_catalogue(
     """Load the user's own images from a folder, a table or a data set on the Hub.
 
     Args:
-        data_dir: One of: a folder with one folder of images per class (`read_folder`), optionally under
-            `train/` and `test/` (or `train/`, `query/` and `gallery/`); a `.csv`, `.tsv`, `.jsonl` or `.parquet` file
-            (`read_table`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set on the Hub.
+        data_dir: One of: a folder with one folder of images per class, or with metadata files that have the columns
+            `file_name` and `label`, optionally under `train/` and `test/` (or `train/`, `query/` and `gallery/`)
+            (`read_folder`); a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (`read_table`), which a column `split`
+            may divide (`split_rows`); a folder written by `save_to_disk` or `prepare_dataset`; the name of a data set
+            on the Hub.
         image_column: Column of the images, in a table or data set.
         label_column: Column of the classes: text, whole numbers (which may have gaps) or `ClassLabel`.
-        train_split: Name of the split to train on, if the source has several splits.
-        test_split: Name of the split to test on; `None`: "test", if there is one. Without a test split, the share
-            `test_fraction` of the *classes* is set aside for testing.
+        class_level: In a folder of images, the folder of an image's path that is its class: 1 for the first below the
+            root or the split, 2 for the second, -1 or `None` for the one that holds the image. With `None`, folders of
+            one name in several others are a warning in the log that names the readings; where they look like parts of
+            a class, such as views, they are an error. With a number, metadata files are not read.
+        train_split: Name of the split to train on, of top folders or of values of the column `split` too; `None`: the
+            one that is called train or training.
+        test_split: Name of the split to test on; `None`: the one that is called test, testing, val, valid, validation,
+            dev or eval, if there is one such split. Names of splits are read in upper or lower case; what is taken by
+            another name than "train", "test", "query" or "gallery" is a warning in the log. Without a test split, the
+            share `test_fraction` of the *classes* is set aside for testing.
         query_split: Instead of `test_split`, and together with `gallery_split`: the split of the queries; `None`:
             "query", if there is one.
-        gallery_split: The split that is searched; `None`: "gallery", if there is one.
+        gallery_split: The split that is searched; `None`: "gallery", "base" or "index", if there is one.
         test_fraction: Share of the classes to set aside where the source has no test split (`choose_test_classes`).
             0 trains on everything: the images of all splits of the source are in `train`, and there is no other split.
         seed: Seed of that choice.
@@ -78,7 +90,8 @@ def load_catalogue(
     Raises:
         FileNotFoundError: There is nothing at `data_dir`, or no such data set on the Hub.
         ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or no class has
-            two images; a named split does not exist; or options exclude each other.
+            two images; a named split does not exist; the source has splits that are no known pair, and none is named; a
+            folder of images can be read in several ways; or options exclude each other.
 
     Examples:
         >>> load_catalogue("photos")  # doctest: +SKIP
@@ -105,16 +118,20 @@ def load_catalogue(
             f"streaming={streaming}, prepared_dir={prepared_dir!r}"
         )
     source = dataset_name or str(data_dir)
-    names = SplitNames(train_split, test_split, query_split, gallery_split)
+    names = SplitNames(train_split, test_split, query_split, gallery_split, everything=test_fraction == 0)
+    check_class_level(class_level)
+    if class_level is not None and dataset_name is not None:
+        raise _only_folders(class_level, source)
     columns = {"image": image_column, "label": label_column}
     options |= {"name": dataset_config} if dataset_config else {}
     if streaming:
-        folder = prepare_stream(source, str(prepared_dir), names, columns, hub_options=options, short_side=short_side)
+        named = replace(names, everything=False)  # the copies have the splits of the schema
+        folder = prepare_stream(source, str(prepared_dir), named, columns, hub_options=options, short_side=short_side)
         splits, columns = read_hub(str(folder)), {"image": "image", "label": "label"}
     elif dataset_name is not None:
         splits = names.choose(read_hub(source, **options), source)
     else:
-        splits = names.choose(_read(source, image_column, label_column, options), source)
+        splits = names.choose(_read(source, image_column, label_column, options, names, class_level), source)
     for split in splits.values():
         require_columns(split, columns, source)
     if dataset_name is None and is_prepared(source) and _has_schema(splits):
@@ -133,30 +150,50 @@ def load_catalogue(
     return catalogue
 
 
-def _read(source: str, image_column: str, label_column: str, options: dict[str, Any]) -> dict[str, Dataset]:
+def _read(
+    source: str,
+    image_column: str,
+    label_column: str,
+    options: dict[str, Any],
+    names: SplitNames,
+    class_level: int | None,
+) -> dict[str, Dataset]:
     """Read a prepared folder, a table, a saved data set or a folder of images; anything else with `load_dataset`."""
     path = Path(source).expanduser()
-    if is_prepared(path):
+    is_saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    is_kept = is_prepared(path)
+    if path.is_dir() and not is_kept and not is_saved:
+        found = read_folder(path, image_column, label_column, names, class_level)
+        if all(len(split) for split in found.values()):
+            return found
+        has_images = any(len(split) for split in found.values())
+        if has_images or not any(file for suffix in HUB_SUFFIXES for file in path.rglob(f"*{suffix}")):
+            raise FileNotFoundError(
+                f"{path}: no images in "
+                f"{' or '.join(name for name, split in found.items() if not len(split))}; expected "
+                "<class>/<image>, one folder per class, optionally under train/ and test/"
+            )
+    if class_level is not None:
+        raise _only_folders(class_level, source)
+    if is_kept:
         return read_hub(str(path))
     if path.is_file():
         if path.suffix.lower() not in TABLE_SUFFIXES:
             raise ValueError(
                 f"{path}: expected a folder, or a table ({', '.join(TABLE_SUFFIXES)}); got {path.suffix!r}"
             )
-        return read_table(path, image_column, label_column)
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return split_rows(read_table(path, image_column, label_column)["train"], label_column, str(path))
+    if is_saved:
         return read_saved(path)
-    if path.is_dir():
-        found = read_folder(path, image_column, label_column)
-        if all(len(split) for split in found.values()):
-            return found
-        if not any(file for suffix in HUB_SUFFIXES for file in path.rglob(f"*{suffix}")):
-            raise FileNotFoundError(
-                f"{path}: no images in "
-                f"{' or '.join(name for name, split in found.items() if not len(split))}; expected "
-                "<class>/<image>, one folder per class, optionally under train/ and test/"
-            )
     return read_hub(str(path) if path.exists() else source, **options)
+
+
+def _only_folders(class_level: int, source: str) -> ValueError:
+    """Return the error for a level of classes where no folders name them."""
+    return ValueError(
+        f"expected class_level (--class_level) with a folder that has folders of images only; got {class_level} with "
+        f"{source}, whose classes are a column: leave it out, or name the column with label_column"
+    )
 
 
 def _join(catalogue: DatasetDict, source: str) -> Dataset:

@@ -85,6 +85,7 @@ def test_only_what_is_given_is_handed_on_by_the_names_of_the_loader(photos: Path
         "train_split": "all",
     }
     assert chosen("icons", "--min_drawings", "3", "--drawing_size", "64") == {"min_drawings": 3, "size": 64}
+    assert chosen("my photos", "--class_level", "-1") == {"class_level": -1}
     assert chosen("user/name", "--dataset_config", "small", "--dataset_revision", "v1") == {
         "dataset_config": "small",
         "revision": "v1",
@@ -110,6 +111,7 @@ def test_classes_are_set_aside_as_it_was_asked_for(photos: Path) -> None:
         ("'my photos' --dataset_config x", "expected --dataset_config with a data set of the Hub only"),
         ("'my photos' --dataset_revision x", "expected --dataset_revision with a data set of the Hub only"),
         ("icons --label_column sku", "expected --label_column with images of your own only"),
+        ("icons --class_level 1", "expected --class_level with images of your own only"),
         ("'my photos' --test_fraction 0.5 --test_split t", "expected --test_fraction or the name of a test split"),
         ("'my photos' --test_fraction 0 --query_split q", "expected --test_fraction or the name of a test split"),
         ("'my photos' --data_dir x", "--data_dir"),
