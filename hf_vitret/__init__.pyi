@@ -9,6 +9,9 @@ from .embedding.model_identity import ModelIdentity as ModelIdentity
 from .embedding.shards import EmbeddingFolder as EmbeddingFolder
 from .embedding.write_embeddings import write_embeddings as write_embeddings
 from .evaluation.evaluator import RetrievalEvaluator as RetrievalEvaluator
+from .evaluation.landmarks.gldv2_map import gldv2_metrics as gldv2_metrics
+from .evaluation.landmarks.gldv2_map import gldv2_metrics_of_rankings as gldv2_metrics_of_rankings
+from .evaluation.landmarks.global_average_precision import met_metrics as met_metrics
 from .evaluation.matching.match_rates import match_rates as match_rates
 from .evaluation.metrics.graded import graded_metrics as graded_metrics
 from .evaluation.metrics.ranked_lists import ranked_list_metrics as ranked_list_metrics

@@ -4,6 +4,9 @@ from .demo.icon_fonts import ICON_FONT_LICENSES
 from .image_checks import check_images, find_bad_images
 from .images import read_image, to_rgb
 from .landmarks.distractors import stream_distractors
+from .landmarks.gldv2 import load_gldv2_ground_truth, load_gldv2_retrieval
+from .landmarks.gldv2_lists import Gldv2GroundTruth
+from .landmarks.met import load_met_queries
 from .landmarks.revisited import load_revisited, load_revisited_ground_truth
 from .landmarks.revisited_ground_truth import RevisitedGroundTruth
 from .landmarks.sfm120k import load_sfm120k, load_sfm120k_pairs, load_sfm120k_whitening
@@ -16,12 +19,16 @@ __all__ = [
     "DATASETS",
     "ICON_FONT_LICENSES",
     "SPLITS",
+    "Gldv2GroundTruth",
     "RevisitedGroundTruth",
     "check_images",
     "check_schema",
     "choose_test_classes",
     "describe_split",
     "find_bad_images",
+    "load_gldv2_ground_truth",
+    "load_gldv2_retrieval",
+    "load_met_queries",
     "load_retrieval_dataset",
     "load_revisited",
     "load_revisited_ground_truth",

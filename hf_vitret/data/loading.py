@@ -12,6 +12,8 @@ from .benchmarks.products10k import load_products10k
 from .benchmarks.sop import load_sop
 from .catalogue.catalogue import load_catalogue
 from .demo.icons import load_icons
+from .landmarks.gldv2 import load_gldv2
+from .landmarks.met import load_met
 from .schema import check_schema
 
 if TYPE_CHECKING:
@@ -24,9 +26,11 @@ DATASETS: dict[str, Callable[..., DatasetDict]] = {
     "cars": load_cars,
     "catalogue": load_catalogue,
     "cub": load_cub,
+    "gldv2": load_gldv2,
     "icons": load_icons,
     "inat2018": load_inat2018,
     "inshop": load_inshop,
+    "met": load_met,
     "products10k": load_products10k,
     "sop": load_sop,
 }
@@ -39,6 +43,7 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
         name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
             (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` (iNaturalist 2018), `"products10k"`
             (Products-10K), `"catalogue"` (your own images) or `"icons"` (the embedded set, which needs no download).
+            Also `"gldv2"` (Google Landmarks v2) and `"met"` (The Met), to train on.
         data_dir: The folder, archive or table of the data; for `"catalogue"` also a data set on the Hub. `"icons"`
             needs none.
         **options: Options of the loader; see `load_sop`, `load_catalogue` and the other loaders.

@@ -20,9 +20,11 @@ OWN = "catalogue"
 NAMED = {
     "cars": "the folder with cars_annos.mat and car_ims.tgz",
     "cub": "CUB_200_2011.tgz, or the folder that it extracts to",
+    "gldv2": "the folder with train_clean.csv and train/",
     "icons": None,
     "inat2018": "the folder with Inat_dataset_splits/ and train_val2018.tar.gz",
     "inshop": "the folder with Eval/list_eval_partition.txt and Img/img.zip",
+    "met": "the folder with ground_truth/ and images/",
     "products10k": "the folder with train.csv, test_kaggletest.csv, train.zip and test.zip",
     "sop": "Stanford_Online_Products.zip, or the folder that it extracts to",
 }

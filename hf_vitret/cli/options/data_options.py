@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DATA_HELP = (
     "images with labels: a folder with a folder of images for each class; a CSV, TSV, Parquet or JSONL table; a folder "
     "that hf-vitret prepare wrote; a data set on the Hub, user/name; or the name "
+    "gldv2, met, "
     "sop, inshop, cub, cars, inat2018, products10k or icons"
 )
 
@@ -68,8 +69,8 @@ class DataOptions:
     test_fraction: float | None = field(
         default=None,
         metadata={
-            "help": "share of the classes to set aside for testing if there is no test split; default: 0.5; "
-            "0 trains on all classes and measures nothing"
+            "help": "share of the classes to set aside for testing if there is no test split; default: 0.5, "
+            "for gldv2 and met 0.01; 0 trains on all classes and measures nothing"
         },
     )
     split_seed: int | None = field(default=None, metadata={"help": "seed of the choice of these classes; default: 0"})

@@ -71,6 +71,20 @@ DATA = {
   journal = {arXiv preprint arXiv:2008.10545},
   year    = {2020}
 }""",
+    "gldv2": r"""@inproceedings{weyand2020google,
+  title     = {{Google Landmarks Dataset v2}: A Large-Scale Benchmark for Instance-Level Recognition and Retrieval},
+  author    = {Weyand, Tobias and Araujo, Andr{\'e} and Cao, Bingyi and Sim, Jack},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+  year      = {2020},
+  note      = {arXiv:2004.01804}
+}""",
+    "met": r"""@inproceedings{ypsilantis2021met,
+  title     = {The {Met} Dataset: Instance-level Recognition for Artworks},
+  author    = {Ypsilantis, Nikolaos-Antonios and Garcia, Noa and Han, Guangxing and others},
+  booktitle = {NeurIPS Datasets and Benchmarks Track},
+  year      = {2021},
+  note      = {arXiv:2202.01747}
+}""",
     "sfm120k": r"""@article{radenovic2019finetuning,
   title   = {Fine-tuning {CNN} Image Retrieval with No Human Annotation},
   author  = {Radenovi{\'c}, Filip and Tolias, Giorgos and Chum, Ond{\v{r}}ej},

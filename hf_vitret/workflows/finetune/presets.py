@@ -86,6 +86,19 @@ PRESETS: dict[str, Preset] = {
         "not commercial.",
         benchmark="products10k",
     ),
+    # The paper has no run on these two either.
+    "gldv2": Preset(
+        "Google Landmarks v2",
+        "Photographs from Wikimedia Commons with CC BY licences; `train_attribution.csv` of the data set names the "
+        "author and the licence of each (Weyand et al. 2020, arXiv 2004.01804).",
+        benchmark="gldv2",
+    ),
+    "met": Preset(
+        "The Met",
+        "Photographs of exhibits, from the open access collection of The Metropolitan Museum of Art (Ypsilantis et al. "
+        "2021, arXiv 2202.01747).",
+        benchmark="met",
+    ),
     "icons": Preset(
         "icons",
         "The drawings are those of open icon fonts, rendered from the package qtawesome:\n\n"

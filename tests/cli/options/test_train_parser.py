@@ -67,6 +67,8 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     "cub": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},
     "cars": {"max_steps": 2000, "eval_ks": [1, 2, 4, 8, 10]},  # as CUB-200-2011
     "inat2018": {"eval_ks": [1, 4, 16, 32]},
+    "gldv2": {},
+    "met": {},
     "products10k": {},
 }
 PAIRS_PAPER = {

@@ -9,6 +9,7 @@ from datasets import Image, Value
 
 from hf_vitret.data.landmarks import met
 from hf_vitret.data.landmarks.met import load_met, load_met_queries
+from hf_vitret.data.loading import load_retrieval_dataset
 from hf_vitret.data.splits import choose_test_classes
 
 EXHIBITS = [
@@ -52,7 +53,7 @@ def test_exhibits(folder: Path) -> None:
 
 
 def test_exhibits_are_set_aside_by_the_rule_of_the_package(folder: Path) -> None:
-    dataset = load_met(folder, test_fraction=0.34, split_seed=3, check_counts=False)
+    dataset = load_retrieval_dataset("met", folder, check_counts=False, test_fraction=0.34, split_seed=3)
     tested = [int(name) for name in choose_test_classes(["34", "7", "900001"], 0.34, 3)]
     assert set(dataset["test"]["label"][:]) == set(tested)
     assert set(dataset["train"]["label"][:]) == {34, 7, 900001} - set(tested)
