@@ -16,7 +16,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..options.data_options import ChosenData, DataOptions, add_data_options, choose_data
+from ..options.data_options import ChosenData, add_data_options, choose_data, given_options
 from ..options.model_options import add_device_option
 from ..output import add_output_options, labelled, output_of
 from ..progress import hide_loading
@@ -120,7 +120,7 @@ def _check(options: Namespace) -> ChosenData | None:
         raise ValueError("expected --repository with --model_revision, which is a setting of it; give both, or neither")
     if options.num_images is not None and options.num_images < 1:
         raise ValueError(f"expected --num_images of 1 or more; got {options.num_images}")
-    given = [name for name in DataOptions.__dataclass_fields__ if getattr(options, name) is not None]
+    given = list(given_options(options))
     if options.data is None:
         if options.space or given:
             wants = "--space" if options.space else f"--{given[0]}"

@@ -120,6 +120,11 @@ def _check(options: Namespace, chosen: ChosenData) -> None:
 
 
 def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -> Path:
+    if options.allow_outside and options.push_to_hub:
+        raise ValueError(
+            "expected no --allow_outside with --push_to_hub, which would publish any file of this machine that the "
+            "data set names: leave one of the two out"
+        )
     """Prepare a data set of this machine, or one of the Hub, downloaded or streamed."""
     from ...data.catalogue.splits import SplitNames
     from ...data.catalogue.streaming import find_commit, name_source, prepare_stream
@@ -143,3 +148,4 @@ def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -
     return prepare_stream(
         hub_id, options.output_dir, SplitNames(**splits), columns, hub_options=hub_options, **settings
     )
+    settings["allow_outside"] = options.allow_outside

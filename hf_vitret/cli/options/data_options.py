@@ -43,6 +43,22 @@ class DataOptions:
     label_column: str | None = field(
         default=None, metadata={"help": "column with the classes, as text or integers; default: label"}
     )
+    image_dir: str | None = field(
+        default=None, metadata={"help": "folder of the images of a table; default: the folder of the table"}
+    )
+    image_suffix: str | None = field(
+        default=None, metadata={"help": "ending to add to the names or ids in a table, such as .jpg"}
+    )
+    on_missing_file: str | None = field(
+        default=None,
+        metadata={"help": "error or skip: what to do if a table names images that are not there; default: error"},
+    )
+    allow_outside: bool = field(
+        default=False,
+        metadata={
+            "help": "read files outside the folder of a table, or outside a data set of the Hub, if it names them"
+        },
+    )
     class_level: int | None = field(
         default=None,
         metadata={
@@ -103,11 +119,20 @@ def add_data_options(parser: ArgumentParser, *, positional: bool = True) -> None
 
 
 def add_fields(group: _ActionsContainer, options: type) -> None:
-    """Add the fields of a dataclass as options. Each field is text or a number, and `None` by default."""
+    """Add the fields of a dataclass as options. Each is text or a number, `None` by default, or a flag."""
     hints = get_type_hints(options)
     for one in fields(options):
+        if hints[one.name] is bool:
+            group.add_argument(f"--{one.name}", action="store_true", help=one.metadata["help"])
+            continue
         kind = next(each for each in get_args(hints[one.name]) if each is not type(None))
         group.add_argument(f"--{one.name}", type=kind, default=one.default, help=one.metadata["help"])
+
+
+def given_options(options: Namespace | DataOptions) -> dict[str, Any]:
+    """Return the values of the fields of `DataOptions` that the user has given."""
+    values = {one.name: getattr(options, one.name) for one in fields(DataOptions)}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True)
@@ -173,8 +198,7 @@ def choose_data(options: Namespace | DataOptions, data: str) -> ChosenData:
     location = locate_dataset(data, options.data_dir)
     if location.name not in DATASETS:
         raise ValueError(f"expected images with a class each; {location.name} has pairs: hf-vitret train takes it")
-    names = [one.name for one in fields(DataOptions) if one.name != "data_dir"]
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = {name: value for name, value in given_options(options).items() if name != "data_dir"}
     parameters = inspect.signature(DATASETS[location.name]).parameters
     for name in given:
         known = LOADER_NAMES.get(name, name)
@@ -205,15 +229,10 @@ def data_arguments(data: str, options: Namespace | DataOptions) -> list[str | Pa
 
     is_path = data not in (*NAMED, PAIRS) and Path(data).expanduser().exists()
     line: list[str | Path] = [Path(data).expanduser() if is_path else data]
-    for one in fields(DataOptions):
-        value = getattr(options, one.name)
-        if value is not None:
-            line += [
-                f"--{one.name}",
-                Path(value).expanduser()
-                if one.name == "data_dir"
-                else f"{value:g}"
-                if isinstance(value, float)
-                else str(value),
-            ]
+    for name, value in given_options(options).items():
+        line.append(f"--{name}")
+        if name in ("data_dir", "image_dir"):
+            line.append(Path(value).expanduser())
+        elif value is not True:
+            line.append(f"{value:g}" if isinstance(value, float) else str(value))
     return line

@@ -15,9 +15,10 @@ from .columns import require_columns, to_schema
 from .hub_datasets import HUB_SUFFIXES, read_hub, read_saved
 from .image_folders.class_levels import check_class_level
 from .image_folders.folders import read_folder
+from .listed_images import FileRules
 from .splits import SplitNames, split_rows
 from .streaming import prepare_stream
-from .tables import read_table
+from .tables import image_column_of, read_table
 from .text_tables import TABLE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def load_catalogue(
     *,
     image_column: str = "image",
     label_column: str = "label",
+    image_dir: str | PathLike[str] | None = None,
+    image_suffix: str | None = None,
+    on_missing_file: str = "error",
+    allow_outside: bool = False,
     class_level: int | None = None,
     train_split: str | None = None,
     test_split: str | None = None,
@@ -57,6 +62,14 @@ def load_catalogue(
             on the Hub.
         image_column: Column of the images, in a table or data set.
         label_column: Column of the classes: text, whole numbers (which may have gaps) or `ClassLabel`.
+        image_dir: Folder of the images of a table of paths or ids; `None`: the folder of the table. An id without a
+            file in it is looked for in the folders of its first characters, `a/b/c/` as in Google Landmarks v2 and
+            `abc/` as in H&M. A cell with a list, or with ids divided by white space, is one image for each.
+        image_suffix: Ending to add to the names in such a table that do not have it, such as `.jpg`.
+        on_missing_file: `"error"`: raise an error if a table names images that are not there. `"skip"`: leave their
+            rows out, with a warning in the log that counts them.
+        allow_outside: Whether a table may name files outside the folder of its images, by absolute paths, `..` or
+            `file://`, and other data sets files and addresses that are not their own (`check_stored_paths`).
         class_level: In a folder of images, the folder of an image's path that is its class: 1 for the first below the
             root or the split, 2 for the second, -1 or `None` for the one that holds the image. With `None`, folders of
             one name in several others are a warning in the log that names the readings; where they look like parts of
@@ -88,10 +101,11 @@ def load_catalogue(
         `<split>/<row>`. A folder that `prepare_dataset` wrote keeps its labels.
 
     Raises:
-        FileNotFoundError: There is nothing at `data_dir`, or no such data set on the Hub.
+        FileNotFoundError: There is nothing at `data_dir`, no folder at `image_dir`, or no such data set on the Hub.
         ValueError: A column is missing; labels are null or fractions; there are fewer than two classes, or no class has
             two images; a named split does not exist; the source has splits that are no known pair, and none is named; a
-            folder of images can be read in several ways; or options exclude each other.
+            folder of images can be read in several ways; images of a table are missing, or files outside their folder;
+            or options exclude each other.
 
     Examples:
         >>> load_catalogue("photos")  # doctest: +SKIP
@@ -123,15 +137,22 @@ def load_catalogue(
     if class_level is not None and dataset_name is not None:
         raise _only_folders(class_level, source)
     columns = {"image": image_column, "label": label_column}
+    rules = FileRules.of(image_dir, image_suffix, allow_outside=allow_outside, on_missing_file=on_missing_file)
+    own_column = None if allow_outside else image_column
+    if not Path(source).expanduser().is_file() or dataset_name is not None:
+        rules.require_table(source)
     options |= {"name": dataset_config} if dataset_config else {}
     if streaming:
         named = replace(names, everything=False)  # the copies have the splits of the schema
-        folder = prepare_stream(source, str(prepared_dir), named, columns, hub_options=options, short_side=short_side)
+        settings: Any = {"hub_options": options, "allow_outside": allow_outside, "short_side": short_side}
+        folder = prepare_stream(source, str(prepared_dir), named, columns, **settings)
         splits, columns = read_hub(str(folder)), {"image": "image", "label": "label"}
     elif dataset_name is not None:
-        splits = names.choose(read_hub(source, **options), source)
+        splits = names.choose(read_hub(source, own_column, **options), source)
     else:
-        splits = names.choose(_read(source, image_column, label_column, options, names, class_level), source)
+        splits = names.choose(_read(source, image_column, label_column, options, names, class_level, rules), source)
+        if Path(source).expanduser().is_file():
+            columns["image"] = image_column_of(image_column)
     for split in splits.values():
         require_columns(split, columns, source)
     if dataset_name is None and is_prepared(source) and _has_schema(splits):
@@ -157,9 +178,11 @@ def _read(
     options: dict[str, Any],
     names: SplitNames,
     class_level: int | None,
+    rules: FileRules,
 ) -> dict[str, Dataset]:
     """Read a prepared folder, a table, a saved data set or a folder of images; anything else with `load_dataset`."""
     path = Path(source).expanduser()
+    own_column = None if rules.allow_outside else image_column
     is_saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
     is_kept = is_prepared(path)
     if path.is_dir() and not is_kept and not is_saved:
@@ -176,16 +199,16 @@ def _read(
     if class_level is not None:
         raise _only_folders(class_level, source)
     if is_kept:
-        return read_hub(str(path))
+        return read_hub(str(path), own_column)
     if path.is_file():
         if path.suffix.lower() not in TABLE_SUFFIXES:
             raise ValueError(
                 f"{path}: expected a folder, or a table ({', '.join(TABLE_SUFFIXES)}); got {path.suffix!r}"
             )
-        return split_rows(read_table(path, image_column, label_column)["train"], label_column, str(path))
+        return split_rows(read_table(path, image_column, label_column, rules)["train"], label_column, str(path))
     if is_saved:
-        return read_saved(path)
-    return read_hub(str(path) if path.exists() else source, **options)
+        return read_saved(path, own_column)
+    return read_hub(str(path) if path.exists() else source, own_column, **options)
 
 
 def _only_folders(class_level: int, source: str) -> ValueError:

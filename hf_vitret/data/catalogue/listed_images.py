@@ -91,8 +91,8 @@ class FileRules:
         """
         if self.names_files:
             raise ValueError(
-                "expected image_dir, image_suffix and on_missing_file with a table on this machine only, whose column of "
-                f"images has paths or ids; got one with {source}: leave it out"
+                "expected image_dir, image_suffix and on_missing_file with a table on this machine only, whose column "
+                f"of images has paths or ids; got one with {source}: leave it out"
             )
 
     def folder_of(self, table: Path) -> Path:

@@ -70,7 +70,7 @@ def test_images_that_are_left_out_make_the_status_1_and_are_named(folder, capsys
     (folder / "photos" / "0" / "02.png").write_bytes(b"gone")
     assert embed("E") == 1
     printed = capsys.readouterr().out
-    assert "Left out     1 images could not be read: E/bad_images.json\n             0/02.png: Unident" in printed
+    assert "Left out     1 images could not be read: E/bad_images.json\n             0/02.png: expected an image; the" in printed
     assert next_command(printed)[0] == "index"
 
 
@@ -95,6 +95,7 @@ def test_json_is_all_that_is_printed(folder, capsys):
         "num_bad_images": 0,
         "dim": 32,
         "dtype": "int8",
+        "left_out_files": [],
     }
     assert next_command(printed.err) == ["index", f"{folder}/E", "--output_dir", f"{folder}/E-index"]
 
@@ -211,7 +212,7 @@ def test_two_processes_write_what_one_writes(folder):
 
 def test_the_help_shows_commands_that_parse():
     lines = [line for line in command.__doc__.splitlines() if line.startswith("  ")]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         options = command_parser("embed").parse_args(shlex.split(line.partition(" embed ")[2]))
         assert options.model in ("user/model", "outputs/photos/final")

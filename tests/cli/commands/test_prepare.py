@@ -118,6 +118,10 @@ def test_from_the_hub_and_back_to_it(hub: HubStandIn, photos: Path, tmp_path: Pa
     said = hub.run(RUN, *source, "--no-private", token=hub.token).stdout
     commit = hub.store.repositories["dataset", "ada/photos"].resolve("main").oid
     assert f"Published    ada/photos, commit {commit}\n" in said
+        (
+            ". --allow_outside --push_to_hub user/x",
+            "expected no --allow_outside with --push_to_hub, which would publish",
+        ),
     copies = []
     for way in (["--streaming"], []):
         copies.append(tmp_path / ("whole", "streamed")[len(way)])

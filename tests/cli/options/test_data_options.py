@@ -84,6 +84,13 @@ def test_only_what_is_given_is_handed_on_by_the_names_of_the_loader(photos: Path
         "label_column": "sku",
         "train_split": "all",
     }
+    table = ["--image_dir", "images", "--image_suffix", ".jpg", "--on_missing_file", "skip", "--allow_outside"]
+    assert chosen("my photos", *table) == {
+        "image_dir": "images",
+        "image_suffix": ".jpg",
+        "on_missing_file": "skip",
+        "allow_outside": True,
+    }
     assert chosen("icons", "--min_drawings", "3", "--drawing_size", "64") == {"min_drawings": 3, "size": 64}
     assert chosen("my photos", "--class_level", "-1") == {"class_level": -1}
     assert chosen("user/name", "--dataset_config", "small", "--dataset_revision", "v1") == {
@@ -115,6 +122,8 @@ def test_classes_are_set_aside_as_it_was_asked_for(photos: Path) -> None:
         ("'my photos' --test_fraction 0.5 --test_split t", "expected --test_fraction or the name of a test split"),
         ("'my photos' --test_fraction 0 --query_split q", "expected --test_fraction or the name of a test split"),
         ("'my photos' --data_dir x", "--data_dir"),
+        ("icons --image_suffix .jpg", "expected --image_suffix with images of your own only"),
+        ("icons --allow_outside", "expected --allow_outside with images of your own only"),
         ("sop", "expected --data_dir with sop"),
         ("sfm120k --data_dir x", "expected images with a class each; sfm120k has pairs"),
     ],
@@ -135,6 +144,13 @@ def test_the_arguments_name_the_same_data_again(photos: Path) -> None:
     options = read(*line)
     again = data_arguments(options.data, options)
     assert again == [Path("my photos"), *line[1:]]
+    table = ["--image_column", "id", "--image_dir", "train images", "--image_suffix", ".jpg", "--allow_outside"]
+    assert data_arguments("user/name", read("user/name", *table)) == [
+        "user/name",
+        *table[:3],
+        Path("train images"),
+        *table[4:],
+    ]
     assert read(*shlex.split(shlex.join(map(str, again)))) == options
     assert data_arguments("icons", read("icons")) == ["icons"]
 

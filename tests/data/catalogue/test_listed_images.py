@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hf_vitret.data.catalogue.catalogue import load_catalogue
 from hf_vitret.data.catalogue.listed_images import FileRules
 from hf_vitret.data.catalogue.tables import image_column_of, read_table
 
@@ -365,3 +366,60 @@ def test_a_parquet_file_that_is_damaged_is_named(tmp_path, position):
     (tmp_path / "t.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=r"expected a Parquet file; .*t\.parquet is none, or is damaged: \S"):
         read_table(tmp_path / "t.parquet", "image", "label")
+
+
+def test_a_catalogue_of_a_table_beside_a_folder(tmp_path):
+    names = [f"{seed:04x}{label}" for seed, label in enumerate("aabbccdd")]
+    write_files(tmp_path, *[f"train/{name[0]}/{name[1]}/{name[2]}/{name}.png" for name in names])
+    rows = [{"image_id": name, "landmark_id": name[-1]} for name in names]
+    table = write_table(tmp_path / "train.csv", rows)
+    options = {"image_column": "image_id", "label_column": "landmark_id"}
+    files = {"image_dir": tmp_path / "train", "image_suffix": ".png"}
+    splits = load_catalogue(table, **options, **files)
+    found = {
+        row["image_id"]: (np.asarray(row["image"]).tolist(), split.features["label"].int2str(row["label"]))
+        for split in splits.values()
+        for row in split
+    }
+    assert found == {
+        name: (np.asarray(Image.open(io.BytesIO(png(seed)))).tolist(), name[-1]) for seed, name in enumerate(names)
+    }
+    write_table(tmp_path / "train.csv", [*rows, {"image_id": "none", "landmark_id": "a"}])
+    with pytest.raises(ValueError, match=r"1 of 9 images are not there: row 8: none\."):
+        load_catalogue(table, **options, **files)
+    splits = load_catalogue(table, **options, **files, on_missing_file="skip")
+    assert sum(len(split) for split in splits.values()) == 8
+
+
+@pytest.mark.parametrize("given", [{"image_dir": "."}, {"image_suffix": ".jpg"}, {"on_missing_file": "skip"}])
+def test_settings_of_a_table_with_a_folder(tmp_path, given):
+    write_files(tmp_path, *[f"{label}/{number}.jpg" for label in "abcd" for number in range(2)])
+    with pytest.raises(ValueError, match=r"expected image_dir, .* with a table on this machine only"):
+        load_catalogue(tmp_path, **given)
+    with pytest.raises(ValueError, match=r"expected image_dir, .* with a table on this machine only"):
+        load_catalogue(dataset_name="user/x", **given)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "folder of Parquet files", "prepared folder"])
+def test_no_source_reads_a_file_outside_unless_it_is_allowed(tmp_path, kind):
+    write_files(tmp_path, "home/secret.png", *[f"shop/{number}.png" for number in range(7)])
+    secret = str(tmp_path / "home" / "secret.png")
+    labels = [*"aabbccdd"]
+    if kind == "csv":
+        rows = [{"image": f"{number}.png", "label": label} for number, label in enumerate(labels)]
+        rows[7]["image"] = secret
+        source = write_table(tmp_path / "shop" / "t.csv", rows)
+    else:
+        rows = [{"image": {"bytes": png(n), "path": None}, "label": label} for n, label in enumerate(labels)]
+        rows[7]["image"] = {"bytes": None, "path": secret}
+        folder = tmp_path / "set"
+        source = folder / "data" / "train-00000-of-00001.parquet"
+        source.parent.mkdir(parents=True)
+        write_table(source, rows)
+        if kind == "prepared folder":
+            (folder / "prepare.json").write_text("{}")
+        source = source if kind == "parquet" else folder
+    with pytest.raises(ValueError, match=r"1 of 8 images are outside: row 7: .*secret.png.*--allow_outside"):
+        load_catalogue(source)
+    splits = load_catalogue(source, allow_outside=True)
+    assert sum(len(split) for split in splits.values()) == 8

@@ -26,11 +26,30 @@ data.push_to_hub("ada/things", split="fit", num_shards=4)
 data.push_to_hub("ada/secrets", split="fit", num_shards=4, private=True)
 data.select(range(24)).push_to_hub("ada/secrets", split="held_out")
 """
+# A data set that names a file of whoever reads it, and one of image files in folders.
+STRANGER = """
+import sys
+from pathlib import Path
+from datasets import Dataset, Features, Image, Value
+from huggingface_hub import HfApi
+from PIL import Image as PILImage
+folder = Path(sys.argv[1])
+for number in range(8):
+    file = folder / "fit" / f"class {number % 4}" / f"{number}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    PILImage.linear_gradient("L").rotate(number).convert("RGB").save(file)
+HfApi().create_repo("ada/files", repo_type="dataset")
+HfApi().upload_folder(repo_id="ada/files", repo_type="dataset", folder_path=folder)
+rows = {"photo": [{"bytes": None, "path": str(file)}] * 8, "kind of thing": [*"aabbccdd"]}
+features = Features({"photo": Image(), "kind of thing": Value("string")})
+Dataset.from_dict(rows, features=features).push_to_hub("ada/thief", split="fit", embed_external_files=False)
+"""
 LOAD = """
 import json, sys
 from hf_vitret.data import load_retrieval_dataset
 options = json.loads(sys.argv[1])
-data = load_retrieval_dataset("catalogue", image_column="photo", label_column="kind of thing", **options)
+columns = {"image_column": "photo", "label_column": "kind of thing"}
+data = load_retrieval_dataset("catalogue", **{**columns, **options})
 print(json.dumps({name: {
     "ids": split["image_id"][:], "labels": split["label"][:], "names": split.features["label"].names,
     "size": split[0]["image"].size, "format": split[0]["image"].format,
@@ -177,3 +196,21 @@ load_retrieval_dataset("catalogue", dataset_name="ada/things", streaming=True, p
     refused = hub.run(code, check=False)
     message = "FileNotFoundError: expected a data set 'ada/things' on the Hub, at revision 'main': "
     assert refused.stderr.splitlines()[-1].startswith(message)
+
+
+def test_only_the_own_files_of_a_data_set_are_read(hub: HubStandIn, tmp_path: Path) -> None:
+    hub.run(STRANGER, tmp_path / "files", token=hub.token)
+    streamed = {"streaming": True, "short_side": 32}
+    for number, options in enumerate(({}, streamed)):
+        more = options | ({"prepared_dir": str(tmp_path / f"small{number}")} if options else {})
+        own = {"image_column": "image", "label_column": "label", "train_split": "train"}
+        found = load(hub, "ada/files", **more, **own)
+        assert sorted(len(split["ids"]) for split in found.values()) == [4, 4]
+        named = json.dumps({"dataset_name": "ada/thief", "train_split": "fit", **more})
+        refused = hub.run(LOAD, named.replace("small", "thief"), token=hub.token, check=False)
+        assert "expected images of its own files only" in refused.stderr
+        assert "--allow_outside" in refused.stderr
+        allowed = load(
+            hub, "ada/thief", allow_outside=True, **more | ({"prepared_dir": str(tmp_path / "t")} if more else {})
+        )
+        assert sorted(len(split["ids"]) for split in allowed.values()) == [4, 4]

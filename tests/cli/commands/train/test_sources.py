@@ -171,7 +171,7 @@ def nowhere(photos: Path) -> Path:
         (unreadable_image, [], "1 of 16 images cannot be read:\n  row "),
         (null_labels, [], "column 'label' is null in 2 rows: 30, 31"),
         (missing_column, [], "no column 'label'; it has image, kind. Name the label column with label_column"),
-        (missing_file, [], "1 of 33 images are not there: class 0/gone.png"),
+        (missing_file, [], "1 of 33 images are not there: row 32: class 0/gone.png"),
         (images_beside_folders, [], "holds images beside its class folders: loose.png"),
         (as_it_is, ["--pooling", "median"], "pooling must be one of cls, mean, max, gem; got 'median'"),
         (as_it_is, ["--embedding_dim", "0"], "embedding_dim must be at least 1, or None"),
