@@ -115,16 +115,16 @@ def _check(options: Namespace, chosen: ChosenData) -> None:
         )
     if options.quality is not None and options.image_format == "png":
         raise ValueError("expected no --quality with --image_format png, which loses nothing: leave it out")
-    if not options.private and not options.push_to_hub:
-        raise ValueError("expected --push_to_hub with --no-private: nothing is published without it")
-
-
-def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -> Path:
     if options.allow_outside and options.push_to_hub:
         raise ValueError(
             "expected no --allow_outside with --push_to_hub, which would publish any file of this machine that the "
             "data set names: leave one of the two out"
         )
+    if not options.private and not options.push_to_hub:
+        raise ValueError("expected --push_to_hub with --no-private: nothing is published without it")
+
+
+def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -> Path:
     """Prepare a data set of this machine, or one of the Hub, downloaded or streamed."""
     from ...data.catalogue.splits import SplitNames
     from ...data.catalogue.streaming import find_commit, name_source, prepare_stream
@@ -145,7 +145,7 @@ def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -
     }
     columns = {name: given.get(f"{name}_column", name) for name in ("image", "label")}
     hub_options = {"revision": commit} | ({"name": options.dataset_config} if options.dataset_config else {})
+    settings["allow_outside"] = options.allow_outside
     return prepare_stream(
         hub_id, options.output_dir, SplitNames(**splits), columns, hub_options=hub_options, **settings
     )
-    settings["allow_outside"] = options.allow_outside
