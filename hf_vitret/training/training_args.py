@@ -208,7 +208,7 @@ class RetrievalTrainingArguments(TrainingArguments):
         default="error",
         metadata={
             "help": "What to do before training about images that cannot be read: 'error' names them and stops, 'skip' "
-            "leaves them out and reports them."
+            "leaves them out and reports them, 'mend' completes truncated JPEG files and leaves the others out."
         },
     )
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PilImage
+from PIL import ImageFile
 
-from hf_vitret.data import check_images, find_bad_images
+from hf_vitret.data import check_images, find_bad_images, read_image
+from hf_vitret.data.image_checks import mend_image
 
 
 def noise(file_format, side=64):
@@ -88,3 +90,59 @@ def test_a_file_is_named_beside_its_id(tmp_path):
     (bad,) = find_bad_images(split)
     assert (bad.row, bad.image_id, bad.path) == (1, "id1", str(tmp_path / "cut.png"))
     assert f"row 1, id1 ({tmp_path / 'cut.png'}): " in str(bad)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 100, "subsampling": 0}])
+@pytest.mark.parametrize("lost", [1, 2, 300, 1_500])
+@pytest.mark.parametrize("as_file", [False, True])
+def test_truncated_jpegs_are_mended(tmp_path, monkeypatch, options, lost, as_file):
+    """The pixels are those of Pillow with the setting that takes truncated files."""
+    stream = io.BytesIO()
+    values = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    PilImage.fromarray(values).save(stream, "JPEG", **options)
+    cut = stream.getvalue()[:-lost]
+    (tmp_path / "cut.jpg").write_bytes(cut)
+    stored = {"bytes": None, "path": str(tmp_path / "cut.jpg")} if as_file else {"bytes": cut, "path": "cut.jpg"}
+    with pytest.raises(ValueError, match="truncated"):
+        read_image(stored)
+    mended = mend_image(stored)
+    assert mended["path"] is None
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert np.array_equal(np.asarray(read_image(mended)), np.asarray(PilImage.open(io.BytesIO(cut))))
+    assert (tmp_path / "cut.jpg").read_bytes() == cut
+
+
+JPEG = noise("JPEG")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"<html>not found</html>",
+        noise("PNG")[:-200],
+        noise("WEBP")[:-200],
+        noise("TIFF")[:-200],
+        JPEG,  # whole
+        JPEG[:2] + JPEG[-2:],  # has its end marker
+        JPEG[:100],  # without a complete header
+        JPEG[: JPEG.index(b"\xff\xda") + 2],  # without any part of its picture
+        JPEG[: JPEG.index(b"\xff\xda") + 14],
+        JPEG[: JPEG.index(b"\xff\xda") + 100],  # of which a few blocks are left
+    ],
+)
+def test_other_damage_is_not_mended(content):
+    assert mend_image({"bytes": content, "path": None}) is None
+    assert mend_image(None) is None
+    assert mend_image({"bytes": None, "path": "nowhere/a.jpg"}) is None
+
+
+def test_what_can_be_mended_is_marked_where_that_is_asked():
+    split = make_split([{"bytes": content, "path": None} for content in (JPEG[:-2], JPEG, b"gone", JPEG[:-99])])
+    assert [(bad.row, bad.is_mendable) for bad in find_bad_images(split, mend=True)] == [
+        (0, True),
+        (2, False),
+        (3, True),
+    ]
+    assert [(bad.row, bad.is_mendable) for bad in find_bad_images(split)] == [(0, False), (2, False), (3, False)]

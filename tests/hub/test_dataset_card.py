@@ -14,6 +14,7 @@ from huggingface_hub import DatasetCard
 from hf_vitret.data.preparation.prepare import prepare_dataset
 from hf_vitret.data.preparation.row_source import RowSource
 from hf_vitret.hub.dataset_card import SIZES, write_dataset_card
+from tests.data.test_readable_images import cut_jpeg
 from tests.training.runs import draw
 
 SIZE = {"train": 30, "query": 4, "gallery": 9}
@@ -128,6 +129,16 @@ def test_images_left_out_and_numbers_as_labels(tmp_path: Path) -> None:
     assert "| `label` | the number of the class |" in card.text
     assert "The source is not stated." in card.text
     assert len(load_dataset(str(tmp_path / "out"))["train"]) == 28
+
+
+def test_completed_images_are_counted(tmp_path: Path) -> None:
+    raw = make_split("train", 30, Value("int64")).cast_column("image", Image(decode=False)).to_list()
+    raw[3]["image"] = {"bytes": cut_jpeg(0, 300), "path": None}
+    split = Dataset.from_list(raw, features=make_split("train", 1, Value("int64")).features)
+    prepare_dataset({"train": split}, tmp_path / "out", short_side=16, on_bad_image="mend", progress=False)
+    card = DatasetCard.load(write_dataset_card(tmp_path / "out", title="x"))
+    assert "\n\n1 truncated JPEG files of train were completed, and are grey where nothing is left" in card.text
+    assert "could not be read" not in card.text
 
 
 def code_of(folder: Path) -> list[str]:

@@ -24,7 +24,7 @@ def test_ranks_without_the_first_are_refused(tmp_path: Path, ks: list[int]) -> N
 
 
 def test_an_unknown_treatment_of_bad_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"on_bad_image must be one of error, skip; got 'ignore'"):
+    with pytest.raises(ValueError, match=r"on_bad_image must be one of error, skip, mend; got 'ignore'"):
         RetrievalTrainingArguments(output_dir=str(tmp_path), use_cpu=True, on_bad_image="ignore")
 
 

@@ -28,6 +28,7 @@ from ..progress import hide_loading
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
+    from collections.abc import Mapping, Sequence
 
     from ...models.modeling_vitret import ViTRetModel
     from ...workflows.evaluate.model_evaluation import ModelEvaluation, ModelScores
@@ -39,11 +40,17 @@ OWN_SIZE = "own"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
+    from ...data.image_checks import ON_BAD_IMAGE
     from ...workflows.evaluate.evaluation_choices import RESIZE_MODES
 
     add_data_options(parser)
     images = parser.add_argument_group("images")
-    images.add_argument("--on_bad_image", choices=("error", "skip"), default="error", help="images that cannot be read")
+    images.add_argument(
+        "--on_bad_image",
+        choices=ON_BAD_IMAGE,
+        default=ON_BAD_IMAGE[0],
+        help="stop at unreadable images, leave them out, or complete truncated JPEG files and leave the others out",
+    )
     images.add_argument("--trusted_images", action="store_true", help="do not decode each image once before the start")
     model = add_model_options(parser, required=True)
     model.add_argument("--resize_size", type=int, help="side in pixels before the centre crop; default: the model's")
@@ -137,9 +144,12 @@ def run(options: Namespace) -> int:
     lines.append(("Wrote", " and ".join(map(str, written))))
     say()
     output.result("\n\n".join([*tables, labelled(*lines)]), {**content, "files": [str(path) for path in written]})
-    left_out = evaluation.unreadable
+    left_out, mended = evaluation.unreadable, evaluation.mended
     if left_out:
         output.note("Left out", ", ".join(f"{count} of {name}" for name, count in left_out.items()) + " cannot be read")
+    if mended:
+        counts = ", ".join(f"{count} of {name}" for name, count in mended.items())
+        output.note("Mended", f"{counts} are truncated JPEG files")
     of_model = [part for name, value in model_settings(options).items() for part in (f"--{name}", str(value))]
     named = Path(options.model) if Path(options.model).is_dir() else options.model
     output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", named, *of_model])
@@ -159,10 +169,17 @@ def _prepare(options: Namespace, say: Any) -> tuple[dict[str, ViTRetModel], Mode
         )
     chosen = choose_data(options, options.data)
     models = _load_models(options)
-    dataset, left_out = evaluated_data(
+    checked = evaluated_data(
         chosen.load(), on_bad_image=options.on_bad_image, is_trusted=options.trusted_images, say=say
     )
-    return models, ModelEvaluation(dataset, {"data_set": chosen.title, "unreadable_images": left_out}, settings)
+    facts: dict[str, Any] = {"data_set": chosen.title, "unreadable_images": _count(checked.left_out)}
+    facts |= {"mended_images": _count(checked.mended)} if checked.mended else {}
+    return models, ModelEvaluation(checked.dataset, facts, settings)
+
+
+def _count(images: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    """Return the number of images of each split."""
+    return {split: len(found) for split, found in images.items()}
 
 
 def _load_models(options: Namespace) -> dict[str, ViTRetModel]:

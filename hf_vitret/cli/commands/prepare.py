@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--on_bad_image",
         choices=ON_BAD_IMAGE,
         default=ON_BAD_IMAGE[0],
-        help="stop at unreadable images, or leave them out",
+        help="stop at unreadable images, leave them out, or complete truncated JPEG files and leave the others out",
     )
     images.add_argument(
         "--shard_size",
@@ -66,7 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Prepare, write the card and push; return 1 where images were left out."""
-    from ...data.preparation.prepare import report_skipped
+    from ...data.preparation.prepare import report_mended, report_skipped
     from ...data.preparation.prepared_folder import read_manifest
     from ...data.preparation.reencoding import DEFAULT_QUALITY
     from ...hub.dataset_card import write_dataset_card
@@ -85,13 +85,14 @@ def run(options: Namespace) -> int:
         folder, title=options.title or chosen.title, license=options.license or "", repo_id=options.push_to_hub
     )
     skipped = report_skipped(folder)
+    mended = report_mended(folder)
     lines = [("Prepared", str(folder)), ("Card", str(card))]
     facts: dict[str, Any] = {"output_dir": str(folder), "card": str(card), "splits": read_manifest(folder)["splits"]}
     if options.push_to_hub:
         commit = publish_dataset(folder, options.push_to_hub, private=options.private)
         lines.append(("Published", f"{options.push_to_hub}, commit {commit}"))
         facts |= {"repository": options.push_to_hub, "commit": commit}
-    output.result("\n".join([*([skipped] if skipped else []), labelled(*lines)]), facts)
+    output.result("\n".join([*filter(None, [skipped, mended]), labelled(*lines)]), facts)
     # A folder with the training split alone would be split again.
     everything = ["--test_fraction", "0"] if options.test_fraction == 0 else []
     output.next(["hf-vitret", "train", folder, *everything])

@@ -78,8 +78,8 @@ def check_same(folder: Path, dataset: Mapping[str, Dataset | IterableDataset], s
 def check_settings(folder: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Check that the settings of a folder are those of this call.
 
-    `on_bad_image` may change from `"error"` to `"skip"`: a run with `"error"` stops at its first bad image, and up to
-    there it has written what a run with `"skip"` would have written.
+    `on_bad_image` may change from `"error"` to another value: a run with `"error"` stops at its first bad image, and up
+    to there it has written what a run with the other value would have written.
 
     Args:
         folder: The folder, for the error.
@@ -92,8 +92,8 @@ def check_settings(folder: Path, written: Mapping[str, Any], settings: Mapping[s
     if written["format"] != FORMAT:
         raise ValueError(f"{folder} was written by another version of prepare_dataset; remove it and prepare again")
     known = dict(written["settings"])
-    if (known.get("on_bad_image"), settings["on_bad_image"]) == ("error", "skip"):
-        known["on_bad_image"] = "skip"
+    if known.get("on_bad_image") == "error":
+        known["on_bad_image"] = settings["on_bad_image"]
     other = [name for name in settings if known.get(name) != settings[name]]
     if other:
         named = "; ".join(f"{name} {known.get(name)!r}, now {settings[name]!r}" for name in other)

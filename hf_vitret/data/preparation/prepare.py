@@ -63,7 +63,9 @@ def prepare_dataset(
         num_workers: Number of threads that decode and encode (Pillow releases the interpreter's lock for that); `None`:
             one per CPU, at most 16. At most a few hundred encoded images are in memory.
         on_bad_image: `"error"`: raise an error for unreadable images. `"skip"`: leave them out and list them in
-            `prepare.json`. A call with `"skip"` may continue one with `"error"`, but not the reverse.
+            `prepare.json`. `"mend"`: complete truncated JPEG files, as far as that makes them readable, leave the
+            others out, and list both. A call with `"skip"` or `"mend"` may continue one with `"error"`, but not the
+            reverse.
         source: The origin of the data, for `prepare.json`: a name, an id on the Hub or a URL.
         progress: Whether to show a progress bar.
 
@@ -125,20 +127,27 @@ def _write_split(
     num_workers: int | None,
     progress: bool,
 ) -> dict[str, Any]:
-    """Write the missing shards of a split. A note beside each shard holds the position at its end and skipped images.
+    """Write the missing shards of a split.
+
+    A note beside each shard holds the position at its end, and the skipped and mended images up to there.
 
     Returns:
-        `num_source_images` and `skipped`, for the manifest.
+        `num_source_images`, `skipped` and, if there are any, `mended`, for the manifest.
     """
     from tqdm.auto import tqdm
 
-    position, skipped, data = START, [], work / DATA_FOLDER
+    position, data = START, work / DATA_FOLDER
+    skipped: list[dict[str, Any]] = []
+    mended: list[dict[str, Any]] = []
     number = len(find_shards(data, name))
     if number:
-        position, skipped = json.loads(_note_path(work, name, number - 1).read_text(encoding="utf-8"))
+        note = json.loads(_note_path(work, name, number - 1).read_text(encoding="utf-8"))
+        position, skipped, mended = (
+            note if len(note) == 3 else [*note, []]
+        )  # two entries in a folder that an earlier version began
     rows = RowSource(split, name, position)
     rows.check_ids(source_ids(work, name, skipped))
-    groups = encode_groups(rows, encoding, num_workers, skip=settings["on_bad_image"] == "skip")
+    groups = encode_groups(rows, encoding, num_workers, on_bad_image=settings["on_bad_image"])
     with tqdm(
         total=rows.expected_rows, initial=position["rows"], desc=f"Preparing {name}", unit="image", disable=not progress
     ) as bar:
@@ -149,19 +158,20 @@ def _write_split(
                 while group is not None:
                     write_group(writer, group.rows)
                     bar.update(group.position["rows"] - position["rows"])
-                    skipped, position, num_bytes = skipped + group.skipped, group.position, num_bytes + group.num_bytes
+                    skipped, mended = skipped + group.skipped, mended + group.mended
+                    position, num_bytes = group.position, num_bytes + group.num_bytes
                     if (
                         num_bytes >= settings["shard_size"]
                     ):  # the shard is closed before the next group is read, which can fail
                         break
                     group = next(groups, None)
                 # The note is written before the shard gets its name: a shard without a note could not be continued.
-                write_text(_note_path(work, name, number), json.dumps([position, skipped], ensure_ascii=False))
+                write_text(_note_path(work, name, number), json.dumps([position, skipped, mended], ensure_ascii=False))
             number += 1
             group = next(groups, None)
     if not number:
         raise ValueError(f"split {name!r} has no images that can be read")
-    return {"num_source_images": position["rows"], "skipped": skipped}
+    return {"num_source_images": position["rows"], "skipped": skipped, **({"mended": mended} if mended else {})}
 
 
 def _note_path(work: Path, split: str, number: int) -> Path:
@@ -192,9 +202,29 @@ def report_skipped(folder: str | PathLike[str]) -> str:
     Raises:
         FileNotFoundError: The folder is not a prepared one.
     """
+    return _report(folder, "skipped", "left out {} unreadable images")
+
+
+def report_mended(folder: str | PathLike[str]) -> str:
+    """Describe the truncated JPEG files that were completed in a prepared folder.
+
+    Args:
+        folder: The prepared folder.
+
+    Returns:
+        One line for each split with mended images; empty if there are none.
+
+    Raises:
+        FileNotFoundError: The folder is not a prepared one.
+    """
+    return _report(folder, "mended", "completed {} truncated JPEG files")
+
+
+def _report(folder: str | PathLike[str], kind: str, phrase: str) -> str:
+    """Count and name the images of one kind in the manifest, in a line for each split that has any."""
     lines = []
     for name, facts in read_manifest(folder)["splits"].items():
-        if facts["skipped"]:
-            named = name_some([f"{one['image_id']} ({one['reason']})" for one in facts["skipped"]])
-            lines.append(f"{name}: left out {len(facts['skipped'])} unreadable images: {named}")
+        if facts.get(kind):
+            named = name_some([f"{one['image_id']} ({one['reason']})" for one in facts[kind]])
+            lines.append(f"{name}: {phrase.format(len(facts[kind]))}: {named}")
     return "\n".join(lines)

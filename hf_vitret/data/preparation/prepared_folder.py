@@ -36,7 +36,8 @@ def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
             format: Number of the format.
             settings: The settings of `prepare_dataset`, including `source`.
             splits: Name of each split to the counts of `describe_split`, to `num_source_images` and to `skipped`, the
-                images left out, each with `row`, `image_id` and `reason`.
+                images left out, each with `row`, `image_id` and `reason`; and, if there are any, to `mended`, the
+                truncated JPEG files that were completed, in the same form.
             files: Path of each file to `num_images`, `num_bytes` and `sha256`.
 
     Raises:
@@ -58,7 +59,7 @@ def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[st
     Args:
         folder: The folder, with all shards in `data/`.
         settings: The settings of `prepare_dataset`.
-        splits: Name of each split to `num_source_images` and `skipped`, which the shards do not contain.
+        splits: Name of each split to `num_source_images`, `skipped` and `mended`, which the shards do not contain.
     """
     import pyarrow.parquet as pq
     from datasets import Dataset

@@ -152,6 +152,12 @@ class ModelEvaluation:
         found: Mapping[str, int] = self._data.get("unreadable_images", {})
         return found
 
+    @property
+    def mended(self) -> Mapping[str, int]:
+        """Number of mended images by split, for the splits that have any."""
+        found: Mapping[str, int] = self._data.get("mended_images", {})
+        return found
+
     def score(self, model: ViTRetModel, name: str) -> ModelScores | None:
         """Score one model; every process must call it, and embeds a share of the images.
 

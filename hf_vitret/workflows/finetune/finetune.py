@@ -11,7 +11,7 @@ from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from ...data.readable_images import readable_images
+from ...data.readable_images import CheckedImages, readable_images
 from ...data.schema import column_values
 from ...files.atomic_folders import remove_partials, whole_folder
 from ...files.json_values import write_json
@@ -81,7 +81,8 @@ def finetune(
     checkpoint = local_checkpoint(args)
     if not trusted_images and state.is_main_process:
         say("Reading each image once ...")
-    dataset, left_out = (dataset, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
+    checked = CheckedImages(dataset, {}, {}) if trusted_images else readable_images(dataset, args.on_bad_image)
+    dataset = checked.dataset
     set_seed(args.seed)  # a random projection is the same on every process, and in every run of this seed
     model = model_args.build()
     evaluation_set = {name: split for name, split in dataset.items() if name != "train"}
@@ -112,9 +113,7 @@ def finetune(
         trainer.save_model(str(folder))
         _end_process_group(state)
         return FinishedRun(folder, {}, None)
-    results = run_results(
-        trainer, trained.metrics, dataset, left_out, model_args, facts, measured.metrics, measured.values
-    )
+    results = run_results(trainer, trained.metrics, checked, model_args, facts, measured.metrics, measured.values)
     results |= {} if shorter is None else {"short_vectors": shorter}
     with whole_folder(folder) as partial:
         trainer.save_model(str(partial))

@@ -50,6 +50,10 @@ def report_run(run: FinishedRun) -> str:
     counts = ", ".join(f"{len(images)} of {name}" for name, images in results["data"]["left_out"].items() if images)
     if counts:
         lines.append(f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}")
+    mended = results["data"].get("mended", {})
+    if mended:
+        counts = ", ".join(f"{len(images)} of {name}" for name, images in mended.items())
+        lines.append(f"Mended       {counts}: truncated JPEG files, named in {RESULTS_NAME}")
     advice = schedule_advice(results) if results["scores"] else None
     if advice:
         lines.append(f"Length       {advice}")

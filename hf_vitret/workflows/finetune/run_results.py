@@ -14,6 +14,7 @@ from datasets import DatasetDict
 
 from ... import __version__
 from ...data.image_checks import BadImage
+from ...data.readable_images import CheckedImages
 from ...data.schema import column_values, describe_split
 from ...hub.card.paper_figures import PAPER_FIGURES
 from ...training.steps.objective import memory_rows
@@ -32,8 +33,7 @@ _MODEL_INFO = "/proc/cpuinfo"  # exists on Linux alone
 def run_results(
     trainer: RetrievalTrainer,
     trained: Mapping[str, float],
-    dataset: DatasetDict,
-    left_out: Mapping[str, list[BadImage]],
+    checked: CheckedImages,
     model_args: ModelArguments,
     facts: DataFacts,
     metrics: Mapping[str, Mapping[str, float]],
@@ -44,8 +44,7 @@ def run_results(
     Args:
         trainer: The trainer of the run, with the model that is written.
         trained: The metrics that `train` returned.
-        dataset: The splits without unreadable images.
-        left_out: Split -> its unreadable images.
+        checked: The splits without unreadable images, and the images that were left out or mended.
         model_args: Settings of the model.
         facts: Facts about the data and the model.
         metrics: Title of an evaluation -> what `evaluate` returned.
@@ -55,6 +54,7 @@ def run_results(
         The content of `results.json`, as JSON values.
     """
     args, model, evaluator, sampler = trainer.args, trainer.model, trainer.evaluator, trainer.sampler
+    dataset = checked.dataset
     assert sampler is not None
     data = {"name": facts.dataset, "dataset_id": facts.dataset_id, "revision": facts.revision}
     data |= {"benchmark": facts.benchmark}  # type: ignore[dict-item]
@@ -74,7 +74,8 @@ def run_results(
             "license": facts.license,
             "splits": {name: describe_split(part) for name, part in dataset.items()},
             "num_shared_classes": _num_shared_classes(dataset),
-            "left_out": {name: [image.image_id for image in images] for name, images in left_out.items()},
+            "left_out": _ids(checked.left_out),
+            **({"mended": _ids(checked.mended)} if checked.mended else {}),
         },
         "base_model": facts.base_model,
         # The results are published, and the path of a folder may be private.
@@ -154,6 +155,11 @@ def device_name(device: torch.device) -> str:
         lines = Path(_MODEL_INFO).read_text(encoding="utf-8").splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     return f"{name} with {os.cpu_count()} cores"
+
+
+def _ids(images: Mapping[str, list[BadImage]]) -> dict[str, list[str]]:
+    """Return the ids of the images of each split."""
+    return {split: [image.image_id for image in found] for split, found in images.items()}
 
 
 def _num_shared_classes(dataset: DatasetDict) -> int:

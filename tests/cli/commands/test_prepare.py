@@ -16,6 +16,7 @@ from hf_vitret.data import load_retrieval_dataset
 from hf_vitret.data.preparation import prepare
 from hf_vitret.data.preparation.prepared_folder import read_manifest
 from tests.cli.commands.next_command import next_command
+from tests.data.test_readable_images import cut_jpeg
 from tests.hub_stand_in.stand_in import HubStandIn
 from tests.hub_stand_in.stand_in import hub as hub
 from tests.training.runs import draw
@@ -81,6 +82,17 @@ def test_images_left_out_are_told(photos: Path, tmp_path: Path, capsys: pytest.C
     assert err == f"Next         hf-vitret train {tmp_path / 'out'}\n"
     assert main([*line, "--on_bad_image", "skip"]) == 1
     assert re.search(r"(train|test): left out 1 unreadable images: class 0/0.png", capsys.readouterr().out)
+
+
+def test_truncated_jpegs_are_completed(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "class 0" / "0.png").unlink()
+    (photos / "class 0" / "0.jpg").write_bytes(cut_jpeg(0, 2))
+    line = ["prepare", str(photos), "--output_dir", str(tmp_path / "out"), "--on_bad_image", "mend"]
+    assert main(line) == 0
+    assert re.search(
+        r"(train|test): completed 1 truncated JPEG files: class 0/0.jpg \(OSError", capsys.readouterr().out
+    )
+    assert sum(facts["num_images"] for facts in read_manifest(tmp_path / "out")["splits"].values()) == 20
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from datasets import ClassLabel, IterableDataset, Value, load_dataset
 
 from hf_vitret.data import describe_split, load_retrieval_dataset
 from hf_vitret.data.preparation import prepare, row_groups
-from hf_vitret.data.preparation.prepare import prepare_dataset, report_skipped
+from hf_vitret.data.preparation.prepare import prepare_dataset, report_mended, report_skipped
 from hf_vitret.data.preparation.prepared_folder import check_files, read_manifest
 from hf_vitret.data.preparation.reencoding import Encoding
 from tests.data.preparation.preparing import MOMENTS, NUM_TRAIN, SETTINGS, content, make_dataset, make_split, picture
+from tests.data.test_readable_images import cut_jpeg
 from tests.training.distributed.forked import Run, launch
 
 
@@ -214,6 +215,45 @@ def test_bad_images_left_out_are_counted(tmp_path: Path, bad: list[int], monkeyp
         tmp_path / "out"
     )
     assert prepare_dataset({"train": split}, tmp_path / "out", **settings) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("cut", [[5], [0, 299, 300, 349]])
+def test_truncated_jpegs_are_completed_and_counted(tmp_path: Path, cut: list[int], monkeypatch) -> None:
+    rows = make_split("train", NUM_TRAIN, Value("int64")).cast_column("image", datasets.Image(decode=False)).to_list()
+    for row in cut:
+        rows[row]["image"]["bytes"] = cut_jpeg(row, 1_500)
+    rows[7]["image"]["bytes"] = b"gone"
+    split = datasets.Dataset.from_list(rows, features=make_split("train", 1, Value("int64")).features)
+    with pytest.raises(ValueError, match=r"cannot be read: .*--on_bad_image mend.*--on_bad_image skip"):
+        prepare_dataset({"train": split}, tmp_path / "out", **SETTINGS)
+    settings = {**SETTINGS, "on_bad_image": "mend"}
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "write_manifest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_dataset({"train": split}, tmp_path / "out", **settings)
+    prepare_dataset({"train": split}, tmp_path / "out", **settings)
+    prepare_dataset({"train": split}, tmp_path / "at once", **settings)
+    assert content(tmp_path / "out") == content(tmp_path / "at once")
+    facts = read_manifest(tmp_path / "out")["splits"]["train"]
+    assert [one["row"] for one in facts["mended"]] == cut
+    assert [one["row"] for one in facts["skipped"]] == [7]
+    assert facts["mended"][0]["reason"].startswith("OSError: image file is truncated")
+    assert report_mended(tmp_path / "out").startswith(
+        f"train: completed {len(cut)} truncated JPEG files: train/picture"
+    )
+    written = load_dataset(str(tmp_path / "out"))["train"]
+    assert len(written) == NUM_TRAIN - 1
+    assert set(split["image_id"][:]) - set(written["image_id"][:]) == {split["image_id"][7]}
+    raw = written.cast_column("image", datasets.Image(decode=False))
+    for row in cut:
+        completed = {"bytes": cut_jpeg(row, 1_500) + b"\xff\xd9", "path": None}
+        assert raw[row - (row > 7)]["image"]["bytes"] == Encoding(SETTINGS["short_side"]).encode(completed)
+    with pytest.raises(ValueError, match="other settings: on_bad_image 'mend', now 'skip'"):
+        prepare_dataset({"train": split}, tmp_path / "out", **{**SETTINGS, "on_bad_image": "skip"})
 
 
 def test_leaving_images_out_goes_on_with_what_refusing_them_left(tmp_path: Path) -> None:

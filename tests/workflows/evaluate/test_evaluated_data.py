@@ -32,12 +32,12 @@ def rows(tmp_path):
 def test_the_training_split_is_left_out_and_not_read(rows):
     data = DatasetDict(train=rows("train", 2, damaged=(0,)), query=rows("query", 2), gallery=rows("gallery", 3))
     said = []
-    found, unreadable = evaluated_data(data, say=said.append)
+    found, *unreadable = evaluated_data(data, say=said.append)
     assert {name: split["image_id"][:] for name, split in found.items()} == {
         "query": ["query-0", "query-1"],
         "gallery": ["gallery-0", "gallery-1", "gallery-2"],
     }
-    assert unreadable == {}
+    assert unreadable == [{}, {}]
     assert said == ["Reading each image once ..."]
 
 
@@ -45,18 +45,19 @@ def test_unreadable_images_stop_it_or_are_counted(rows):
     data = DatasetDict(train=rows("train", 2), test=rows("test", 4, damaged=(1, 3)))
     with pytest.raises(ValueError, match="test-1"):
         evaluated_data(data, say=list)
-    found, unreadable = evaluated_data(data, on_bad_image="skip", say=list)
+    found, left_out, mended = evaluated_data(data, on_bad_image="skip", say=list)
     assert found["test"]["image_id"][:] == ["test-0", "test-2"]
-    assert unreadable == {"test": 2}
+    assert {split: [image.row for image in images] for split, images in left_out.items()} == {"test": [1, 3]}
+    assert mended == {}
 
 
 def test_trusted_images_are_not_read(rows):
     said = []
-    found, unreadable = evaluated_data(
+    found, *unreadable = evaluated_data(
         DatasetDict(test=rows("test", 2, damaged=(0,))), is_trusted=True, say=said.append
     )
     assert len(found["test"]) == 2
-    assert unreadable == {}
+    assert unreadable == [{}, {}]
     assert said == []
 
 

@@ -392,3 +392,15 @@ def test_a_report_says_what_was_left_out(backbone: Path, tmp_path: Path) -> None
     assert flow.results_of(folder)["data"]["left_out"] == {"train": ["0/3"], "test": ["6/0", "6/1"]}
     assert flow.results_of(folder)["data"]["splits"]["train"]["num_images"] == 23
     assert "Left out     1 of train, 2 of test: images that cannot be read" in report_run(finished)
+
+
+def test_a_report_says_what_was_mended(backbone: Path, tmp_path: Path) -> None:
+    dataset = with_broken({"train": [3], "test": []}, {"train": [0, 4], "test": [7]})
+    finished = flow.finish(tmp_path, backbone, dataset, max_steps=2, on_bad_image="mend")
+    data = flow.results_of(finished.folder)["data"]
+    assert data["left_out"] == {"train": ["0/3"]}
+    assert data["mended"] == {"train": ["0/0", "1/0"], "test": ["7/3"]}
+    assert {name: split["num_images"] for name, split in data["splits"].items()} == {"train": 23, "test": 20}
+    assert "Mended       2 of train, 1 of test: truncated JPEG files" in report_run(finished)
+    card = (finished.folder / "README.md").read_text(encoding="utf-8")
+    assert "2 truncated JPEG files of train are completed" in card

@@ -21,6 +21,7 @@ from hf_vitret.models import configuration_vitret
 from hf_vitret.workflows.evaluate import evaluation_choices
 from tests.cli.commands.evaluate.conftest import NUM_CLASSES, NUM_IMAGES
 from tests.cli.commands.next_command import next_command
+from tests.data.test_readable_images import cut_jpeg
 from tests.training.runs import draw, shapes_dataset
 from tests.warm_process import run_warm
 
@@ -109,6 +110,24 @@ def test_images_that_cannot_be_read(checkpoint: Path, photos: Path, capsys: pyte
     protocol = EvaluationResult.load(WRITTEN).protocol
     assert protocol["unreadable_images"] == {"test": 3}
     assert protocol["num_queries"] == 9
+
+
+def test_truncated_jpegs_are_mended(
+    checkpoint: Path, photos: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = sorted(photos.glob("*/3.png"))[:1] + sorted(photos.glob("*/2.png"))[-1:]
+    for path in cut:
+        path.with_suffix(".jpg").write_bytes(cut_jpeg(5, 700))
+        path.unlink()
+    line = ["evaluate", "photos", "-m", str(checkpoint), *QUICK, "--test_fraction", "0.5", "--on_bad_image", "mend"]
+    assert main(line) == 0
+    protocol = EvaluationResult.load(WRITTEN).protocol
+    out = capsys.readouterr().out
+    (number,) = protocol["mended_images"].values()
+    assert number in (1, 2)
+    assert f"Mended       {number} of test are truncated JPEG files\n" in out
+    assert protocol["unreadable_images"] == {}
+    assert protocol["num_queries"] == 12
 
 
 @pytest.mark.usefixtures("photos")
