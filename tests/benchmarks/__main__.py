@@ -45,6 +45,7 @@ BENCHMARKS = {
     "data.data_wait": [],
     "data.resident_memory": [],
     "data.doctor": [],
+    "data.listing": [],
     "training.distributed_gradient": [],
     "training.gradient_caching": [],
     "training.kill_and_resume": [],

@@ -19,6 +19,7 @@ Exit status: 0 if the model is trained; 1 if images were left out or the checkpo
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -81,7 +82,8 @@ def run(options: Namespace) -> int:
     run_file = settings_file(options)
     output.result(f"{report_run(finished)}\n{labelled(('Settings', str(run_file)))}", facts_of(finished, run_file))
     output.next(_next_command(options.train, finished))
-    has_left_out = any(finished.results["data"]["left_out"].values())
+    data = finished.results["data"]
+    has_left_out = any(data["left_out"].values()) or any(one["is_image"] for one in data.get("left_out_files", []))
     return LEFT_OUT if has_left_out or finished.is_published is False else 0
 
 
@@ -164,6 +166,7 @@ def data_title(found: TrainOptions) -> str:
 
 def _train_classes(found: TrainOptions, run_options: RunOptions, say: Callable[[str], None]) -> FinishedRun:
     """Train on images with a class each."""
+    from ...data.catalogue.left_out import collecting
     from ...training.training_args import RetrievalTrainingArguments
     from ...workflows.finetune.arguments import ModelArguments
     from ...workflows.finetune.finetune import finetune
@@ -179,11 +182,13 @@ def _train_classes(found: TrainOptions, run_options: RunOptions, say: Callable[[
         from ...workflows.finetune.demo_backbone import dinov2_small
 
         model_args.model = dinov2_small(say)
+    further: dict[str, Any] = {}
     if run_options.streaming:
-        side = model_args.find_resize_size()
-        dataset = chosen.load(streaming=True, short_side=side, prepared_dir=Path(str(args.output_dir)) / COPIES)
-    else:
-        dataset = chosen.load()
+        further = {"streaming": True, "short_side": model_args.find_resize_size()}
+        further["prepared_dir"] = Path(str(args.output_dir)) / COPIES
+    with collecting() as left_out:
+        dataset = chosen.load(**further)
+    facts = dataclasses.replace(facts, left_out_files=left_out.to_json())
     trusted = run_options.trusted_images or chosen.name == "icons"
     return finetune(dataset, model_args, args, facts, trusted_images=trusted, say=say)
 
@@ -310,6 +315,7 @@ def facts_of(finished: FinishedRun, run_file: Path) -> dict[str, Any]:
         "settings": str(run_file),
         "scores": finished.results["scores"],
         "left_out": finished.results["data"]["left_out"],
+        "left_out_files": finished.results["data"].get("left_out_files", []),
         "is_published": finished.is_published,
     }
 

@@ -1,6 +1,6 @@
 """`DataFacts`: names, licences and links for the model card, which a run cannot find out by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ class DataFacts:
         dataset: Name of a benchmark, a key of `DATASETS`, which selects the figures of its paper and the citation.
         dataset_id: Id of the data set on the Hub, if it is there.
         revision: Branch, tag or commit of the data set on the Hub, if one was chosen.
+        left_out_files: The files of the data that are not used, by reason, from `LeftOut.to_json`.
         benchmark: Benchmark of the Hub that the scores belong to, as `write_eval_results` takes it.
 
     Raises:
@@ -37,6 +38,7 @@ class DataFacts:
     dataset_id: str | None = None
     revision: str | None = None
     benchmark: Mapping[str, Any] | None = None
+    left_out_files: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         """Check the licence of the weights as the Hub does, which would refuse the card after the training."""

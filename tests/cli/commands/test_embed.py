@@ -70,7 +70,8 @@ def test_images_that_are_left_out_make_the_status_1_and_are_named(folder, capsys
     (folder / "photos" / "0" / "02.png").write_bytes(b"gone")
     assert embed("E") == 1
     printed = capsys.readouterr().out
-    assert "Left out     1 images could not be read: E/bad_images.json\n             0/02.png: expected an image; the" in printed
+    named = "             0/02.png: expected an image; the file has no known format\n"
+    assert f"Left out     1 images could not be read: E/bad_images.json\n{named}" in printed
     assert next_command(printed)[0] == "index"
 
 
