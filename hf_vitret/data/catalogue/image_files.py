@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...models.image_formats import SNIFFED_BYTES
 from ..images import PLUGIN_SUFFIXES, image_suffixes
+from ..schema import name_some
 from .file_kinds import (
     HIDDEN,
     SPECIAL,
@@ -23,7 +24,7 @@ from .file_kinds import (
 from .left_out import LeftOut, Reason, report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def list_folder(folder: Path, keep: Callable[[str, str], bool] | None = None) ->
 
     A file is an image by `find_reason`: only files whose names do not decide are opened. Files and folders whose name
     begins with a dot are left out, and so are the folders in which programs keep copies (`__MACOSX`). Links to folders
-    are followed, but each real folder is read once.
+    are followed, but each real folder is read once; links that lead outside the folder are a warning in the log.
 
     Args:
         folder: The folder.
@@ -82,13 +83,17 @@ def list_folder(folder: Path, keep: Callable[[str, str], bool] | None = None) ->
 
     Raises:
         OSError: `folder` itself cannot be opened.
+        ValueError: The path of an image is not UTF-8; the message names it.
     """
     listing = Listing()
     found: list[str] = []
+    links: list[str] = []
     taken = frozenset(suffix for suffix in image_suffixes() if suffix not in PLUGIN_SUFFIXES)
     root = os.path.join(folder, "")  # noqa: PTH118 (100,000 paths are made from it)
     for relative, hidden, files, has_open_folders in _walk(root, listing.left_out):
         num_found = len(found)
+        if relative and os.path.islink(root + relative[:-1]):  # noqa: PTH114 (thousands of folders)
+            links.append(relative[:-1])
         for name, is_special in files:
             path = relative + name
             if is_special:
@@ -105,15 +110,55 @@ def list_folder(folder: Path, keep: Callable[[str, str], bool] | None = None) ->
                 listing.left_out.add(reason, path)
         if len(found) == num_found and not hidden and not has_open_folders:
             listing.left_out.add(EMPTY, relative[:-1] or ".")
+    require_utf8(found, str(folder))
+    _report_links(folder, links)
     found.sort(key=lambda path: path.split("/"))  # as paths are compared, in a fraction of the time
     listing.images = [Path(root + path) for path in found]
     listing.others.sort()
     return listing
 
 
+def require_utf8(paths: Sequence[str], source: str) -> None:
+    """Check that the paths of images can be stored as text.
+
+    Args:
+        paths: The paths, as `os` decodes them.
+        source: The folder or pattern, for the error.
+
+    Raises:
+        ValueError: Paths are not UTF-8; the message names them and the bytes that are wrong.
+    """
+    try:
+        "".join(paths).encode()
+    except UnicodeEncodeError:
+        wrong = [os.fsencode(path) for path in paths if not _is_utf8(path)]
+        named = name_some([name.decode("utf-8", "backslashreplace") for name in wrong])
+        raise ValueError(
+            f"{source}: expected names of files in UTF-8, as tables store them; {len(wrong)} of {len(paths)} images "
+            f"have others: {named}. Rename them, for example by: convmv -r -f latin1 -t utf8 --notest FOLDER"
+        ) from None
+
+
 def reason_of(file: Path) -> Reason | None:
     """Return why a file is not used as an image; `None` for an image."""
     return _reason(str(file), partial(find_reason, file.name))
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _report_links(folder: Path, links: Sequence[str]) -> None:
+    """Log which of the folders that are links lead outside the folder that is listed."""
+    real = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+    targets = [(link, os.path.join(os.path.realpath(folder / link), "")) for link in links]  # noqa: PTH118
+    outside = [f"{link}, which is {target[:-1] or '/'}" for link, target in targets if not target.startswith(real)]
+    if outside:
+        logger.warning("%s: read %d folders that are links to outside it: %s", folder, len(outside), name_some(outside))
 
 
 def _walk(root: str, left_out: LeftOut) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, bool]], bool]]:

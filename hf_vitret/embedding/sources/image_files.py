@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.catalogue.image_files import reason_of
+from ...data.catalogue.image_files import reason_of, require_utf8
 from ...data.catalogue.left_out import LeftOut
 from ...data.schema import name_some
 from .source import ImageSource, SourceRow, SourceShard, digest_of
@@ -49,8 +49,9 @@ def check_images(root: Path, files: Sequence[Path], name: str) -> None:
         name: Name of the source.
 
     Raises:
-        ValueError: Some are not; the message names them and says why.
+        ValueError: Some are not, or have paths that are not UTF-8; the message names them and says why.
     """
+    require_utf8([file.relative_to(root).as_posix() for file in files], name)
     reasons = {file.relative_to(root).as_posix(): reason_of(file) for file in files}
     other = [f"{path} ({reason.text})" for path, reason in reasons.items() if reason is not None]
     if other:
