@@ -111,6 +111,7 @@ def _add_scores(scores: _ActionsContainer) -> None:
 
 def run(options: Namespace) -> int:
     """Score the model, and the other one, on the same images; print and write what came out."""
+    from ...data.catalogue.left_out import describe_left_out
     from ...files.json_values import write_json
 
     output = output_of(options)
@@ -150,14 +151,17 @@ def run(options: Namespace) -> int:
     if mended:
         counts = ", ".join(f"{count} of {name}" for name, count in mended.items())
         output.note("Mended", f"{counts} are truncated JPEG files")
+    for line in describe_left_out(evaluation.left_out_files):
+        output.note("Not used", line)
     of_model = [part for name, value in model_settings(options).items() for part in (f"--{name}", str(value))]
     named = Path(options.model) if Path(options.model).is_dir() else options.model
     output.next(["hf-vitret", "doctor", *data_arguments(options.data, options), "--model", named, *of_model])
-    return LEFT_OUT if left_out else 0
+    return LEFT_OUT if left_out or any(one["is_image"] for one in evaluation.left_out_files) else 0
 
 
 def _prepare(options: Namespace, say: Any) -> tuple[dict[str, ViTRetModel], ModelEvaluation]:
     """Load models and data; all that can be refused is refused here, before the work starts."""
+    from ...data.catalogue.left_out import collecting
     from ...workflows.evaluate.evaluated_data import evaluated_data
     from ...workflows.evaluate.model_evaluation import EvaluationSettings, ModelEvaluation
 
@@ -169,11 +173,12 @@ def _prepare(options: Namespace, say: Any) -> tuple[dict[str, ViTRetModel], Mode
         )
     chosen = choose_data(options, options.data)
     models = _load_models(options)
-    checked = evaluated_data(
-        chosen.load(), on_bad_image=options.on_bad_image, is_trusted=options.trusted_images, say=say
-    )
+    with collecting() as files:
+        loaded = chosen.load()
+    checked = evaluated_data(loaded, on_bad_image=options.on_bad_image, is_trusted=options.trusted_images, say=say)
     facts: dict[str, Any] = {"data_set": chosen.title, "unreadable_images": _count(checked.left_out)}
     facts |= {"mended_images": _count(checked.mended)} if checked.mended else {}
+    facts |= {"left_out_files": files.to_json()} if files.counts else {}
     return models, ModelEvaluation(checked.dataset, facts, settings)
 
 

@@ -66,6 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Prepare, write the card and push; return 1 where images were left out."""
+    from ...data.catalogue.left_out import describe_left_out
     from ...data.preparation.prepare import report_mended, report_skipped
     from ...data.preparation.prepared_folder import read_manifest
     from ...data.preparation.reencoding import DEFAULT_QUALITY
@@ -84,10 +85,13 @@ def run(options: Namespace) -> int:
     card = write_dataset_card(
         folder, title=options.title or chosen.title, license=options.license or "", repo_id=options.push_to_hub
     )
-    skipped = report_skipped(folder)
+    skipped, manifest = report_skipped(folder), read_manifest(folder)
     mended = report_mended(folder)
-    lines = [("Prepared", str(folder)), ("Card", str(card))]
-    facts: dict[str, Any] = {"output_dir": str(folder), "card": str(card), "splits": read_manifest(folder)["splits"]}
+    files = manifest.get("left_out_files", [])
+    lines = [("Not used", line) for line in describe_left_out(files)]
+    lines += [("Prepared", str(folder)), ("Card", str(card))]
+    facts: dict[str, Any] = {"output_dir": str(folder), "card": str(card), "splits": manifest["splits"]}
+    facts |= {"left_out_files": files}
     if options.push_to_hub:
         commit = publish_dataset(folder, options.push_to_hub, private=options.private)
         lines.append(("Published", f"{options.push_to_hub}, commit {commit}"))
@@ -96,7 +100,7 @@ def run(options: Namespace) -> int:
     # A folder with the training split alone would be split again.
     everything = ["--test_fraction", "0"] if options.test_fraction == 0 else []
     output.next(["hf-vitret", "train", folder, *everything])
-    return LEFT_OUT if skipped else 0
+    return LEFT_OUT if skipped or any(one["is_image"] for one in files) else 0
 
 
 def interruption(options: Namespace) -> str:
@@ -127,6 +131,7 @@ def _check(options: Namespace, chosen: ChosenData) -> None:
 
 def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -> Path:
     """Prepare a data set of this machine, or one of the Hub, downloaded or streamed."""
+    from ...data.catalogue.left_out import collecting
     from ...data.catalogue.splits import SplitNames
     from ...data.catalogue.streaming import find_commit, name_source, prepare_stream
     from ...data.locating import OWN
@@ -135,7 +140,9 @@ def _prepare(options: Namespace, chosen: ChosenData, settings: dict[str, Any]) -
     hub_id = chosen.location.hub_id
     if hub_id is None:  # a path of this machine is private: only a name is noted as the source
         source = "" if chosen.name == OWN else chosen.name
-        return prepare_dataset(chosen.load(), options.output_dir, source=source, **settings)
+        with collecting() as left_out:
+            dataset = chosen.load()
+        return prepare_dataset(dataset, options.output_dir, source=source, left_out=left_out.to_json(), **settings)
     commit = find_commit(hub_id, options.dataset_revision)
     if not options.streaming:
         source = name_source(hub_id, options.dataset_config, commit)

@@ -20,7 +20,7 @@ from .row_groups import encode_groups
 from .row_source import START, RowSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from datasets import Dataset, IterableDataset
@@ -42,6 +42,7 @@ def prepare_dataset(
     num_workers: int | None = None,
     on_bad_image: str = "error",
     source: str = "",
+    left_out: Sequence[Mapping[str, Any]] = (),
     progress: bool = True,
 ) -> Path:
     """Write a data set with its images re-encoded at a small size, in the Hub's layout.
@@ -67,6 +68,8 @@ def prepare_dataset(
             others out, and list both. A call with `"skip"` or `"mend"` may continue one with `"error"`, but not the
             reverse.
         source: The origin of the data, for `prepare.json`: a name, an id on the Hub or a URL.
+        left_out: The files of the data that no split has, by reason, as `LeftOut.to_json` returns them, for
+            `prepare.json`.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -102,7 +105,7 @@ def prepare_dataset(
                     name: _write_split(work, name, split, encoding, settings, num_workers, progress)
                     for name, split in dataset.items()
                 }
-                write_manifest(work, settings, facts)
+                write_manifest(work, settings, facts, left_out)
             _finish(work, output_dir)
     return output_dir
 

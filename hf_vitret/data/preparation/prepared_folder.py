@@ -12,7 +12,7 @@ from ..schema import describe_split
 from .parquet_shards import DATA_FOLDER, name_shards, read_column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
 MANIFEST_NAME = "prepare.json"
@@ -39,6 +39,8 @@ def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
                 images left out, each with `row`, `image_id` and `reason`; and, if there are any, to `mended`, the
                 truncated JPEG files that were completed, in the same form.
             files: Path of each file to `num_images`, `num_bytes` and `sha256`.
+            left_out_files: The files of the source that no split has, by reason (`LeftOut.to_json`); absent if there
+                are none.
 
     Raises:
         FileNotFoundError: The folder is not a prepared one.
@@ -53,18 +55,25 @@ def read_manifest(folder: str | PathLike[str]) -> dict[str, Any]:
     return manifest
 
 
-def write_manifest(folder: Path, settings: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> None:
+def write_manifest(
+    folder: Path,
+    settings: Mapping[str, Any],
+    splits: Mapping[str, Mapping[str, Any]],
+    left_out: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Rename the shards to their final names, and write the manifest with their counts and checksums.
 
     Args:
         folder: The folder, with all shards in `data/`.
         settings: The settings of `prepare_dataset`.
         splits: Name of each split to `num_source_images`, `skipped` and `mended`, which the shards do not contain.
+        left_out: The files of the source that no split has, by reason.
     """
     import pyarrow.parquet as pq
     from datasets import Dataset
 
     manifest: dict[str, Any] = {"format": FORMAT, "settings": settings, "splits": {}, "files": {}}
+    manifest |= {"left_out_files": list(left_out)} if left_out else {}
     for name, facts in splits.items():
         shards = name_shards(folder / DATA_FOLDER, name)
         counts = describe_split(Dataset.from_dict({"label": read_column(shards, "label")}))

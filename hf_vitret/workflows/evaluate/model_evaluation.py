@@ -158,6 +158,12 @@ class ModelEvaluation:
         found: Mapping[str, int] = self._data.get("mended_images", {})
         return found
 
+    @property
+    def left_out_files(self) -> Sequence[Mapping[str, Any]]:
+        """The files of the data that are not used, by reason, as `LeftOut.to_json` returns them."""
+        found: Sequence[Mapping[str, Any]] = self._data.get("left_out_files", [])
+        return found
+
     def score(self, model: ViTRetModel, name: str) -> ModelScores | None:
         """Score one model; every process must call it, and embeds a share of the images.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...data.catalogue.left_out import describe_left_out
 from ...evaluation.reporting.report_text import aligned
 from ...hub.card.run_files import PICTURE_NAME, RESULTS_NAME
 from ...hub.score_table import how_intervals_were_drawn, metric_names, score_rows
@@ -50,6 +51,8 @@ def report_run(run: FinishedRun) -> str:
     counts = ", ".join(f"{len(images)} of {name}" for name, images in results["data"]["left_out"].items() if images)
     if counts:
         lines.append(f"Left out     {counts}: images that cannot be read, named in {RESULTS_NAME}")
+    files = describe_left_out(results["data"].get("left_out_files", []))
+    lines += [f"{'' if number else 'Not used':13}{line}" for number, line in enumerate(files)]
     mended = results["data"].get("mended", {})
     if mended:
         counts = ", ".join(f"{len(images)} of {name}" for name, images in mended.items())

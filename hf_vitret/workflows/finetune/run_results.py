@@ -76,6 +76,7 @@ def run_results(
             "num_shared_classes": _num_shared_classes(dataset),
             "left_out": _ids(checked.left_out),
             **({"mended": _ids(checked.mended)} if checked.mended else {}),
+            "left_out_files": list(facts.left_out_files),
         },
         "base_model": facts.base_model,
         # The results are published, and the path of a folder may be private.
