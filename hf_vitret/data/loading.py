@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .benchmarks.cars import load_cars
 from .benchmarks.cub import load_cub
 from .benchmarks.inat2018 import load_inat2018
+from .benchmarks.inat2021 import load_inat2021
 from .benchmarks.inshop import load_inshop
 from .benchmarks.products10k import load_products10k
 from .benchmarks.sop import load_sop
@@ -29,6 +30,7 @@ DATASETS: dict[str, Callable[..., DatasetDict]] = {
     "gldv2": load_gldv2,
     "icons": load_icons,
     "inat2018": load_inat2018,
+    "inat2021": load_inat2021,
     "inshop": load_inshop,
     "met": load_met,
     "products10k": load_products10k,
@@ -41,8 +43,9 @@ def load_retrieval_dataset(name: str, data_dir: str | PathLike[str] | None = Non
 
     Args:
         name: A key of `DATASETS`: `"sop"` (Stanford Online Products), `"inshop"` (In-Shop Clothes), `"cub"`
-            (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` (iNaturalist 2018), `"products10k"`
-            (Products-10K), `"catalogue"` (your own images) or `"icons"` (the embedded set, which needs no download).
+            (CUB-200-2011), `"cars"` (Cars-196), `"inat2018"` and `"inat2021"` (iNaturalist),
+            `"products10k"` (Products-10K), `"catalogue"` (your own images) or `"icons"` (the embedded set, which needs
+            no download).
             Also `"gldv2"` (Google Landmarks v2) and `"met"` (The Met), to train on.
         data_dir: The folder, archive or table of the data; for `"catalogue"` also a data set on the Hub. `"icons"`
             needs none.

@@ -23,6 +23,7 @@ NAMED = {
     "gldv2": "the folder with train_clean.csv and train/",
     "icons": None,
     "inat2018": "the folder with Inat_dataset_splits/ and train_val2018.tar.gz",
+    "inat2021": "the folder with train.json, val.json, train/ and val/, or their archives",
     "inshop": "the folder with Eval/list_eval_partition.txt and Img/img.zip",
     "met": "the folder with ground_truth/ and images/",
     "products10k": "the folder with train.csv, test_kaggletest.csv, train.zip and test.zip",

@@ -18,7 +18,7 @@ DATA_HELP = (
     "images with labels: a folder with a folder of images for each class; a CSV, TSV, Parquet or JSONL table; a folder "
     "that hf-vitret prepare wrote; a data set on the Hub, user/name; or the name "
     "gldv2, met, "
-    "sop, inshop, cub, cars, inat2018, products10k or icons"
+    "sop, inshop, cub, cars, inat2018, inat2021, products10k or icons"
 )
 
 

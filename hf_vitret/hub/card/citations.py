@@ -65,6 +65,14 @@ DATA = {
   booktitle = {IEEE International Conference on Computer Vision Workshops},
   year      = {2013}
 }""",
+    "inat2021": r"""@inproceedings{vanhorn2021benchmarking,
+  title     = {Benchmarking Representation Learning for Natural World Image Collections},
+  author    = {Van Horn, Grant and Cole, Elijah and Beery, Sara and Wilber, Kimberly and Belongie, Serge and
+               Mac Aodha, Oisin},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+  year      = {2021},
+  note      = {arXiv:2103.16483}
+}""",
     "products10k": r"""@article{bai2020products,
   title   = {{Products-10K}: A Large-scale Product Recognition Dataset},
   author  = {Bai, Yalong and Chen, Yuxiang and Yu, Wei and Wang, Linfang and Zhang, Wei},

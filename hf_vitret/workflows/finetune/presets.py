@@ -72,14 +72,19 @@ PRESETS: dict[str, Preset] = {
         {"max_steps": 2000, "eval_steps": 200, "eval_ks": [1, 2, 4, 8, 10], "save_steps": 200},
         benchmark="cars",
     ),
-    # The paper has no run on it, so these are the settings for Stanford Online Products.
+    # The paper has no run on these, so they have the settings for Stanford Online Products.
     "inat2018": Preset(
         "iNaturalist 2018",
         "Photographs of the iNaturalist community, for research that is not commercial; each has a licence of its own.",
         {"eval_ks": [1, 4, 16, 32]},
         benchmark="inat2018",
     ),
-    # The paper has no run on it, so these are the settings for Stanford Online Products.
+    "inat2021": Preset(
+        "iNaturalist 2021",
+        "Photographs of the iNaturalist community, for research that is not commercial; each has a licence of its own.",
+        {"eval_ks": [1, 4, 16, 32]},
+        benchmark="inat2021",
+    ),
     "products10k": Preset(
         "Products-10K",
         "Photographs from JD.com, collected by JD AI Research (Bai et al. 2020, arXiv 2008.10545) for research that is "

@@ -69,6 +69,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     "inat2018": {"eval_ks": [1, 4, 16, 32]},
     "gldv2": {},
     "met": {},
+    "inat2021": {"eval_ks": [1, 4, 16, 32]},
     "products10k": {},
 }
 PAIRS_PAPER = {
