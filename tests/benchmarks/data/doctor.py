@@ -17,9 +17,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.models.test_color_profiles import WIDE
 
 from ..harness.figures import Figure, record
 
@@ -27,6 +30,11 @@ MAX_SECONDS, MAX_MIB = 180, 1_000
 PER_CLASS = 5
 # How many of each defect are planted; each on images of its own.
 NUM_PLANTED = 40
+NAMES = {  # class names with a defect
+    "class_name_variants": ["Shoe", "shoe", " SHOE"],
+    "placeholder_class": ["nan"],
+    "similar_class_names": ["golden retriever", "golden retreiver"],
+}
 NUM_BLANK = 200  # one file under as many names: twenty thousand pairs
 RUN = """
 import sys
@@ -46,6 +54,13 @@ def draw(number: int) -> Image.Image:
     smooth = np.asarray(patches.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
     grain = generator.normal(scale=9, size=(*smooth.shape[:2], 1)).astype(np.float32)
     return Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8))
+
+
+def draw_white(number: int) -> Image.Image:
+    """Draw white spots on a transparent ground, which differ by number."""
+    spots = np.random.default_rng(number).integers(0, 2, (8, 8, 1)).astype(bool)
+    pixels = np.where(spots, np.uint8(255), np.zeros(4, np.uint8))
+    return Image.fromarray(pixels.astype(np.uint8), "RGBA").resize((96, 96), Image.Resampling.NEAREST)
 
 
 def name_of(number: int, num_images: int) -> str:
@@ -70,7 +85,7 @@ def plant(folder: Path, num_images: int) -> set[tuple[str, str | None, frozenset
         (folder / name).write_bytes(content)
         planted.add((kind, scope, frozenset([name, *others])))
 
-    def encode(image: Image.Image, file_format: str, **options: int) -> bytes:
+    def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
         stream = io.BytesIO()
         image.save(stream, file_format, **options)
         return stream.getvalue()
@@ -101,8 +116,19 @@ def plant(folder: Path, num_images: int) -> set[tuple[str, str | None, frozenset
             "unreadable": whole[: len(whole) // 2],
             "cmyk": encode(draw(num_images + 1000 + place).convert("CMYK"), "JPEG", quality=90),
             "tiny": encode(draw(num_images + 2000 + place).resize((31, 40)), "JPEG", quality=95),
+            "color_profile": encode(draw(num_images + 3000 + place), "JPEG", quality=90, icc_profile=WIDE),
         }.items():
             add(kind, None, content, f"{target}/{kind}-{place}.jpg")
+        strip = draw(num_images + 4000 + place).resize((2_000, 33))
+        add("unreadable", None, encode(strip, "JPEG"), f"{target}/strip-{place}.jpg")
+        # A white drawing on a transparent ground is no defect.
+        (folder / f"{target}/drawing-{place}.png").write_bytes(encode(draw_white(num_images + 5000 + place), "PNG"))
+    for kind, names in NAMES.items():
+        ids = [f"train/{name}/{number}.jpg" for name in names for number in range(2)]
+        for number, name in enumerate(ids, start=num_images + 6000 + 100 * len(planted)):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(encode(draw(number), "JPEG", quality=90))
+        planted.add((kind, None, frozenset(ids)))
     blank = encode(Image.new("RGB", (400, 400), "white"), "JPEG")
     names = [f"train/blank/{place}.jpg" for place in range(NUM_BLANK)]
     for name in names:
