@@ -93,6 +93,9 @@ def test_only_what_is_given_is_handed_on_by_the_names_of_the_loader(photos: Path
     }
     assert chosen("icons", "--min_drawings", "3", "--drawing_size", "64") == {"min_drawings": 3, "size": 64}
     assert chosen("my photos", "--class_level", "-1") == {"class_level": -1}
+    line = "--data_dir x --train_split train_mini --test_fraction 0.5 --split_seed 1"
+    assert chosen("inat2021", *line.split()) == {"train_split": "train_mini", "test_fraction": 0.5, "seed": 1}
+    assert chosen("products10k", "--data_dir", "x", "--test_fraction", "0.5") == {"test_fraction": 0.5}
     assert chosen("user/name", "--dataset_config", "small", "--dataset_revision", "v1") == {
         "dataset_config": "small",
         "revision": "v1",
