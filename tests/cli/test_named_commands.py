@@ -25,7 +25,7 @@ END = re.compile(r"[,;:.)](?=\s|$)|`|\||\bhf-vitret\b|\n\s*\n|\n\s*curl\b")  # o
 # A line of a docstring, of a page or of a shell's script that is a command and nothing else.
 EXAMPLE = re.compile(r"^ *(?:[A-Z_]+=\S+ )*hf-vitret (?P<line>[a-z]\w*(?: (?:[^\n\\]|\\\n|\\.)*)?)$", re.MULTILINE)
 # The Hub's own program.
-OTHER_PROGRAM = re.compile(r"\bhf upload\b[^`\n]*")
+OTHER_PROGRAM = re.compile(r"(?:\b(?:hf upload|convmv)\b|--save_additional_columns)[^`\n]*")
 # Words that follow the program's name in a sentence.
 SENTENCE = frozenset({"is", "and", "prints", "with", "in"})
 

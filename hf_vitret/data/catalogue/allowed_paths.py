@@ -71,9 +71,9 @@ class AllowedPaths:
 
 
 def shorten(text: object) -> str:
-    """Return a text for a message: whole, or its first characters and its length."""
-    whole = str(text)
-    return whole if len(whole) <= MAX_SHOWN else f"{whole[:MAX_SHOWN]}... ({len(whole)} characters)"
+    """Return a text for a message: whole, or its first and last characters and its length."""
+    whole, half = str(text), MAX_SHOWN // 2
+    return whole if len(whole) <= MAX_SHOWN else f"{whole[:half]}...{whole[-half:]} ({len(whole)} characters)"
 
 
 def name_rows(rows: Iterable[tuple[int, object]], num_rows: int) -> str:

@@ -125,6 +125,7 @@ def test_columns_splits_and_limits_are_handed_on(tmp_path):
         {split: Dataset.from_parquet(str(tmp_path / f"{split}.parquet")) for split in ("learn", "check")}
     ).save_to_disk(folder)
     options = ["--image_column", "photo", "--label_column", "sku", "--train_split", "learn", "--test_split", "check"]
+    options.append("--allow_outside")  # the pictures are beside the saved data set
     arguments = ["doctor", str(folder), *options]
     assert main(arguments) == 0
     assert main([*arguments, "--min_side", "90"]) == 1  # the pictures are 96 x 80

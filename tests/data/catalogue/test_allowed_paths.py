@@ -78,7 +78,7 @@ def test_a_linked_folder_holds_what_is_behind_it(tmp_path):
 
 def test_shorten():
     assert shorten("x" * 80) == "x" * 80
-    assert shorten("x" * 81) == "x" * 80 + "... (81 characters)"
+    assert shorten("x" * 41 + "y" * 40) == "x" * 40 + "..." + "y" * 40 + " (81 characters)"
 
 
 @pytest.fixture

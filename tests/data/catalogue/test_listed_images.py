@@ -237,7 +237,7 @@ REFUSED = {
         r"expected paths in column 'image'; 1 of 1 rows hold an image as base64 text: row 0: iVBORw0KGgoAAAANSUhE\.",
     ),
     "data address": (one("data:image/png;base64,AAAA"), {}, "hold an image as base64 text"),
-    "long": (one("x" * 4000), {}, r"not there: row 0: x{80}\.\.\. \(4000 characters\)"),
+    "long": (one("x" * 4000), {}, r"not there: row 0: x{40}\.\.\.x{40} \(4000 characters\)"),
     "missing": (
         [one(f"{number}.jpg")[0] for number in range(12)],
         {},

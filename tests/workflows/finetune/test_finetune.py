@@ -286,7 +286,7 @@ def test_a_bad_image_stops_the_job_before_it_starts(backbone: Path, tmp_path: Pa
     dataset = runs.shapes_dataset()
     rows = [{"image": {"bytes": b"\x89PNG broken", "path": None}, "label": 7, "image_id": "7/broken"}]
     test = dataset["test"].from_list(rows, features=dataset["test"].features)
-    with pytest.raises(ValueError, match=r"\w+: 1 of 1 images cannot be read:\n  row 0, 7/broken: Unid"):
+    with pytest.raises(ValueError, match=r"\w+: 1 of 1 images cannot be read:\n  row 0, 7/broken: expected an image"):
         flow.run(tmp_path / "out", backbone, DatasetDict(train=dataset["train"], test=test))
     assert not (tmp_path / "out").exists()
 

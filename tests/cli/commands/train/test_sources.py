@@ -177,7 +177,7 @@ def nowhere(photos: Path) -> Path:
         (as_it_is, ["--embedding_dim", "0"], "embedding_dim must be at least 1, or None"),
         (as_it_is, ["--model", "no/such-model"], "expected a model in no/such-model"),
         (as_it_is, ["--revision", "v1"], "expected --revision with a model of the Hub; got the folder"),
-        (as_it_is, ["--test_split", "test"], "no split 'test'; it has train"),
+        (as_it_is, ["--test_split", "test"], "no split 'test'; it has "),
         (as_it_is, ["--test_fraction", "1.5"], "test_fraction"),
         (
             as_it_is,
