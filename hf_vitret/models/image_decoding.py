@@ -17,6 +17,7 @@ MAX_ASPECT = 50
 # thousands of scans would take minutes. The marker of a scan does not occur inside compressed data.
 MAX_SCANS = 100
 _SCAN = b"\xff\xda"
+_SEQUENTIAL = (0xC0, 0xC1)  # frames of a JPEG whose only scan holds all components
 # Grounds for transparent images: white, and grey for drawings that white would hide.
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
 NEAR_WHITE = 240  # lowest 8-bit level of all channels of a pixel that white hides
@@ -63,7 +64,7 @@ def decode_image(content: bytes, short_side: int | None = None, *, max_pixels: i
     if not content:
         raise ValueError("empty file")
     formats = formats_of(content)
-    if formats[0] == "JPEG" and content.count(_SCAN) > MAX_SCANS:
+    if formats[0] == "JPEG" and _has_several_scans(content) and content.count(_SCAN) > MAX_SCANS:
         raise ImageSizeError(f"expected a JPEG of at most {MAX_SCANS} scans; got more. Save it as a baseline JPEG")
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
@@ -71,7 +72,7 @@ def decode_image(content: bytes, short_side: int | None = None, *, max_pixels: i
             if short_side is not None:
                 image.draft(None, (short_side, short_side))
             image.load()
-            return to_rgb(image)
+            return _to_upright_rgb(image)
     except ValueError:
         raise
     except UnidentifiedImageError as error:  # its text has an address in memory, different in each run
@@ -105,16 +106,32 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ImageSizeError: The image exceeds `MAX_PIXELS` or `MAX_ASPECT`.
     """
     check_size(image.size)
+    return _to_upright_rgb(image.copy() if image.mode == "RGB" else image)
+
+
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image to upright sRGB; an upright RGB image in sRGB is returned itself, without its EXIF."""
     transpose = _UPRIGHT.get(read_orientation(image))
     rgb = _without_transparency(image)
     if transpose is not None:
         rgb = rgb.transpose(transpose)
-    elif rgb is image:
-        rgb = image.copy()
     rgb.info = {}
     if hasattr(rgb, "_exif"):
         rgb._exif = None
     return rgb
+
+
+def _has_several_scans(content: bytes) -> bool:
+    """Return whether a JPEG may have several scans: it is progressive, or its first scan lacks a component."""
+    num_components, offset = 0, 2
+    while offset + 9 < len(content) and content[offset] == 0xFF:
+        marker, length = content[offset + 1], int.from_bytes(content[offset + 2 : offset + 4], "big")
+        if marker in _SEQUENTIAL:
+            num_components = content[offset + 9]
+        elif marker == _SCAN[1]:
+            return content[offset + 4] != num_components
+        offset += 1 if marker == 0xFF else 2 + length  # bytes 0xFF may fill the space before a marker
+    return True
 
 
 def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:

@@ -145,3 +145,18 @@ def test_the_result_has_nothing_of_the_file_left() -> None:
     decoded = to_rgb(opened)
     assert (decoded.size, decoded.info, read_orientation(decoded)) == ((9, 12), {}, 1)
     assert to_rgb(decoded).size == (9, 12)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_an_interleaved_jpeg_is_not_searched_for_scans(mode: str) -> None:
+    """Its decoder reads one scan, whatever follows."""
+    content = encode(Image.new(mode, (8, 8)), "JPEG")
+    assert decode_image(content + b"\xff\xda" * MAX_SCANS).size == (8, 8)
+
+
+def test_a_sequential_jpeg_of_one_scan_a_component_is_counted() -> None:
+    content = encode(Image.new("RGB", (8, 8)), "JPEG")
+    scan = content.index(b"\xff\xda")
+    separate = content[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + content[scan:]  # a first scan of one component
+    with pytest.raises(ImageSizeError, match=f"at most {MAX_SCANS} scans"):
+        decode_image(separate + b"\xff\xda" * MAX_SCANS)
