@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..schema import name_some
 from .allowed_paths import name_rows, shorten
 from .columns import require_columns
+from .left_out import LeftOut, Reason, report
 from .listed_images import FileRules, describe_missing, list_images
 from .text_tables import read_text_table
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .listed_images import ListedImages
 
 logger = logging.getLogger(__name__)
+
+MISSING = Reason("images that the table names and that are not there", is_image=True)
 
 SPLIT_COLUMN = "split"
 
@@ -104,6 +107,10 @@ def _from_names(dataset: Dataset, table: Path, image_column: str, label_column: 
             raise ValueError(describe_missing(listed, table, rules))
         missing = set(listed.missing)
         logger.warning("Left out: %s", describe_missing(listed, table, rules))
+        left_out = LeftOut()
+        for position in listed.missing:
+            left_out.add(MISSING, str(listed.names[position]))
+        report(left_out, str(table), logger)
         positions = [position for position in positions if position not in missing]
     rows = [listed.rows[position] for position in positions]
     columns: dict[str, Any] = {image_column_of(image_column): [listed.files[position] for position in positions]}

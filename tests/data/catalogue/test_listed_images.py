@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from hf_vitret.data.catalogue.catalogue import load_catalogue
+from hf_vitret.data.catalogue.left_out import collecting
 from hf_vitret.data.catalogue.listed_images import FileRules
 from hf_vitret.data.catalogue.tables import image_column_of, read_table
 
@@ -289,8 +290,10 @@ def test_outside_where_it_is_allowed(tmp_path):
 def test_missing_files_are_left_out_and_counted(tmp_path, caplog):
     write_files(tmp_path, "a.jpg", "b.jpg")
     table = write_table(tmp_path / "t.csv", [one(f"{name}.jpg")[0] for name in "azby"])
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), collecting() as left_out:
         assert [row[0] for row in read(table, "image", "label", on_missing_file="skip")] == ["a.jpg", "b.jpg"]
+    assert left_out.lines() == ["2 images that the table names and that are not there: z.jpg, y.jpg"]
+    assert left_out.has_images
     assert "2 of 4 images are not there: row 1: z.jpg, row 3: y.jpg" in caplog.text
     with pytest.raises(ValueError, match="1 of 1 images are not there"):
         read(write_table(tmp_path / "t.csv", one("z.jpg")), "image", "label", on_missing_file="skip")
