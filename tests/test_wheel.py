@@ -1,6 +1,5 @@
 """The built wheel in a bare environment, away from the checkout: from training to a search, and the demo."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -90,16 +89,30 @@ def test_all_files_of_the_package_are_in_the_wheel(work, environment):
     assert {path for path in kept if path.suffix != ".pyc"} <= installed
 
 
+# Commands in one process, which imports the libraries once; the first command and the demo run the program itself.
+RUN = """
+import shlex, sys
+from hf_vitret.cli.main import main
+for line in sys.argv[1:]:
+    status = main(shlex.split(line))
+    assert status == 0, (line, status)
+"""
+
+
 def test_from_photographs_to_a_search(work):
     work(f"hf-vitret train photos --model tiny --output_dir run --device cpu {SETTINGS}")
     assert (work.folder / "run" / "final" / "README.md").is_file()
-    scores = json.loads(work("hf-vitret evaluate photos --model run/final --test_fraction 0.5 --json"))
-    assert scores
-    work("hf-vitret embed photos --model run/final --output_dir embeddings")
-    work("hf-vitret index embeddings --output_dir index")
-    answers = json.loads(work("hf-vitret search index photos/c/9.png -k 1 --json"))
-    assert "c/9.png" in json.dumps(answers)
-    work("hf-vitret export run/final --endpoint --sentence_transformers")
+    printed = work(
+        "python -c",
+        RUN,
+        "evaluate photos --model run/final --test_fraction 0.5 --output_dir evaluation --quiet",
+        "embed photos --model run/final --output_dir embeddings --quiet",
+        "index embeddings --output_dir index --quiet",
+        "export run/final --endpoint --sentence_transformers --quiet",
+        "search index photos/c/9.png -k 1 --quiet",
+    )
+    assert (work.folder / "evaluation" / "evaluation.json").is_file()
+    assert "c/9.png" in printed.splitlines()[-1]
     assert (work.folder / "run" / "final" / "handler.py").is_file()
     assert (work.folder / "run" / "final" / "modules.json").is_file()
 
