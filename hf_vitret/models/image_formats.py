@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import partial
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Formats of Pillow that hold pixels and that it decodes by itself. EPS and WMF are programs that another program runs;
 # BUFR, GRIB and HDF5 need a handler; FITS and IPTC unpack without a limit; MPEG is a video.
@@ -52,7 +57,6 @@ _OTHERS = {
     "a ZIP archive": rb"PK\x03\x04",
     "a gzip archive": rb"\x1f\x8b",
 }
-_JPEG = b"\xff\xd8\xff"
 SNIFFED_BYTES = 512  # bytes from the start of a file that are enough for `find_format` and `describe_content`
 
 _FORMATS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _SIGNATURES.items()}
@@ -73,8 +77,7 @@ def find_format(content: bytes) -> str | None:
         The name of the format in Pillow, an item of `DECODED`; `None` if the file starts like none of them. A few old
         formats (TGA, PCD, SPIDER, IM, XBM) have no first bytes of their own: for them the result is `None`.
     """
-    head = content[:SNIFFED_BYTES]
-    return next((name for name, pattern in _FORMATS.items() if pattern.match(head)), None)
+    return _first_match(_FORMATS, content)
 
 
 def describe_content(content: bytes) -> str | None:
@@ -83,15 +86,20 @@ def describe_content(content: bytes) -> str | None:
     Args:
         content: The file, or its first `SNIFFED_BYTES` bytes.
     """
-    head = content[:SNIFFED_BYTES]
-    return next((name for name, pattern in _KINDS.items() if pattern.match(head)), None)
+    return _first_match(_KINDS, content)
+
+
+def _first_match(patterns: Mapping[str, re.Pattern[bytes]], content: bytes) -> str | None:
+    return next((name for name, each in patterns.items() if each.match(content, 0, SNIFFED_BYTES)), None)
 
 
 def has_decoder(name: str) -> bool:
     """Return whether a format of `DECODED` can be decoded here; registers the plug-in of Pillow that it needs."""
-    Image.init()
-    if name not in Image.OPEN and name in PLUGINS:
-        _register(name)
+    # Pillow's common formats, all of its formats, and a plug-in: each is loaded only if the format is not there yet.
+    for load in (Image.preinit, Image.init, partial(_register, name)):
+        if name in Image.OPEN:
+            break
+        load()
     return name in Image.OPEN
 
 
@@ -108,8 +116,6 @@ def formats_of(content: bytes) -> tuple[str, ...]:
         UnsupportedFormatError: The file is of a known kind that is no image, or its format needs a package that is not
             installed.
     """
-    if content.startswith(_JPEG):  # most images, which pay for no more than this
-        return ("JPEG",)
     name = find_format(content)
     if name is None:
         kind = describe_content(content)
@@ -124,7 +130,9 @@ def formats_of(content: bytes) -> tuple[str, ...]:
 
 
 def _register(name: str) -> None:
-    """Register the plug-in of a format with Pillow, if its package is installed."""
+    """Register the plug-in of a format with Pillow, if it has one and its package is installed."""
+    if name not in PLUGINS:
+        return
     module = PLUGINS[name][0]
     try:
         plugin = importlib.import_module(module)
