@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ..models.image_decoding import MAX_ASPECT, decode_image, to_rgb
+from ..models.image_decoding import MAX_ASPECT, decode_image, describe_error, to_rgb
 from ..models.image_formats import DECODED
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_image(stored: Mapping[str, Any] | None, short_side: int | None = None) 
         content = read_encoded(stored)
     # File systems, and the clients that fetch URLs, raise exceptions of many kinds.
     except Exception as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise ValueError(describe_error(error)) from error
     if content is None:
         raise ValueError("no image (null)")
     return decode_image(content, short_side)

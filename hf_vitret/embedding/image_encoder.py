@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +59,7 @@ class ImageEncoder:
         Raises:
             ValueError: The image is missing or cannot be read.
         """
-        try:
-            image = read_image(stored)
-        except ValueError as error:  # without addresses in memory, so that the message is the same in every run
-            raise ValueError(re.sub(r"\s*<[\w.]+ object at 0x[0-9A-Fa-f]+>", "", str(error))) from error
-        return self.pixels_of(image)
+        return self.pixels_of(read_image(stored))
 
     def pixels_of(self, image: Image.Image) -> torch.Tensor:
         """Resize and crop an image of any mode with the model's image processor, to `(3, height, width)` uint8."""

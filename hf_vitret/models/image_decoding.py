@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,6 +24,7 @@ WHITE, GREY = (255, 255, 255), (128, 128, 128)
 NEAR_WHITE = 240  # lowest 8-bit level of all channels of a pixel that white hides
 NEAR_WHITE_SHARE = 0.99  # share of the visible area that is near white in an image that gets the grey ground
 _UINT8_PER_UINT16 = 257  # 65535 / 255, so that white stays white
+_ADDRESS = re.compile(r"\s*<[\w.]+ object at 0x[0-9A-Fa-f]+>")
 _ORIENTATION = 0x0112  # tag of EXIF
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,7 +85,12 @@ def decode_image(content: bytes, short_side: int | None = None, *, max_pixels: i
         raise TooManyPixelsError(f"expected at most {max_pixels:,} pixels; got more. Reduce the image") from error
     # Decoders raise exceptions of many kinds (SyntaxError, struct.error); all of them mean an unreadable image.
     except Exception as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise ValueError(describe_error(error)) from error
+
+
+def describe_error(error: Exception) -> str:
+    """Return the class and message of an error without addresses in memory, which differ in each run."""
+    return _ADDRESS.sub("", f"{type(error).__name__}: {error}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

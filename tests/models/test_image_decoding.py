@@ -14,6 +14,7 @@ from hf_vitret.models.image_decoding import (
     WHITE,
     ImageSizeError,
     decode_image,
+    describe_error,
     read_orientation,
     to_rgb,
 )
@@ -160,3 +161,8 @@ def test_a_sequential_jpeg_of_one_scan_a_component_is_counted() -> None:
     separate = content[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + content[scan:]  # a first scan of one component
     with pytest.raises(ImageSizeError, match=f"at most {MAX_SCANS} scans"):
         decode_image(separate + b"\xff\xda" * MAX_SCANS)
+
+
+def test_an_error_is_described_alike_in_every_run() -> None:
+    error = OSError(f"cannot read {io.BytesIO()!r} of <photos.Reader object at 0x7fb7> here")
+    assert describe_error(error) == "OSError: cannot read of here"

@@ -10,7 +10,8 @@ from ..schema import name_some
 from ..splits import choose_test_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from os import PathLike
 
     from datasets import Dataset
 
@@ -36,6 +37,21 @@ def numbered_fields(path: Path, *, first_line: int = 1) -> Iterator[tuple[int, l
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if number >= first_line and line.strip():
             yield number, line.split()
+
+
+def first_file(data_dir: str | PathLike[str] | None, folders: Sequence[str], names: Sequence[str]) -> Path | None:
+    """Return the first file of some names in some folders; `None` if there is none.
+
+    Args:
+        data_dir: The folder that the folders are relative to; `None` has no file.
+        folders: The folders to look in, in order; `""` is `data_dir` itself.
+        names: The names to look for. All folders are looked at for the first name, then for the next.
+    """
+    if data_dir is None:
+        return None
+    root = Path(data_dir).expanduser()
+    paths = (root / folder / name for name in names for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def is_relative(path: str) -> bool:

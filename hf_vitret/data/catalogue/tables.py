@@ -12,6 +12,7 @@ from .allowed_paths import name_rows, shorten
 from .columns import require_columns
 from .left_out import LeftOut, Reason, report
 from .listed_images import FileRules, describe_missing, list_images
+from .splits import SPLIT_COLUMN
 from .text_tables import read_text_table
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MISSING = Reason("images that the table names and that are not there", is_image=True)
-
-SPLIT_COLUMN = "split"
 
 
 def image_column_of(image_column: str) -> str:

@@ -18,9 +18,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..benchmarks.official_files import Rows, check_official_counts, make_split
+from ..benchmarks.official_files import Rows, check_official_counts, make_split, split_rows_by_class
 from ..benchmarks.official_files import check_files as check_all_files
-from ..splits import choose_test_classes
 from .gldv2_lists import (
     INDEX,
     SOLUTION,
@@ -86,11 +85,7 @@ def load_gldv2(
     rows = read_training_rows(path)
     if check_counts:
         check_official_counts(path, {"train": rows}, {"train": OFFICIAL_COUNTS[path.name]})
-    names = sorted({str(label) for label, _ in rows})
-    tested = set(map(int, choose_test_classes(names, test_fraction, split_seed)))
-    splits: dict[str, Rows] = {"train": [row for row in rows if row[0] not in tested]}
-    if tested:
-        splits["test"] = [row for row in rows if row[0] in tested]
+    splits = split_rows_by_class({"train": rows}, test_fraction, split_seed)
     folder = _find_images(data_dir, "train", path)
     if check_files:
         check_all_files(folder, {"train": rows})

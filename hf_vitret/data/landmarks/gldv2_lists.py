@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..benchmarks.official_files import first_file
 from ..schema import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -80,11 +81,9 @@ def find_list(data_dir: str | PathLike[str] | None, name: str) -> Path:
     Raises:
         FileNotFoundError: There is no such file; the message says where to get it.
     """
-    if data_dir is not None:
-        for folder in FOLDERS:
-            path = Path(data_dir).expanduser() / folder / name
-            if path.is_file():
-                return path
+    found = first_file(data_dir, FOLDERS, [name])
+    if found is not None:
+        return found
     source = "https://s3.amazonaws.com/google-landmark"
     images = "train/" if name in (TRAIN, TRAIN_CLEAN) else "index/ and test/"
     raise FileNotFoundError(

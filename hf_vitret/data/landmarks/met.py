@@ -17,10 +17,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..benchmarks.official_files import Rows, check_official_counts, is_relative, make_split
+from ..benchmarks.official_files import (
+    Rows,
+    check_official_counts,
+    first_file,
+    is_relative,
+    make_split,
+    split_rows_by_class,
+)
 from ..benchmarks.official_files import check_files as check_all_files
 from ..schema import name_some
-from ..splits import choose_test_classes
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -77,11 +83,7 @@ def load_met(
     rows = [(_number(path, row, entry, "id"), file) for row, (entry, file) in enumerate(_read(path))]
     if check_counts:
         check_official_counts(path, {"train": rows}, {"train": OFFICIAL_COUNTS[path.name]})
-    names = sorted({str(label) for label, _ in rows})
-    tested = set(map(int, choose_test_classes(names, test_fraction, split_seed)))
-    splits: dict[str, Rows] = {"train": [row for row in rows if row[0] not in tested]}
-    if tested:
-        splits["test"] = [row for row in rows if row[0] in tested]
+    splits = split_rows_by_class({"train": rows}, test_fraction, split_seed)
     folder = _find_images(data_dir, rows, path)
     if check_files:
         check_all_files(folder, {"train": rows})
@@ -145,11 +147,9 @@ def load_met_queries(
 
 
 def _find_list(data_dir: str | PathLike[str] | None, name: str) -> Path:
-    if data_dir is not None:
-        for folder in LIST_FOLDERS:
-            path = Path(data_dir).expanduser() / folder / name
-            if path.is_file():
-                return path
+    found = first_file(data_dir, LIST_FOLDERS, [name])
+    if found is not None:
+        return found
     raise FileNotFoundError(
         f"{name} is not at data_dir={None if data_dir is None else str(data_dir)!r}. Get the ground truth and the "
         "images from http://cmp.felk.cvut.cz/met/,\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..benchmarks.official_files import first_file
 from .revisited_ground_truth import RevisitedGroundTruth
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
 CONVERTED, OFFICIAL = ".json", ".pkl"
 # Numbers of queries and of gallery images in the official ground truth.
@@ -35,13 +36,11 @@ def find_ground_truth(
     """
     if not name.isidentifier():
         raise ValueError(f"expected a name of letters, digits and underscores, got {name!r}")
-    if data_dir is not None:
-        for suffix in suffixes:
-            # The official programs use the last two folders.
-            for folder in ("", name, f"test/{name}", f"datasets/{name}"):
-                path = Path(data_dir).expanduser() / folder / f"gnd_{name}{suffix}"
-                if path.is_file():
-                    return path
+    # The official programs use the last two folders.
+    folders = ("", name, f"test/{name}", f"datasets/{name}")
+    found = first_file(data_dir, folders, [f"gnd_{name}{suffix}" for suffix in suffixes])
+    if found is not None:
+        return found
     where = None if data_dir is None else str(data_dir)
     if name not in SOURCES:
         raise FileNotFoundError(f"gnd_{name}.pkl is not at data_dir={where!r}: pass the folder that it lies in")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files.atomic_writes import write_text
-from ..benchmarks.official_files import is_relative
+from ..benchmarks.official_files import first_file, is_relative
 from ..schema import name_some
 from ..untrusted.unpickling import load_pickle
 
@@ -71,12 +71,9 @@ def find_lists(
     Raises:
         FileNotFoundError: There is no such file; the message says where to get it.
     """
-    if data_dir is not None:
-        for suffix in suffixes:
-            for folder in FOLDERS:
-                path = Path(data_dir).expanduser() / folder / f"{name}{suffix}"
-                if path.is_file():
-                    return path
+    found = first_file(data_dir, FOLDERS, [f"{name}{suffix}" for suffix in suffixes])
+    if found is not None:
+        return found
     source = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/train"
     raise FileNotFoundError(
         f"{name}.pkl is not at data_dir={None if data_dir is None else str(data_dir)!r}. Get it from {source}/dbs/\n"

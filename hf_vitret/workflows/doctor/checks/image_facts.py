@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ....data.images import read_encoded, read_image, to_rgb
 from ....models.color_profiles import is_srgb
-from ....models.image_decoding import check_size, read_orientation
+from ....models.image_decoding import check_size, describe_error, read_orientation
 from ....models.image_formats import formats_of
 from .perceptual_hash import GRID, perceptual_hash, shrink, thumbnail
 
@@ -73,7 +73,7 @@ def image_facts(stored: dict[str, Any] | None, *, max_megapixels: float, min_sid
     try:
         content = read_encoded(stored)
     except Exception as error:  # for a URL, the errors depend on the library that downloads it
-        return ImageFacts(None, None, [("unreadable", f"{type(error).__name__}: {error}")])
+        return ImageFacts(None, None, [("unreadable", describe_error(error))])
     if not content:
         return ImageFacts(None, None, [("unreadable", "no image (null)" if content is None else "empty file")])
     digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
@@ -87,7 +87,7 @@ def image_facts(stored: dict[str, Any] | None, *, max_megapixels: float, min_sid
     except ValueError as error:
         return ImageFacts(digest, None, [("unreadable", str(error))])
     except Exception as error:  # decoders raise errors of many classes, each of which means an unreadable image
-        return ImageFacts(digest, None, [("unreadable", f"{type(error).__name__}: {error}")])
+        return ImageFacts(digest, None, [("unreadable", describe_error(error))])
 
 
 def pixel_digest(stored: dict[str, Any] | None) -> bytes:
