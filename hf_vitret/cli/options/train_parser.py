@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import SUPPRESS
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
@@ -20,6 +20,7 @@ from .data_options import DATA_HELP, DataOptions
 from .launch_options import OPTIONS as LAUNCHES
 from .launch_options import add_launch_options
 from .parser import CommandParser, hide
+from .run_options import RunOptions
 from .train_checks import check_meaning
 
 if TYPE_CHECKING:
@@ -45,40 +46,6 @@ NOT_REPEATED = frozenset(
     {"config", "data", "help_all", "num_processes", "accelerate_config", "overwrite", "resume_from_checkpoint"}
     | {"hub_token", "output_dir", "json", "quiet", "verbose"}
 )
-
-
-@dataclass
-class RunOptions:
-    """Options of a run beside those of the data, the model and the training."""
-
-    _argument_group_name = "run"
-
-    overwrite: bool = field(default=False, metadata={"help": "replace the run in the output folder"})
-    device: str | None = field(
-        default=None,
-        metadata={"help": "device to train on, such as cpu, cuda, cuda:1 or mps; default: a GPU if there is one"},
-    )
-    streaming: bool = field(
-        default=False,
-        metadata={"help": "read a data set of the Hub once as a stream, and keep small copies of its images"},
-    )
-    trusted_images: bool = field(
-        default=False, metadata={"help": "skip the check that decodes each image once before training"}
-    )
-    data_license: str = field(default="", metadata={"help": "licence of the images, for the card"})
-    benchmark_task: str | None = field(
-        default=None,
-        metadata={"help": "task of the benchmark whose score is R@1, if the data set is a benchmark of the Hub"},
-    )
-    model_license: str | None = field(
-        default=None, metadata={"help": "licence of the trained weights as the Hub spells it, for the card"}
-    )
-    model_license_name: str | None = field(
-        default=None, metadata={"help": "name of the licence if --model_license is other"}
-    )
-    model_license_link: str | None = field(
-        default=None, metadata={"help": "address of its text if --model_license is other"}
-    )
 
 
 class TrainParser(CommandParser, HfArgumentParser):

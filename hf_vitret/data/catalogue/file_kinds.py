@@ -50,7 +50,8 @@ def find_reason(name: str, read_head: Callable[[], bytes]) -> Reason | None:
     """Decide whether a file is used as an image.
 
     A file is an image if its name has the ending of a raster format that is decoded (`image_suffixes`), or else if its
-    first bytes are those of such a format. Raw photographs are told by their ending, because they begin like TIFF.
+    first bytes are those of such a format. The ending decides for raw photographs of cameras,
+    because their first bytes are those of TIFF.
 
     Args:
         name: Name of the file, without folders.

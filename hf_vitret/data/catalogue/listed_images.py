@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from .allowed_paths import AllowedPaths, name_rows, refuse_outside, shorten
+from .refused_cells import ADDRESS, refuse_addresses, refuse_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# The first characters of an encoded JPEG, PNG, GIF or WebP in base64.
-_BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
-_LONGEST_PATH = 255  # of a name of this length, the beginnings above are no path
 ON_MISSING_FILE = ("error", "skip")
 _USUAL_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG")
-_INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}  # of img2dataset
 
 
 @dataclass(frozen=True)
@@ -152,8 +147,8 @@ def list_images(cells: Sequence[Any], table: Path, image_column: str, rules: Fil
         ValueError: Cells hold addresses (the message has the command that fetches them) or images as base64 text; or
             names lead outside the folder, without `rules.allow_outside`.
     """
-    _refuse_base64(cells, table, image_column)
-    _refuse_addresses(cells, table, image_column, rules.allow_outside)
+    refuse_base64(cells, table, image_column)
+    refuse_addresses(cells, table, image_column)
     folder = _Folder(rules.folder_of(table), rules)
     listed = ListedImages([], [], [], [], folder.root)
     outside = []
@@ -247,7 +242,7 @@ class _Folder:
         """Return whether a name leads to below the folder, or may lead anywhere."""
         if self.rules.allow_outside or not (".." in name or ":" in name or name.startswith("/")):
             return True
-        return not _ADDRESS.match(name) and self._allowed.holds(os.path.abspath(self.root / name))  # noqa: PTH100
+        return not ADDRESS.match(name) and self._allowed.holds(os.path.abspath(self.root / name))  # noqa: PTH100
 
     def report_links(self, source: str) -> None:
         """Log how many files are links that lead outside the folder."""
@@ -264,7 +259,7 @@ class _Folder:
 
     def _candidates(self, name: str) -> Iterator[str]:
         """Yield the paths at which the file of a name is looked for, in order."""
-        if _ADDRESS.match(name):  # file://, with `allow_outside`
+        if ADDRESS.match(name):  # file://, with `allow_outside`
             name = unquote(urlsplit(name).path)
         suffix = self.rules.image_suffix
         if suffix and not name.lower().endswith(suffix.lower()):
@@ -291,40 +286,3 @@ class _Folder:
 
     def _is_inside(self, path: str) -> bool:
         return f"{os.path.realpath(path)}{os.sep}".startswith(f"{self._real.rstrip(os.sep)}{os.sep}")
-
-
-def _refuse_base64(cells: Sequence[Any], table: Path, image_column: str) -> None:
-    """Refuse a column of images as text, without printing them."""
-    rows = [
-        row
-        for row, cell in enumerate(cells)
-        if isinstance(cell, str)
-        and (cell.startswith("data:") or (len(cell) > _LONGEST_PATH and cell.startswith(_BASE64)))
-    ]
-    if rows:
-        raise ValueError(
-            f"{table}: expected paths in column {image_column!r}; {len(rows)} of {len(cells)} rows hold an image as "
-            f"base64 text: {name_rows(((row, cells[row][:20] + '...') for row in rows[:1]), 1)}. Decode them with "
-            "base64.b64decode, and write them as files, or as bytes into a Parquet file"
-        )
-
-
-def _refuse_addresses(cells: Sequence[Any], table: Path, image_column: str, allow_files: bool) -> None:
-    """Refuse a column of addresses, with the command that fetches them."""
-    found = [
-        (row, cell)
-        for row, cell in enumerate(cells)
-        if isinstance(cell, str) and _ADDRESS.match(cell) and not cell.lower().startswith("file://")
-    ]
-    if not found:
-        return
-    kind, folder = _INPUT_FORMATS[table.suffix.lower()], f"{table.stem}_images"
-    command = ["img2dataset", "--url_list", str(table), "--input_format", kind, "--url_col", image_column]
-    command += ["--output_format", "parquet", "--output_folder", folder, "--resize_mode", "keep_ratio"]
-    command += ["--resize_only_if_bigger", "True", "--image_size", "512"]
-    raise ValueError(
-        f"{table}: expected paths in column {image_column!r}; {len(found)} of {len(cells)} rows hold an address: "
-        f"{name_rows(found, len(found))}. Fetch the images first (pip install img2dataset):\n  {shlex.join(command)} "
-        "--save_additional_columns '[\"label\"]'\nwith the column of the classes in place of label; then read the "
-        f"folder {folder} with --image_column jpg"
-    )

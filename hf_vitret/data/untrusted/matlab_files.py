@@ -1,4 +1,4 @@
-"""Read named variables of a MATLAB file from a stranger: nothing of it is executed, and its size is limited."""
+"""Read named variables of an untrusted MATLAB file, without running any code and within a limit of size."""
 
 from __future__ import annotations
 

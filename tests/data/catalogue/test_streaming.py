@@ -26,7 +26,7 @@ data.push_to_hub("ada/things", split="fit", num_shards=4)
 data.push_to_hub("ada/secrets", split="fit", num_shards=4, private=True)
 data.select(range(24)).push_to_hub("ada/secrets", split="held_out")
 """
-# A data set that names a file of whoever reads it, and one of image files in folders.
+# A data set on the Hub that names a file of its reader's machine, and one of image files in folders.
 STRANGER = """
 import sys
 from pathlib import Path
